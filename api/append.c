@@ -1,0 +1,79 @@
+/* append.c - batches and their commit. */
+#include "commit.h"
+#include "handles.h"
+#include "quipu.h"
+#include "status.h"
+
+#include <string.h>
+
+quipu_batch *quipu_batch_new(void)
+{
+    return qp_zalloc(sizeof(struct quipu_batch));
+}
+
+void quipu_batch_clear(quipu_batch *batch)
+{
+    if (batch != NULL)
+        qp_batch_clear(&batch->batch);
+}
+
+void quipu_batch_free(quipu_batch *batch)
+{
+    if (batch == NULL)
+        return;
+    qp_batch_release(&batch->batch);
+    qp_free(batch);
+}
+
+int quipu_batch_append(quipu_batch *batch, const char *stream, uint64_t expected,
+                       const quipu_draft *drafts, size_t count)
+{
+    if (batch == NULL)
+        return QUIPU_MISUSE;
+    return qp_batch_append(&batch->batch, stream, expected, drafts, count);
+}
+
+int quipu_batch_expect(quipu_batch *batch, const char *stream, uint64_t expected)
+{
+    return quipu_batch_append(batch, stream, expected, NULL, 0);
+}
+
+size_t quipu_batch_steps(const quipu_batch *batch)
+{
+    return batch != NULL ? batch->batch.step_count : 0;
+}
+
+int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_result *out)
+{
+    if (batch == NULL || out == NULL || !batch->batch.decided || step >= batch->batch.step_count)
+        return QUIPU_MISUSE;
+    *out = batch->batch.steps[step].result;
+    return QUIPU_OK;
+}
+
+int quipu_commit(quipu *store, quipu_batch *batch, quipu_receipt *receipt, quipu_error *error)
+{
+    int rc = qp_store_enter(store, error);
+
+    if (receipt != NULL)
+        *receipt = (quipu_receipt){0};
+    if (rc == QUIPU_OK && batch == NULL)
+        rc = qp_fail(error, QUIPU_MISUSE, "the batch is NULL");
+    return rc == QUIPU_OK ? qp_commit(store->handle, &batch->batch, receipt, error) : rc;
+}
+
+int quipu_append(quipu *store, const char *stream, uint64_t expected, const quipu_draft *drafts,
+                 size_t count, quipu_receipt *receipt, quipu_error *error)
+{
+    struct qp_batch batch = {0};
+    int rc = qp_store_enter(store, error);
+
+    if (receipt != NULL)
+        *receipt = (quipu_receipt){0};
+    if (rc < 0)
+        return rc;
+    (void)qp_batch_append(&batch, stream, expected, drafts, count); /* the commit returns it */
+    rc = qp_commit(store->handle, &batch, receipt, error);
+    qp_batch_release(&batch);
+    return rc;
+}

@@ -1,0 +1,73 @@
+/* event.c - an event's members, for folds without a decoder. */
+#include "event.h"
+
+#include "json.h"
+#include "quipu.h"
+
+#include <string.h>
+
+int quipu_event_is(const quipu_event *event, const char *type)
+{
+    return event != NULL && type != NULL && event->type != NULL && strcmp(event->type, type) == 0;
+}
+
+/* Returns: 1 if there is a member of this kind. */
+static int find(const quipu_event *event, const char *name, const void *out,
+                struct qp_member *member)
+{
+    if (event == NULL || name == NULL || out == NULL)
+        return 0;
+    qp_event_member(event, name, member);
+    return 1;
+}
+
+int quipu_get_i64(const quipu_event *event, const char *name, int64_t *out)
+{
+    struct qp_member member;
+
+    if (!find(event, name, out, &member) || member.kind != QP_MEMBER_INTEGER)
+        return 0;
+    *out = member.integer;
+    return 1;
+}
+
+int quipu_get_f64(const quipu_event *event, const char *name, double *out)
+{
+    struct qp_member member;
+
+    if (!find(event, name, out, &member) ||
+        (member.kind != QP_MEMBER_REAL && member.kind != QP_MEMBER_INTEGER))
+        return 0;
+    *out = member.real;
+    return 1;
+}
+
+int quipu_get_bool(const quipu_event *event, const char *name, int *out)
+{
+    struct qp_member member;
+
+    if (!find(event, name, out, &member) || member.kind != QP_MEMBER_BOOLEAN)
+        return 0;
+    *out = member.boolean ? 1 : 0;
+    return 1;
+}
+
+int64_t quipu_get_text(const quipu_event *event, const char *name, char *out, size_t capacity)
+{
+    struct qp_member member;
+    size_t copied;
+
+    if (event == NULL || name == NULL || (out == NULL && capacity > 0))
+        return -1;
+    qp_event_member(event, name, &member);
+    if (member.kind != QP_MEMBER_TEXT)
+        return -1;
+    if (member.escaped)
+        return qp_json_unescape(member.text, member.text_size, out, capacity);
+    copied = member.text_size < capacity ? member.text_size : capacity > 0 ? capacity - 1 : 0;
+    if (copied > 0)
+        memcpy(out, member.text, copied);
+    if (capacity > 0)
+        out[copied] = '\0';
+    return (int64_t)member.text_size;
+}

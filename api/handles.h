@@ -1,0 +1,53 @@
+/* handles.h - what the public handles are, for the files of api/ only. */
+#ifndef QP_HANDLES_H
+#define QP_HANDLES_H
+
+#include "batch.h"
+#include "handle.h"
+
+#include <stdatomic.h>
+
+/* One open store of this process: counted, and kept until its last child is closed. */
+struct quipu {
+    struct quipu *next; /* in the registry */
+    struct qp_handle *handle;
+    uint64_t device;
+    uint64_t inode;
+    long pid;               /* whose it is: a forked child has no part in it */
+    unsigned opens;         /* 0: closed, and waiting for its children */
+    unsigned children;      /* readers and lists */
+    bool changing;          /* being opened or closed by some thread */
+    atomic_uint generation; /* children of an earlier one are closed */
+};
+
+/* What each handle that came from a store begins with. */
+struct qp_child {
+    quipu *store;
+    unsigned generation;
+};
+
+struct quipu_batch {
+    struct qp_batch batch;
+};
+
+/* May this store be used? Returns: OK; MISUSE; FORKED. */
+int qp_store_enter(const quipu *store, quipu_error *error);
+
+void qp_child_begin(quipu *store, struct qp_child *child);
+
+/* Returns: OK; MISUSE; FORKED; CLOSED. */
+int qp_child_enter(const struct qp_child *child, quipu_error *error);
+
+/* The last child of a closed store closes its files. In a forked child nothing may be freed: false.
+ */
+bool qp_child_may_end(const struct qp_child *child);
+void qp_child_end(const struct qp_child *child);
+
+/* As quipu_open(); with `any_options` a handle that is open already is taken as it is. */
+int qp_store_acquire(const char *path, const quipu_options *options, bool any_options, quipu **out,
+                     quipu_error *error);
+
+/* Bring a struct of the caller's release into ours. MISUSE: it is of a newer one. */
+int qp_struct_in(const void *given, size_t size, void *out, const char *what, quipu_error *error);
+
+#endif

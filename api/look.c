@@ -1,0 +1,128 @@
+/* look.c - lists, figures, verification. */
+#include "handles.h"
+#include "list.h"
+#include "quipu.h"
+#include "stat.h"
+#include "status.h"
+#include "verify.h"
+
+#include <string.h>
+
+struct quipu_list {
+    struct qp_child child;
+    struct qp_list *list;
+};
+
+/* ---- lists ---- */
+
+int quipu_list_open(quipu *store, int kind, const char *prefix, quipu_list **out,
+                    quipu_error *error)
+{
+    quipu_list *list;
+    int rc = qp_store_enter(store, error);
+
+    if (rc < 0)
+        return rc;
+    if (out == NULL)
+        return qp_fail(error, QUIPU_MISUSE, "out is NULL");
+    *out = NULL;
+    list = qp_zalloc(sizeof(*list));
+    if (list == NULL)
+        return qp_fail_memory(error);
+    rc = qp_list_open(store->handle, kind, prefix, &list->list, error);
+    if (rc < 0) {
+        qp_free(list);
+        return rc;
+    }
+    qp_child_begin(store, &list->child);
+    *out = list;
+    return QUIPU_OK;
+}
+
+int quipu_list_next(quipu_list *list, quipu_item *item, quipu_error *error)
+{
+    int rc;
+
+    if (list == NULL || item == NULL)
+        return qp_fail(error, QUIPU_MISUSE, "list and item must not be NULL");
+    rc = qp_child_enter(&list->child, error);
+    return rc == QUIPU_OK ? qp_list_next(list->list, item, error) : rc;
+}
+
+void quipu_list_close(quipu_list *list)
+{
+    struct qp_child child;
+
+    if (list == NULL || !qp_child_may_end(&list->child))
+        return;
+    child = list->child;
+    qp_list_close(list->list);
+    qp_free(list);
+    qp_child_end(&child);
+}
+
+/* ---- figures ---- */
+
+/* Give a struct back to a caller whose release may have a shorter one. */
+static void struct_out(const void *own, size_t own_size, void *out, uint32_t given_size)
+{
+    size_t size = given_size != 0 && given_size < own_size ? given_size : own_size;
+
+    memcpy(out, own, size);
+    memcpy(out, &given_size, sizeof(given_size));
+}
+
+int quipu_stat_get(quipu *store, quipu_stat *out, quipu_error *error)
+{
+    quipu_stat stat = {0};
+    int rc = qp_store_enter(store, error);
+
+    if (rc < 0)
+        return rc;
+    if (out == NULL)
+        return qp_fail(error, QUIPU_MISUSE, "out is NULL");
+    rc = qp_stat(store->handle, &stat, error);
+    if (rc == QUIPU_OK)
+        struct_out(&stat, sizeof(stat), out, out->struct_size);
+    return rc;
+}
+
+/* ---- verify ---- */
+
+/* What keeps a store from being opened is a finding too. */
+static int refused(int rc, const struct qp_verify_calls *calls, quipu_verified *verified,
+                   const quipu_error *why, quipu_error *error)
+{
+    quipu_finding finding = {.status = rc, .file = QP_LOG_FILE, .table = "", .text = why->text};
+
+    if (error != NULL)
+        *error = *why;
+    if (rc == QUIPU_CORRUPT)
+        (void)qp_verify_tell(calls, verified, &finding);
+    return rc;
+}
+
+int quipu_verify(const char *path, uint32_t flags, quipu_finding_fn found,
+                 quipu_progress_fn progress, void *payload, quipu_verified *out, quipu_error *error)
+{
+    const uint32_t known = QUIPU_OPEN_UNSAFE_PATH | QUIPU_OPEN_NETWORK_FS;
+    struct qp_verify_calls calls = {found, progress, payload};
+    quipu_options options = {.struct_size = sizeof(options),
+                             .flags = flags | QUIPU_OPEN_READ_ONLY | QUIPU_OPEN_EXISTING};
+    quipu_verified verified = {0};
+    quipu_error why = {0};
+    quipu *store = NULL;
+    int rc;
+
+    if (path == NULL || (flags & ~known) != 0)
+        return qp_fail(error, QUIPU_MISUSE, path == NULL ? "path is NULL" : "unknown flags");
+    rc = qp_store_acquire(path, &options, true, &store, &why);
+    if (rc < 0)
+        rc = refused(rc, &calls, &verified, &why, error);
+    else
+        rc = qp_verify(store->handle, &calls, &verified, error);
+    quipu_close(store);
+    if (out != NULL)
+        struct_out(&verified, sizeof(verified), out, out->struct_size);
+    return rc;
+}

@@ -1,0 +1,601 @@
+/* quipu.h - an embedded event store: the whole public surface, and its manual.
+ *
+ * A store is a directory. A program opens it, appends events to streams, reads them back by
+ * stream, category, type or all, and folds them into state. Several threads and several processes
+ * may do so at once; one of them writes at a time, everyone reads without waiting.
+ *
+ * CAVEATS - read these first.
+ *
+ * - A commit that returned QUIPU_OK is on the disk. That needs a local file system whose
+ *   fdatasync() works. Network file systems are refused unless QUIPU_OPEN_NETWORK_FS is given.
+ * - After QUIPU_IO nobody knows whether the commit is in. Every process refuses to write until all
+ *   of them have closed the store and one has opened it again.
+ * - A reader left open pins the pages that it sees: each later commit costs 16 to 25 KiB of file
+ *   that cannot be used again before it is closed. Do not keep readers while you wait for people.
+ * - Never use a handle in a child after fork(): every call there returns QUIPU_FORKED. Open anew.
+ * - Never copy a live store with cp, and never open its files with LMDB's tools while it is open.
+ *   A copy of log.mdb from a closed store is a whole store: everything else is made again.
+ * - All processes of a store must share one pid namespace and one time namespace.
+ * - Linux on 64-bit little-endian machines only.
+ * - XXH3 finds accidents, not forgers. Who may write to the directory may rewrite history.
+ *
+ * RULES of every call.
+ *
+ * Results  0 done, 1 a row (quipu_next and quipu_list_next only), < 0 a status of the table below.
+ *          A callback may return its own code <= QUIPU_APPLICATION, which comes back unchanged.
+ *          Any call that takes a handle may return QUIPU_MISUSE (the call breaks its contract and
+ *          nothing was changed) and QUIPU_FORKED. The comments below list what comes on top.
+ * Errors   `error` may be NULL. It is filled on failure and left alone on success. It belongs to
+ *          the caller, so it is never stale and never bound to a thread.
+ * Input    Names are NUL-terminated UTF-8 without control characters. Whatever is passed in is
+ *          only read during the call: a batch copies what it is given.
+ * Output   A view (an event, an item) points into memory of the handle that it came from. It lives
+ *          until the next call on that handle, or its close. Names in views are NUL-terminated.
+ * Structs  One that starts with struct_size grows at its end: set it with QUIPU_INIT() or
+ *          quipu_options_init(), also in structs that the library fills; 0 means the size of the
+ *          first release. One without it is frozen, and its `reserved` must be 0. In any option 0
+ *          means the default that is written beside it.
+ * Threads  A `quipu` is shared by all threads of its process. A reader, a list and a batch belong
+ *          to one thread at a time.
+ * Children Every close takes NULL and then does nothing. Readers and lists are closed before their
+ *          store. If not, quipu_close() waits for none of them: their next call returns
+ *          QUIPU_CLOSED, they must still be closed, and the last of them closes the files.
+ *
+ * WORDS. A *stream* is the history of one aggregate, by name: "order-42". Its *category* is the
+ * part of the name before the first '-' ("order"); a name without one, or that begins with one, is
+ * its own category. A *version* counts 1, 2, 3 ... within one stream. A *position* counts 1, 2, 3
+ * ... over the whole store in commit order, without gaps. `after` is always exclusive, `upto`
+ * inclusive. */
+#ifndef QUIPU_H
+#define QUIPU_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define QUIPU_VERSION_NUMBER 100 /* of this header: major * 10000 + minor * 100 + patch */
+
+#ifndef QUIPU_API
+#define QUIPU_API __attribute__((visibility("default")))
+#endif
+
+/* ---- results and errors ---- */
+
+/* Name, number (never changes, new ones are added at the end), exit code of the command line tool,
+ * text. */
+#define QUIPU_STATUS_MAP(X)                                                                        \
+    X(CONFLICT, -1, 3, "a condition does not hold")                                                \
+    X(DUPLICATE_ID, -2, 3, "an event id is already known")                                         \
+    X(PARTIAL_DUPLICATE, -3, 3, "only the first events are already known")                         \
+    X(ALREADY_TRACKED, -4, 3, "the source is already past this number")                            \
+    X(LEASE_LOST, -5, 3, "the lease has ended or belongs to another member")                       \
+    X(NOT_FOUND, -6, 4, "no such thing")                                                           \
+    X(DELETED, -7, 4, "the stream is deleted")                                                     \
+    X(TARGET_EXISTS, -8, 1, "the target exists already")                                           \
+    X(MISUSE, -9, 2, "the call breaks its contract; nothing was changed")                          \
+    X(INVALID, -10, 1, "a value is malformed")                                                     \
+    X(TOO_LARGE, -11, 1, "a value or batch is over its limit")                                     \
+    X(BUSY, -12, 6, "another process holds the store")                                             \
+    X(FULL, -13, 1, "no space is left")                                                            \
+    X(IO, -14, 1, "input/output failed; the outcome of pending commits is unknown, reopen")        \
+    X(CORRUPT, -15, 5, "stored bytes are damaged")                                                 \
+    X(NO_MEMORY, -16, 1, "out of memory")                                                          \
+    X(NEWER_FORMAT, -17, 1, "the store's format is newer than this library")                       \
+    X(FORKED, -18, 1, "the handle belongs to the parent process")                                  \
+    X(UNSAFE, -19, 1, "refused: link, owner, mode, file system, replaced files or pid namespace")  \
+    X(READ_ONLY, -20, 1, "the store is open for reading only")                                     \
+    X(CLOSED, -21, 1, "the handle is closed or cancelled")                                         \
+    X(TIMEOUT, -22, 1, "the time is over")                                                         \
+    X(FAULTED, -23, 1, "the projection has stopped at an event")                                   \
+    X(SYSTEM, -24, 1, "a system call failed")
+
+enum quipu_status {
+#define QUIPU_X(name, number, exit_code, text) QUIPU_##name = (number),
+    QUIPU_STATUS_MAP(QUIPU_X)
+#undef QUIPU_X
+        QUIPU_OK = 0,
+    QUIPU_ROW = 1,
+    QUIPU_APPLICATION = -1000 /* a callback's own codes are this or less */
+};
+
+typedef struct quipu_error { /* frozen */
+    int32_t status;          /* the value that the call returned */
+    int32_t os_error;        /* errno or LMDB's code behind it; 0 if none */
+    char text[240]; /* one line without a newline; an application's callback may write it too */
+} quipu_error;
+
+/* The name of a status without its prefix ("CONFLICT"), "OK", "ROW", or "APPLICATION" for codes of
+ * callbacks, "UNKNOWN" for anything else.
+ *
+ * Memory:  static storage.
+ * Threads: any. */
+QUIPU_API const char *quipu_status_name(int status);
+
+/* The library's QUIPU_VERSION_NUMBER, which may be newer than the header's. Threads: any. */
+QUIPU_API int quipu_version(void);
+
+/* Let every allocation of the library go through `resize`, which behaves as realloc() for size > 0
+ * and as free() for size 0. `resize` == NULL brings malloc back. LMDB keeps its own allocations.
+ *
+ * Threads: call it while no store is open and no batch exists; `resize` is called by any thread.
+ * Returns: QUIPU_OK; QUIPU_MISUSE while a store is open. */
+QUIPU_API int quipu_set_allocator(void *(*resize)(void *memory, size_t size, void *payload),
+                                  void *payload);
+
+/* ---- store ---- */
+
+typedef struct quipu quipu;
+
+enum quipu_open_flags {
+    QUIPU_OPEN_READ_ONLY = 1,   /* write neither log nor index; needs write access to lock files */
+    QUIPU_OPEN_EXISTING = 2,    /* never create: NOT_FOUND */
+    QUIPU_OPEN_NEW = 4,         /* create, or TARGET_EXISTS */
+    QUIPU_OPEN_UNSAFE_PATH = 8, /* allow a directory of another owner, or that others may write */
+    QUIPU_OPEN_NETWORK_FS = 16  /* allow NFS, SMB, 9p, FUSE */
+};
+
+enum quipu_durability {
+    QUIPU_SYNC = 0 /* acknowledged means durable */
+};
+
+/* Told of what an operator may want to know (an index discarded, a dead writer's lock taken over).
+ * level: 0 information, 1 warning. One line without a newline. Any thread, any time; must not call
+ * the library. */
+typedef void (*quipu_log_fn)(void *payload, int level, const char *text);
+
+typedef struct quipu_options {
+    uint32_t struct_size;
+    uint32_t flags;            /* quipu_open_flags; 0: create if missing, read and write */
+    uint32_t durability;       /* QUIPU_SYNC */
+    uint32_t busy_timeout_ms;  /* 10 000; how long to wait for other processes; UINT32_MAX: ever */
+    uint64_t map_bytes;        /* 1 TiB of address space for the log, a quarter of it for the index;
+                                  halved until it fits */
+    uint64_t tail_bytes_max;   /* 64 MiB: memory for what is not in the index yet */
+    uint32_t readers_max;      /* 1 022; counts if no other process has the store open */
+    uint32_t data_bytes_max;   /* 16 MiB, at most 64 MiB: one event's data plus meta */
+    uint32_t batch_events_max; /* 4 096 */
+    uint32_t async_pending_max; /* must be 0 in this release */
+    uint64_t batch_bytes_max;   /* 64 MiB */
+    quipu_log_fn log;           /* NULL: silent */
+    void *log_payload;
+} quipu_options;
+
+/* Fill with zeroes and set struct_size: for languages without designated initializers. */
+QUIPU_API void quipu_options_init(quipu_options *options, size_t struct_size);
+
+/* The first member of a compound literal that has at least one other:
+ * &(quipu_options){QUIPU_INIT(quipu_options), .flags = QUIPU_OPEN_READ_ONLY} */
+#define QUIPU_INIT(type) ((uint32_t)sizeof(type))
+
+/* Open the store in directory `path`, creating it if it is missing or an empty directory.
+ *
+ * A store may be opened several times in one process: that is one store, counted, and closed by the
+ * last close. The options of such an open must equal those of the first.
+ *
+ * Memory:  `*out` belongs to the caller until quipu_close(). `options` may be NULL.
+ * Threads: any. The handle is for all threads of the process that opened it.
+ * Returns: QUIPU_OK; QUIPU_NOT_FOUND (with EXISTING or READ_ONLY); QUIPU_TARGET_EXISTS (with NEW);
+ *          QUIPU_MISUSE: unknown flags, or other options than the handle already open has;
+ *          QUIPU_UNSAFE: a symbolic link, another owner, writable by others, hard links, a network
+ *          file system, a directory with other files in it, another LMDB program on the files,
+ *          another pid namespace, no write access to the lock files; QUIPU_INVALID: log.mdb is not
+ *          a store's; QUIPU_BUSY; QUIPU_NEWER_FORMAT; QUIPU_CORRUPT; QUIPU_FULL; QUIPU_IO;
+ *          QUIPU_NO_MEMORY; QUIPU_SYSTEM. On failure `*out` is NULL. */
+QUIPU_API int quipu_open(const char *path, const quipu_options *options, quipu **out,
+                         quipu_error *error);
+
+/* Close the store: wait for commits under way, merge a long tail into the index, release all locks.
+ * In a forked child: free nothing that the parent needs, release no lock of the parent.
+ *
+ * Threads: no other call on `store` may begin after this one has begun. */
+QUIPU_API void quipu_close(quipu *store);
+
+/* The position of the newest event, 0 if there is none.
+ *
+ * Threads: any.
+ * Returns: QUIPU_OK, QUIPU_IO, QUIPU_FULL (no reader slot is free), QUIPU_CORRUPT. */
+QUIPU_API int quipu_head(quipu *store, uint64_t *position, quipu_error *error);
+
+/* ---- events ---- */
+
+enum quipu_format {
+    QUIPU_BINARY = 0,
+    QUIPU_JSON = 1,   /* checked to be UTF-8 when appended */
+    QUIPU_MSGPACK = 2 /* checked when appended: one whole value, at most 32 levels deep */
+};
+
+enum quipu_event_flags {
+    QUIPU_EVENT_HAS_ID = 1,      /* draft: `id` counts. event: the caller gave it */
+    QUIPU_EVENT_HAS_TIME = 2,    /* draft: `time_ns` counts. event: the caller gave it */
+    QUIPU_EVENT_HAS_RECORDED = 8 /* draft: `recorded_ns` counts */
+};
+
+/* An event not yet appended: frozen, 96 bytes on LP64, so that it goes into arrays. */
+typedef struct quipu_draft {
+    const char *type;        /* 1 to 255 bytes */
+    const void *data;        /* NULL with size 0: none */
+    const void *meta;        /* NULL with size 0: none */
+    const char *const *tags; /* "key:value", tag_count of them, no two equal; 1 to 255 bytes each */
+    uint8_t id[16];          /* a UUID in network order */
+    int64_t time_ns; /* UTC, since 1970: when it happened; without HAS_TIME: when recorded */
+    uint32_t data_size;
+    uint32_t meta_size;
+    uint32_t tag_count;  /* at most 64 */
+    uint32_t flags;      /* quipu_event_flags */
+    uint8_t data_format; /* quipu_format */
+    uint8_t meta_format;
+    uint16_t schema; /* the type's own version; 0: unversioned */
+    uint8_t reserved8[4];
+    int64_t recorded_ns; /* kept if last recorded <= it <= now, else the store's clock counts */
+    uint64_t reserved[1];
+} quipu_draft;
+
+/* An event as it is read: a frozen view of 152 bytes. */
+typedef struct quipu_event {
+    uint64_t position;
+    uint64_t version;
+    int64_t time_ns;     /* UTC: when it happened, as the draft said, else = recorded_ns */
+    int64_t recorded_ns; /* UTC: the store's clock at commit; never runs backwards */
+    const char *stream;
+    const char *type;
+    const char *tags; /* tag_count strings one after another, each with its 0 */
+    const void *data;
+    const void *meta;
+    uint8_t id[16]; /* as given, else derived from the store, the position and the history */
+    uint32_t stream_size;
+    uint32_t type_size;
+    uint32_t tag_count;
+    uint32_t data_size;
+    uint32_t meta_size;
+    uint32_t flags; /* quipu_event_flags */
+    uint8_t data_format;
+    uint8_t meta_format;
+    uint16_t schema;
+    uint8_t reserved8[4];
+    uint64_t reserved[4];
+} quipu_event;
+
+/* 1 if the event is of this type, else 0. Threads: that of the event. */
+QUIPU_API int quipu_event_is(const quipu_event *event, const char *type);
+
+/* A top-level member of the event's msgpack or JSON data, so that a fold needs no decoder of its
+ * own. Of members with the same name the last one counts. No allocation; the cost grows with the
+ * data's size. A number with a fraction or an exponent is no i64; an i64 is read as f64 too.
+ *
+ * Threads: that of the event.
+ * Returns: 1 found, 0 absent, of another kind, out of range, or the data is no whole map or object.
+ *          On 0 `*out` is left alone. */
+QUIPU_API int quipu_get_i64(const quipu_event *event, const char *name, int64_t *out);
+QUIPU_API int quipu_get_f64(const quipu_event *event, const char *name, double *out);
+QUIPU_API int quipu_get_bool(const quipu_event *event, const char *name, int *out);
+
+/* The same for text, like snprintf(): copies at most capacity - 1 bytes and a 0. JSON's escapes are
+ * resolved. `out` may be NULL if capacity is 0.
+ *
+ * Returns: the text's full length in bytes, or -1 if it is absent or not text. */
+QUIPU_API int64_t quipu_get_text(const quipu_event *event, const char *name, char *out,
+                                 size_t capacity);
+
+/* ---- queries ---- */
+
+/* All given fields are AND-ed; NULL or 0 is no restriction. Frozen. */
+typedef struct quipu_query_item {
+    const char *stream;
+    const char *category;
+    const char *const *types; /* OR-ed */
+    const char *const *tags;  /* AND-ed */
+    uint32_t type_count;
+    uint32_t tag_count; /* must be 0 in this release */
+    uint64_t reserved[2];
+} quipu_query_item;
+
+/* Items are OR-ed. NULL instead of a query, or a query without items, is every event. At most 64
+ * items and 64 KiB of names. */
+typedef struct quipu_query {
+    const quipu_query_item *items;
+    size_t item_count;
+} quipu_query;
+
+/* ---- batch: the one door ---- */
+
+/* Expected versions beside exact ones. */
+#define QUIPU_NEW    UINT64_C(0)      /* the stream has no events */
+#define QUIPU_ANY    UINT64_MAX       /* not checked */
+#define QUIPU_EXISTS (UINT64_MAX - 1) /* the stream has at least one event */
+
+enum quipu_verdict {
+    QUIPU_REFUSED = 0,  /* nothing was written */
+    QUIPU_COMMITTED = 1 /* everything was written, and is durable */
+};
+
+typedef struct quipu_receipt { /* frozen, 88 bytes */
+    int32_t verdict;
+    uint32_t failed_count;   /* steps that failed; quipu_batch_result() tells each */
+    uint64_t first_position; /* of the batch; 0 if nothing was appended */
+    uint64_t last_position;
+    uint64_t last_version; /* of the last append's stream */
+    uint32_t failed_step;  /* the first that failed */
+    uint32_t failed_draft;
+    uint64_t expected; /* of failed_step */
+    uint64_t actual;   /* the version that the stream has */
+    uint64_t matched;
+    uint64_t reserved[3];
+} quipu_receipt;
+
+typedef struct quipu_result { /* one step of a batch after its commit; frozen */
+    int32_t status;           /* QUIPU_OK, or QUIPU_CONFLICT if this condition did not hold */
+    uint32_t draft;
+    uint64_t first_position; /* of this append; 0 if nothing was written */
+    uint64_t first_version;
+    uint64_t count;    /* events written */
+    uint64_t expected; /* as asked for */
+    uint64_t actual;   /* the stream's version before this step */
+    uint64_t matched;
+    uint64_t reserved[2];
+} quipu_result;
+
+/* Conditions and effects that commit together or not at all. Steps are numbered from 0 in the order
+ * of the calls. A call that fails is remembered, and quipu_commit() returns that status with its
+ * text: a program need not check each step. A batch may be committed again after a failure,
+ * cleared, and used again. Conditions see the store and the batches before, never the batch's own
+ * appends; later appends to the same stream see the versions of the earlier ones. */
+typedef struct quipu_batch quipu_batch;
+
+/* Memory:  the caller's until quipu_batch_free().
+ * Returns: NULL if memory is out. */
+QUIPU_API quipu_batch *quipu_batch_new(void);
+QUIPU_API void quipu_batch_clear(quipu_batch *batch); /* as new; keeps its memory */
+QUIPU_API void quipu_batch_free(quipu_batch *batch);
+
+/* Append `count` drafts to `stream` if it has the `expected` version. No drafts: only the
+ * condition.
+ *
+ * Memory:  everything is copied.
+ * Returns: QUIPU_OK; QUIPU_INVALID: a name, tag, UTF-8 or msgpack; QUIPU_TOO_LARGE; QUIPU_MISUSE;
+ *          QUIPU_NO_MEMORY. The data and batch limits of the store are checked by quipu_commit().
+ */
+QUIPU_API int quipu_batch_append(quipu_batch *batch, const char *stream, uint64_t expected,
+                                 const quipu_draft *drafts, size_t count);
+
+/* The same as quipu_batch_append() without drafts: a condition on a stream that is not written. */
+QUIPU_API int quipu_batch_expect(quipu_batch *batch, const char *stream, uint64_t expected);
+
+QUIPU_API size_t quipu_batch_steps(const quipu_batch *batch);
+
+/* What became of one step in the last quipu_commit() of this batch.
+ *
+ * Returns: QUIPU_OK; QUIPU_MISUSE: no such step, or not committed since it was added. */
+QUIPU_API int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_result *out);
+
+/* Commit a batch. Batches of all threads queue; one thread leads and commits those that wait in one
+ * transaction. On QUIPU_OK everything is durable.
+ *
+ * Memory:  `receipt` may be NULL; it is filled whenever the conditions were looked at, so also on
+ *          QUIPU_CONFLICT, else zeroed.
+ * Threads: any for `store`; the batch is used by this call alone.
+ * Returns: QUIPU_OK; QUIPU_CONFLICT: at least one condition does not hold, all are told;
+ *          QUIPU_BUSY: another process held the store longer than busy_timeout_ms; QUIPU_FULL: the
+ *          disk, nothing is in and it works again when there is room; QUIPU_IO: unknown outcome,
+ *          reopen; QUIPU_CORRUPT: a damaged record stands where the index must be made;
+ *          QUIPU_READ_ONLY; QUIPU_TOO_LARGE; QUIPU_UNSAFE: the store's files were replaced;
+ *          QUIPU_NO_MEMORY; what a step before has failed with. */
+QUIPU_API int quipu_commit(quipu *store, quipu_batch *batch, quipu_receipt *receipt,
+                           quipu_error *error);
+
+/* A batch with one append, committed. Returns: as quipu_batch_append() and quipu_commit(). */
+QUIPU_API int quipu_append(quipu *store, const char *stream, uint64_t expected,
+                           const quipu_draft *drafts, size_t count, quipu_receipt *receipt,
+                           quipu_error *error);
+
+/* ---- read ---- */
+
+/* A snapshot: what was committed when it was opened, and nothing else, in order. */
+typedef struct quipu_reader quipu_reader;
+
+enum quipu_range_flags {
+    QUIPU_BACKWARDS = 1,     /* the same set, newest first */
+    QUIPU_SKIP_CHECKSUMS = 2 /* trust the bytes */
+};
+
+/* The set (after, upto] in either order: versions for quipu_read_stream(), else positions. */
+typedef struct quipu_range {
+    uint32_t struct_size;
+    uint32_t flags; /* quipu_range_flags */
+    uint64_t after;
+    uint64_t upto;  /* 0: the head */
+    uint64_t limit; /* 0: none; counts from the end that is read first */
+} quipu_range;
+
+/* Read the events of a query (NULL: all) in position order.
+ *
+ * Memory:  `*out` is the caller's until quipu_reader_close(). `range` may be NULL: everything.
+ * Threads: any for `store`.
+ * Returns: QUIPU_OK; QUIPU_INVALID: a name; QUIPU_TOO_LARGE; QUIPU_MISUSE; QUIPU_FULL: no reader
+ *          slot is free; QUIPU_CORRUPT; QUIPU_IO; QUIPU_NO_MEMORY. On failure `*out` is NULL. */
+QUIPU_API int quipu_read(quipu *store, const quipu_query *query, const quipu_range *range,
+                         quipu_reader **out, quipu_error *error);
+
+/* Read one stream by its versions. Returns: as quipu_read(), and QUIPU_NOT_FOUND: no such stream;
+ * QUIPU_DELETED. An empty range is no error. */
+QUIPU_API int quipu_read_stream(quipu *store, const char *stream, const quipu_range *range,
+                                quipu_reader **out, quipu_error *error);
+
+/* The next event.
+ *
+ * Memory:  what `event` points to lives until the next call on this reader.
+ * Returns: QUIPU_ROW; QUIPU_OK at the end; QUIPU_CORRUPT: a damaged event, which may have been one
+ *          of those asked for: event->position says which, all else in it is 0, and the next call
+ *          goes on behind it; QUIPU_NEWER_FORMAT; QUIPU_CLOSED; QUIPU_NO_MEMORY; QUIPU_IO. */
+QUIPU_API int quipu_next(quipu_reader *reader, quipu_event *event, quipu_error *error);
+
+/* The position up to which this reader has seen everything that was asked for: pass it as `after`
+ * next, and no event is missed or seen twice. After the end of a forward read it is the snapshot's
+ * head, or `upto`, also if nothing was found; before the end, and when `limit` cut it short, it is
+ * the last event's. Backwards it is the head or `upto` from the start. Always a position, of a
+ * stream's reader too. 0 if the reader's store is closed. */
+QUIPU_API uint64_t quipu_reader_head(const quipu_reader *reader);
+
+QUIPU_API void quipu_reader_close(quipu_reader *reader);
+
+/* ---- fold ---- */
+
+typedef struct quipu_buffer quipu_buffer; /* later releases lend one to a fold's `save` */
+
+/* A pure function (state, event) -> state. */
+typedef struct quipu_fold {
+    uint32_t struct_size;
+    uint32_t version;  /* of the function: another one makes other states */
+    const char *name;  /* 1 to 127 bytes */
+    size_t state_size; /* of the caller's state, which the library zeroes before `init` */
+    int (*init)(void *state, void *payload); /* NULL: zeroes are the initial state */
+    int (*apply)(void *state, const quipu_event *event, void *payload, quipu_error *error);
+    void (*release)(void *state, void *payload); /* NULL: nothing to free */
+    /* Snapshots: must be NULL and 0 in this release. */
+    int (*save)(const void *state, quipu_buffer *out, void *payload);
+    int (*load)(void *state, const void *bytes, size_t size, void *payload);
+    int (*worth)(const void *state, const quipu_event *event, void *payload);
+    void *payload;
+    uint32_t snapshot_every;
+    uint32_t snapshot_keep;
+    uint64_t snapshot_bytes;
+} quipu_fold;
+
+enum quipu_point_kind {
+    QUIPU_AT_HEAD = 0,
+    QUIPU_AT_VERSION = 1,  /* up to this version of the stream */
+    QUIPU_AT_POSITION = 2, /* up to this position: the same cut through all streams */
+    QUIPU_AT_TIME = 3,     /* before the stream's first event whose time_ns is later */
+    QUIPU_AT_RECORDED = 4  /* as the store was at that instant of its own clock */
+};
+
+typedef struct quipu_point { /* frozen */
+    uint32_t kind;
+    uint32_t reserved;
+    int64_t value;
+} quipu_point;
+
+/* Fold a stream into `state`, as of `at` (NULL: now). A stream without events, or one that begins
+ * later, is version 0 and the initial state, not an error.
+ *
+ * Memory:  `state` has fold->state_size bytes. On QUIPU_OK it is the caller's to release; on
+ * failure the library has released it. `version` may be NULL. Threads: any; the fold's functions
+ * run in this thread, and may read the store. Returns: QUIPU_OK; QUIPU_INVALID; QUIPU_MISUSE;
+ * QUIPU_DELETED; QUIPU_CORRUPT; QUIPU_FULL; QUIPU_IO; QUIPU_NO_MEMORY; what `init` or `apply`
+ * returned if that was not 0. */
+QUIPU_API int quipu_load(quipu *store, const quipu_fold *fold, const char *stream,
+                         const quipu_point *at, void *state, uint64_t *version, quipu_error *error);
+
+/* ---- look after ---- */
+
+enum quipu_list_kind {
+    QUIPU_LIST_STREAMS = 1 /* name; version; count: events; first_position, position: the last;
+                              time_ns: of the first, last_time_ns: of the last */
+};
+
+typedef struct quipu_item { /* frozen view; fields that a kind does not use are 0 */
+    const char *name;
+    const char *key;
+    const char *text;
+    uint64_t version;
+    uint64_t position;
+    uint64_t mark;
+    uint64_t lag;
+    uint64_t count;
+    uint64_t first_position;
+    int64_t time_ns;
+    int64_t last_time_ns;
+    int32_t status;
+    uint32_t pid;
+    uint64_t in_flight;
+    uint64_t parked;
+    uint64_t redelivered;
+    uint64_t oldest;
+    uint64_t reserved[4];
+} quipu_item;
+
+/* A snapshot of names, in the order of their bytes. */
+typedef struct quipu_list quipu_list;
+
+/* List names that begin with `prefix` (NULL or "": all).
+ *
+ * Memory:  `*out` is the caller's until quipu_list_close().
+ * Threads: any for `store`.
+ * Returns: QUIPU_OK; QUIPU_MISUSE: no such kind; QUIPU_INVALID; QUIPU_FULL; QUIPU_CORRUPT: an event
+ * is damaged, so that names may be missing; QUIPU_IO; QUIPU_NO_MEMORY. */
+QUIPU_API int quipu_list_open(quipu *store, int kind, const char *prefix, quipu_list **out,
+                              quipu_error *error);
+
+/* Memory:  the item's names live until the next call on this list.
+ * Returns: QUIPU_ROW; QUIPU_OK at the end; QUIPU_CORRUPT: item->name says of what, the next call
+ *          goes on behind it; QUIPU_CLOSED; QUIPU_IO; QUIPU_NO_MEMORY. */
+QUIPU_API int quipu_list_next(quipu_list *list, quipu_item *item, quipu_error *error);
+QUIPU_API void quipu_list_close(quipu_list *list);
+
+typedef struct quipu_stat {
+    uint32_t struct_size;
+    uint32_t format;
+    uint64_t events;
+    uint64_t streams;
+    uint64_t head;      /* the newest position */
+    uint64_t indexed;   /* the index is complete up to here */
+    uint64_t log_bytes; /* of the files */
+    uint64_t index_bytes;
+    uint64_t tail_events;       /* head - indexed */
+    uint64_t oldest_reader_lag; /* transactions of the log that the oldest reader is behind */
+    uint32_t oldest_reader_pid; /* 0: none */
+    uint32_t readers;
+    int64_t first_time_ns; /* of the events at position 1 and at the head; 0 if there is none */
+    int64_t last_time_ns;
+    uint64_t chain;      /* of the newest event: equal chain at equal position, equal history */
+    uint64_t free_bytes; /* inside log.mdb, to be used again */
+    int64_t oldest_reader_since_ns; /* 0 in this release: LMDB does not record it */
+    uint8_t uuid[16];               /* of the store, from its creation */
+} quipu_stat;
+
+/* Memory:  `out->struct_size` is set by the caller.
+ * Threads: any.
+ * Returns: QUIPU_OK, QUIPU_FULL, QUIPU_CORRUPT, QUIPU_IO, QUIPU_NO_MEMORY. */
+QUIPU_API int quipu_stat_get(quipu *store, quipu_stat *out, quipu_error *error);
+
+typedef struct quipu_finding { /* a view, for the call */
+    int32_t status;
+    uint32_t reserved;
+    uint64_t position; /* 0 if it is not about an event */
+    const char *file;  /* "log.mdb" or "index.mdb" */
+    const char *table;
+    const char *text; /* one line */
+} quipu_finding;
+
+/* 0 goes on; anything else stops. */
+typedef int (*quipu_finding_fn)(void *payload, const quipu_finding *finding);
+typedef int (*quipu_progress_fn)(void *payload, uint64_t done, uint64_t total);
+
+typedef struct quipu_verified {
+    uint32_t struct_size;
+    uint32_t reserved;
+    uint64_t checked; /* events looked at */
+    uint64_t findings;
+    uint64_t head;
+    uint64_t chain; /* of the newest event */
+} quipu_verified;
+
+/* Check a store from end to end: each value's checksum, the chain, positions and versions without
+ * gaps, and that the index equals the fold of the log. Other processes may go on writing: what was
+ * committed when it began is checked.
+ *
+ * Memory:  `found`, `progress` and `out` may be NULL.
+ * Threads: any; callbacks run in this thread.
+ * Returns: QUIPU_OK; QUIPU_CORRUPT after the last finding if there was any; what a callback
+ * returned to stop if that is negative (else QUIPU_OK); and as quipu_open() with READ_ONLY. */
+QUIPU_API int quipu_verify(const char *path, uint32_t flags, quipu_finding_fn found,
+                           quipu_progress_fn progress, void *payload, quipu_verified *out,
+                           quipu_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

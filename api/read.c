@@ -1,0 +1,187 @@
+/* read.c - readers and folds. */
+#include "event.h"
+#include "handles.h"
+#include "load.h"
+#include "quipu.h"
+#include "reader.h"
+#include "status.h"
+#include "text.h"
+
+struct quipu_reader {
+    struct qp_child child;
+    struct qp_reader *reader;
+};
+
+/* ---- open ---- */
+
+static int check_range(const quipu_range *given, struct qp_range *range, quipu_error *error)
+{
+    const uint32_t known = QUIPU_BACKWARDS | QUIPU_SKIP_CHECKSUMS;
+    quipu_range own = {0};
+    int rc = QUIPU_OK;
+
+    if (given != NULL)
+        rc = qp_struct_in(given, sizeof(own), &own, "quipu_range", error);
+    if (rc < 0)
+        return rc;
+    if ((own.flags & ~known) != 0)
+        return qp_fail(error, QUIPU_MISUSE, "unknown flags of a range: %x", own.flags & ~known);
+    *range = (struct qp_range){.after = own.after,
+                               .upto = own.upto,
+                               .limit = own.limit,
+                               .backwards = (own.flags & QUIPU_BACKWARDS) != 0,
+                               .check = (own.flags & QUIPU_SKIP_CHECKSUMS) == 0};
+    return QUIPU_OK;
+}
+
+/* What both ways to open begin with: an empty reader, and the range checked. */
+static int begin(quipu *store, const quipu_range *given, struct qp_range *range, quipu_reader **out,
+                 quipu_reader **reader, quipu_error *error)
+{
+    int rc = qp_store_enter(store, error);
+
+    if (out != NULL)
+        *out = NULL;
+    if (rc == QUIPU_OK && out == NULL)
+        rc = qp_fail(error, QUIPU_MISUSE, "out is NULL");
+    if (rc == QUIPU_OK)
+        rc = check_range(given, range, error);
+    if (rc < 0)
+        return rc;
+    *reader = qp_zalloc(sizeof(**reader));
+    return *reader != NULL ? QUIPU_OK : qp_fail_memory(error);
+}
+
+static int finish(quipu *store, int rc, quipu_reader *reader, quipu_reader **out)
+{
+    if (rc < 0) {
+        qp_free(reader);
+        return rc;
+    }
+    qp_child_begin(store, &reader->child);
+    *out = reader;
+    return QUIPU_OK;
+}
+
+int quipu_read(quipu *store, const quipu_query *query, const quipu_range *range, quipu_reader **out,
+               quipu_error *error)
+{
+    struct qp_range own;
+    quipu_reader *reader;
+    int rc = begin(store, range, &own, out, &reader, error);
+
+    if (rc < 0)
+        return rc;
+    rc = qp_reader_open(store->handle, query, &own, &reader->reader, error);
+    return finish(store, rc, reader, out);
+}
+
+int quipu_read_stream(quipu *store, const char *stream, const quipu_range *range,
+                      quipu_reader **out, quipu_error *error)
+{
+    struct qp_range own;
+    quipu_reader *reader;
+    int rc = begin(store, range, &own, out, &reader, error);
+
+    if (rc < 0)
+        return rc;
+    rc = qp_reader_open_stream(store->handle, stream, &own, &reader->reader, error);
+    return finish(store, rc, reader, out);
+}
+
+/* ---- next and close ---- */
+
+int quipu_next(quipu_reader *reader, quipu_event *event, quipu_error *error)
+{
+    struct qp_record record;
+    uint64_t position = 0;
+    int rc;
+
+    if (reader == NULL || event == NULL)
+        return qp_fail(error, QUIPU_MISUSE, "reader and event must not be NULL");
+    rc = qp_child_enter(&reader->child, error);
+    if (rc < 0)
+        return rc;
+    rc = qp_reader_next(reader->reader, &position, &record, error);
+    if (rc == QUIPU_ROW)
+        qp_event_fill(&record, reader->child.store->handle->uuid, position, event);
+    else if (rc < 0)
+        *event = (quipu_event){.position = position};
+    return rc;
+}
+
+uint64_t quipu_reader_head(const quipu_reader *reader)
+{
+    if (reader == NULL || qp_child_enter(&reader->child, NULL) < 0)
+        return 0;
+    return qp_reader_head(reader->reader);
+}
+
+void quipu_reader_close(quipu_reader *reader)
+{
+    struct qp_child child;
+
+    if (reader == NULL || !qp_child_may_end(&reader->child))
+        return;
+    child = reader->child;
+    qp_reader_close(reader->reader);
+    qp_free(reader);
+    qp_child_end(&child);
+}
+
+/* ---- fold ---- */
+
+static int check_fold(const quipu_fold *given, quipu_fold *fold, quipu_error *error)
+{
+    size_t size;
+    int rc;
+
+    if (given == NULL)
+        return qp_fail(error, QUIPU_MISUSE, "the fold is NULL");
+    rc = qp_struct_in(given, sizeof(*fold), fold, "quipu_fold", error);
+    if (rc == QUIPU_OK)
+        rc = qp_text_name(fold->name, QP_OWNER_NAME_MAX, "a fold's name", &size, error);
+    if (rc < 0)
+        return rc;
+    if (fold->apply == NULL)
+        return qp_fail(error, QUIPU_MISUSE, "fold %s has no apply", fold->name);
+    if (fold->save != NULL || fold->load != NULL || fold->worth != NULL ||
+        fold->snapshot_every != 0 || fold->snapshot_keep != 0 || fold->snapshot_bytes != 0)
+        return qp_fail(error, QUIPU_MISUSE,
+                       "fold %s asks for snapshots, which this release has not", fold->name);
+    return QUIPU_OK;
+}
+
+static int check_point(const quipu_point *at, quipu_error *error)
+{
+    if (at == NULL)
+        return QUIPU_OK;
+    if (at->kind > QUIPU_AT_RECORDED || at->reserved != 0)
+        return qp_fail(error, QUIPU_MISUSE, "unknown kind of point: %u", at->kind);
+    if ((at->kind == QUIPU_AT_VERSION || at->kind == QUIPU_AT_POSITION) && at->value < 0)
+        return qp_fail(error, QUIPU_MISUSE, "a version or position is negative");
+    return QUIPU_OK;
+}
+
+int quipu_load(quipu *store, const quipu_fold *fold, const char *stream, const quipu_point *at,
+               void *state, uint64_t *version, quipu_error *error)
+{
+    quipu_fold own;
+    uint64_t reached = 0;
+    size_t size;
+    int rc = qp_store_enter(store, error);
+
+    if (rc == QUIPU_OK)
+        rc = check_fold(fold, &own, error);
+    if (rc == QUIPU_OK)
+        rc = qp_text_name(stream, QP_NAME_MAX, "a stream", &size, error);
+    if (rc == QUIPU_OK)
+        rc = check_point(at, error);
+    if (rc == QUIPU_OK && state == NULL)
+        rc = qp_fail(error, QUIPU_MISUSE, "state is NULL");
+    if (rc == QUIPU_OK)
+        rc = qp_load(store->handle, &own, stream, at, state, &reached, error);
+    if (version != NULL)
+        *version = reached;
+    return rc;
+}

@@ -1,0 +1,47 @@
+/* events.h - the events of a run: made once from a seed, kept in memory, given to every system.
+ *
+ * They are made before any clock starts. The same plan gives the same events, byte for byte. */
+#ifndef BENCH_EVENTS_H
+#define BENCH_EVENTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a run is asked to do. */
+struct bench_plan {
+    uint64_t events;
+    uint64_t streams; /* names to choose from; with few events some are never chosen */
+    uint64_t size;    /* bytes of data of one event */
+    uint64_t batch;   /* events in one durable commit */
+    uint64_t seed;
+};
+
+struct bench_event {
+    const char *stream; /* "order-N" */
+    const char *type;
+    const char *data; /* one JSON value */
+    int64_t time_ns;
+    uint32_t version; /* within its stream, for systems that do not count themselves */
+    uint32_t stream_size;
+    uint32_t type_size;
+    uint32_t data_size;
+};
+
+struct bench_events {
+    struct bench_event *items;
+    size_t count;
+    char *names;
+    char *data;
+};
+
+/* Bytes of memory that the events of a plan take. */
+uint64_t bench_events_bytes(const struct bench_plan *plan);
+
+/* Make the events of a plan.
+ *
+ * Memory:  the caller's until bench_events_release().
+ * Returns: 0, or -1 if memory is out. */
+int bench_events_init(struct bench_events *events, const struct bench_plan *plan);
+void bench_events_release(struct bench_events *events);
+
+#endif

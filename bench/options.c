@@ -1,0 +1,301 @@
+/* options.c - one table says what there is: the parser, its limits and the help come from it. */
+#include "options.h"
+
+#include "text.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum kind {
+    KIND_WORKLOADS,
+    KIND_PEERS,
+    KIND_NUMBER,
+    KIND_TEXT,
+    KIND_FLAG,
+    KIND_HELP,
+    KIND_VERSION
+};
+
+struct option {
+    const char *name;
+    const char *argument; /* NULL: takes none */
+    const char *about;
+    enum kind kind;
+    size_t offset; /* in struct bench_options: numbers, texts and flags */
+    uint64_t min;  /* of numbers */
+    uint64_t max;
+};
+
+/* One batch is one commit: Quipu's defaults allow 4 096 events and 64 MiB in it. */
+enum { BATCH_EVENTS_MAX = 4096, EVENT_BYTES_EXTRA = 1024 };
+#define BATCH_BYTES_MAX (UINT64_C(64) << 20)
+
+#define AT(field) offsetof(struct bench_options, field)
+
+static const struct option options[] = {
+    {"workloads", "a,b,...", "what to measure (bulk-load)", KIND_WORKLOADS, 0, 0, 0},
+    {"peers", "a,b,...", "systems beside Quipu, or none (all that are built in)", KIND_PEERS, 0, 0,
+     0},
+    {"events", "N", "events to append (200000)", KIND_NUMBER, AT(plan.events), 1, 1000000000},
+    {"streams", "N", "streams to choose from (100000; at most one an event)", KIND_NUMBER,
+     AT(plan.streams), 1, 1000000000},
+    {"size", "BYTES", "data of one event (250)", KIND_NUMBER, AT(plan.size), 2, 1048576},
+    {"batch", "N", "events in one durable commit (1000)", KIND_NUMBER, AT(plan.batch), 1,
+     BATCH_EVENTS_MAX},
+    {"rounds", "N", "runs of each system, taking turns (3)", KIND_NUMBER, AT(rounds), 1,
+     BENCH_ROUNDS_MAX},
+    {"seed", "N", "of the generated events (1)", KIND_NUMBER, AT(plan.seed), 0, UINT64_MAX},
+    {"dir", "PATH", "where the stores are made (the current directory)", KIND_TEXT, AT(directory),
+     0, 0},
+    {"json", NULL, "one row of JSON a line; all else goes to stderr", KIND_FLAG, AT(json), 0, 0},
+    {"keep", NULL, "leave the stores there", KIND_FLAG, AT(keep), 0, 0},
+    {"help", NULL, "this", KIND_HELP, 0, 0, 0},
+    {"version", NULL, "of the program and its systems", KIND_VERSION, 0, 0, 0},
+};
+enum { OPTION_COUNT = sizeof(options) / sizeof(options[0]) };
+
+static int wrong(const char *what, const char *which)
+{
+    bench_text_put(stderr, "quipu-bench: %s: %s; see quipu-bench --help\n", what, which);
+    return BENCH_OPTIONS_WRONG;
+}
+
+/* A name out of a list has no 0 behind it. */
+static int wrong_name(const char *what, const char *name, size_t size)
+{
+    bench_text_put(stderr, "quipu-bench: %s: %.*s; see quipu-bench --help\n", what, (int)size,
+                   name);
+    return BENCH_OPTIONS_WRONG;
+}
+
+static int print_help(void)
+{
+    size_t i;
+
+    printf("quipu-bench --workloads bulk-load --peers sqlite --events 1000000\n\n"
+           "Measures Quipu beside other systems: the same events, the same durability (what was\n"
+           "acknowledged is on the disk), in turns; median and spread.\n\n");
+    for (i = 0; i < OPTION_COUNT; i++) {
+        printf("  --%-9s %-8s %s\n", options[i].name,
+               options[i].argument != NULL ? options[i].argument : "", options[i].about);
+    }
+    printf("\nworkloads\n");
+    for (i = 0; bench_workload_at(i) != NULL; i++)
+        printf("  %-12s %s\n", bench_workload_at(i)->name, bench_workload_at(i)->about);
+    printf("\npeers\n");
+    for (i = 0; bench_peer_name(i) != NULL; i++) {
+        printf("  %-12s %s\n", bench_peer_name(i),
+               bench_peer_at(i) != NULL ? bench_peer_at(i)->settings : "not built in");
+    }
+    return BENCH_OPTIONS_ANSWERED;
+}
+
+static void print_version(const struct bench_peer *peer)
+{
+    char version[64];
+
+    peer->version(version, sizeof(version));
+    printf("%s %s\n", peer->name, version);
+}
+
+static int print_versions(void)
+{
+    size_t i;
+
+    print_version(&bench_peer_quipu);
+    for (i = 0; bench_peer_name(i) != NULL; i++) {
+        if (bench_peer_at(i) != NULL)
+            print_version(bench_peer_at(i));
+    }
+    return BENCH_OPTIONS_ANSWERED;
+}
+
+static int same_name(const char *name, const char *text, size_t size)
+{
+    return name != NULL && strlen(name) == size && memcmp(name, text, size) == 0;
+}
+
+static int add_workload(struct bench_options *out, const char *name, size_t size)
+{
+    size_t i;
+
+    for (i = 0; i < out->workload_count; i++) {
+        if (same_name(out->workloads[i]->name, name, size))
+            return wrong_name("named twice", name, size);
+    }
+    for (i = 0; bench_workload_at(i) != NULL; i++) {
+        if (same_name(bench_workload_at(i)->name, name, size)) {
+            out->workloads[out->workload_count] = bench_workload_at(i);
+            out->workload_count++;
+            return 0;
+        }
+    }
+    return wrong_name("no such workload", name, size);
+}
+
+static int add_peer(struct bench_options *out, const char *name, size_t size)
+{
+    size_t i;
+
+    for (i = 0; i < out->system_count; i++) {
+        if (same_name(out->systems[i]->name, name, size))
+            return wrong_name("named twice, or always there", name, size);
+    }
+    for (i = 0; bench_peer_name(i) != NULL; i++) {
+        if (!same_name(bench_peer_name(i), name, size))
+            continue;
+        if (bench_peer_at(i) == NULL) {
+            bench_text_put(stderr, "quipu-bench: %s was not found when this was built: left out\n",
+                           bench_peer_name(i));
+            return 0;
+        }
+        out->systems[out->system_count] = bench_peer_at(i);
+        out->system_count++;
+        return 0;
+    }
+    return wrong_name("no such peer", name, size);
+}
+
+static int add_names(struct bench_options *out, const char *text,
+                     int (*add)(struct bench_options *, const char *, size_t))
+{
+    for (;;) {
+        size_t size = strcspn(text, ",");
+        int rc = add(out, text, size);
+
+        if (rc < 0)
+            return rc;
+        if (text[size] == 0)
+            return 0;
+        text += size + 1;
+    }
+}
+
+static int read_number(const struct option *option, const char *text, uint64_t *out)
+{
+    char *end = NULL;
+    unsigned long long value;
+
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != 0 || errno != 0 || value < option->min ||
+        value > option->max) {
+        bench_text_put(stderr, "quipu-bench: --%s %s: a number from %llu to %llu is needed\n",
+                       option->name, text, (unsigned long long)option->min,
+                       (unsigned long long)option->max);
+        return BENCH_OPTIONS_WRONG;
+    }
+    *out = value;
+    return 0;
+}
+
+static int take_option(struct bench_options *out, const struct option *option, const char *value)
+{
+    char *field = (char *)out + option->offset;
+
+    switch (option->kind) {
+    case KIND_WORKLOADS:
+        out->workload_count = 0;
+        return add_names(out, value, add_workload);
+    case KIND_PEERS:
+        out->system_count = 1;
+        return strcmp(value, "none") == 0 ? 0 : add_names(out, value, add_peer);
+    case KIND_NUMBER:
+        return read_number(option, value, (uint64_t *)(void *)field);
+    case KIND_TEXT:
+        *(const char **)(void *)field = value;
+        return 0;
+    case KIND_FLAG:
+        *(int *)(void *)field = 1;
+        return 0;
+    case KIND_HELP:
+        return print_help();
+    case KIND_VERSION:
+        return print_versions();
+    }
+    return 0;
+}
+
+static void set_defaults(struct bench_options *out)
+{
+    size_t i;
+
+    memset(out, 0, sizeof(*out));
+    out->plan = (struct bench_plan){
+        .events = 200000, .streams = 100000, .size = 250, .batch = 1000, .seed = 1};
+    out->rounds = 3;
+    out->directory = ".";
+    out->workloads[0] = &bench_workload_bulk_load;
+    out->workload_count = 1;
+    out->systems[0] = &bench_peer_quipu;
+    out->system_count = 1;
+    for (i = 0; bench_peer_name(i) != NULL; i++) {
+        if (bench_peer_at(i) != NULL) {
+            out->systems[out->system_count] = bench_peer_at(i);
+            out->system_count++;
+        }
+    }
+}
+
+/* What no option can see alone. */
+static int check_whole(struct bench_options *out)
+{
+    struct bench_plan *plan = &out->plan;
+    double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+
+    if (plan->streams > plan->events)
+        plan->streams = plan->events;
+    if (plan->batch * (plan->size + EVENT_BYTES_EXTRA) > BATCH_BYTES_MAX)
+        return wrong("--batch and --size", "one commit would be over 64 MiB");
+    if ((double)bench_events_bytes(plan) > memory * 0.75)
+        return wrong("--events and --size", "the events do not fit into memory");
+    return BENCH_OPTIONS_RUN;
+}
+
+/* "--name" or "--name=value"; NULL if there is none of this name. */
+static const struct option *find_option(const char *argument)
+{
+    size_t i;
+
+    if (strncmp(argument, "--", 2) != 0)
+        return NULL;
+    for (i = 0; i < OPTION_COUNT; i++) {
+        if (same_name(options[i].name, argument + 2, strcspn(argument + 2, "=")))
+            return &options[i];
+    }
+    return NULL;
+}
+
+int bench_options_read(struct bench_options *out, int argc, char **argv)
+{
+    int i;
+
+    set_defaults(out);
+    for (i = 1; i < argc; i++) {
+        const struct option *option = find_option(argv[i]);
+        const char *equals = strchr(argv[i], '=');
+        const char *value = "";
+        int rc;
+
+        if (option == NULL)
+            return wrong("no such option", argv[i]);
+        if (option->argument == NULL && equals != NULL)
+            return wrong("takes no value", argv[i]);
+        if (equals != NULL) {
+            value = equals + 1;
+        } else if (option->argument != NULL) {
+            if (i + 1 == argc)
+                return wrong("needs a value", argv[i]);
+            i++;
+            value = argv[i];
+        }
+        rc = take_option(out, option, value);
+        if (rc != 0)
+            return rc;
+    }
+    return check_whole(out);
+}

@@ -1,0 +1,31 @@
+/* options.h - the command line, read once and checked whole. */
+#ifndef BENCH_OPTIONS_H
+#define BENCH_OPTIONS_H
+
+#include "workload.h"
+
+/* The systems of a run: Quipu first, then its peers. */
+enum { BENCH_SYSTEMS_MAX = BENCH_PEERS_MAX + 1, BENCH_ROUNDS_MAX = 1000 };
+
+struct bench_options {
+    const struct bench_workload *workloads[BENCH_WORKLOADS_MAX];
+    const struct bench_peer *systems[BENCH_SYSTEMS_MAX];
+    size_t workload_count;
+    size_t system_count;
+    struct bench_plan plan;
+    uint64_t rounds;
+    const char *directory;
+    int json;
+    int keep;
+};
+
+enum bench_options_result {
+    BENCH_OPTIONS_WRONG = -1, /* said on stderr */
+    BENCH_OPTIONS_RUN = 0,
+    BENCH_OPTIONS_ANSWERED = 1 /* --help or --version: printed, nothing to run */
+};
+
+/* Read the arguments. `out` points into them. */
+int bench_options_read(struct bench_options *out, int argc, char **argv);
+
+#endif

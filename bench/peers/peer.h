@@ -1,0 +1,45 @@
+/* peer.h - the small interface behind which every measured system stands, Quipu too.
+ *
+ * One file a system. A peer promises what Quipu promises: append() that returned 0 is on the disk.
+ * It is tuned as its experts would, and says how in `settings`. */
+#ifndef BENCH_PEER_H
+#define BENCH_PEER_H
+
+#include "../events.h"
+#include "../text.h"
+
+enum { BENCH_PEERS_MAX = 8 };
+
+struct bench_peer {
+    const char *name;
+    const char *settings; /* one line, printed with the results */
+
+    /* The version of the system that runs, as a short text. */
+    void (*version)(char *out, size_t capacity);
+
+    /* Open the store in `directory`, which exists; create it if there is none. */
+    int (*open)(const char *directory, void **out, struct bench_failure *failure);
+
+    /* Append all or nothing. On 0 the events are durable. */
+    int (*append)(void *store, const struct bench_event *events, size_t count,
+                  struct bench_failure *failure);
+
+    /* How many events the store holds. */
+    int (*count)(void *store, uint64_t *out, struct bench_failure *failure);
+
+    /* Close, everything durable. NULL is left alone. The store is gone even on failure. */
+    int (*close)(void *store, struct bench_failure *failure);
+};
+
+/* Every call returns 0, or -1 and a text in `failure`. */
+
+extern const struct bench_peer bench_peer_quipu;
+extern const struct bench_peer bench_peer_sqlite; /* only where it is built in */
+
+/* Known peers beside Quipu, built in or not: the name of number `n`, NULL behind the last. */
+const char *bench_peer_name(size_t n);
+
+/* The peer of number `n`, NULL if this program was built without it. */
+const struct bench_peer *bench_peer_at(size_t n);
+
+#endif

@@ -1,0 +1,119 @@
+/* quipu.c - Quipu as a measured system: one batch, used again for every commit. */
+#include "peer.h"
+
+#include "quipu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATH_BYTES_MAX = 4096 };
+
+struct quipu_store {
+    quipu *store;
+    quipu_batch *batch;
+};
+
+static int fail(struct bench_failure *failure, const char *what, int status, const char *text)
+{
+    return bench_failure_set(failure, "quipu: %s: %s: %.160s", what, quipu_status_name(status),
+                             text);
+}
+
+static void quipu_peer_version(char *out, size_t capacity)
+{
+    int version = quipu_version();
+
+    bench_text_set(out, capacity, "%d.%d.%d", version / 10000, version / 100 % 100, version % 100);
+}
+
+static int quipu_peer_close(void *store, struct bench_failure *failure)
+{
+    struct quipu_store *self = store;
+
+    (void)failure;
+    if (self == NULL)
+        return 0;
+    quipu_batch_free(self->batch);
+    quipu_close(self->store);
+    free(self);
+    return 0;
+}
+
+static int quipu_peer_open(const char *directory, void **out, struct bench_failure *failure)
+{
+    struct quipu_store *self = calloc(1, sizeof(*self));
+    quipu_error error = {0};
+    char path[PATH_BYTES_MAX];
+    int rc;
+
+    *out = NULL;
+    if (self == NULL)
+        return fail(failure, "open", QUIPU_NO_MEMORY, "");
+    bench_text_set(path, sizeof(path), "%s/store", directory);
+    rc = quipu_open(path, NULL, &self->store, &error);
+    if (rc < 0) {
+        fail(failure, "open", rc, error.text);
+        goto done;
+    }
+    self->batch = quipu_batch_new();
+    if (self->batch == NULL)
+        rc = fail(failure, "batch", QUIPU_NO_MEMORY, "");
+
+done:
+    if (rc < 0) {
+        quipu_peer_close(self, failure);
+        return -1;
+    }
+    *out = self;
+    return 0;
+}
+
+static int quipu_peer_append(void *store, const struct bench_event *events, size_t count,
+                             struct bench_failure *failure)
+{
+    struct quipu_store *self = store;
+    quipu_error error = {0};
+    size_t i;
+    int rc;
+
+    quipu_batch_clear(self->batch);
+    for (i = 0; i < count; i++) {
+        quipu_draft draft = {.type = events[i].type,
+                             .data = events[i].data,
+                             .data_size = events[i].data_size,
+                             .data_format = QUIPU_JSON,
+                             .time_ns = events[i].time_ns,
+                             .flags = QUIPU_EVENT_HAS_TIME};
+
+        rc = quipu_batch_append(self->batch, events[i].stream, QUIPU_ANY, &draft, 1);
+        if (rc < 0)
+            return fail(failure, "append", rc, events[i].stream);
+    }
+    rc = quipu_commit(self->store, self->batch, NULL, &error);
+    if (rc < 0)
+        return fail(failure, "commit", rc, error.text);
+    return 0;
+}
+
+static int quipu_peer_count(void *store, uint64_t *out, struct bench_failure *failure)
+{
+    struct quipu_store *self = store;
+    quipu_error error = {0};
+    int rc = quipu_head(self->store, out, &error);
+
+    if (rc < 0)
+        return fail(failure, "head", rc, error.text);
+    return 0;
+}
+
+const struct bench_peer bench_peer_quipu = {
+    .name = "quipu",
+    .settings = "default options; one batch of many streams a commit, versions not checked but "
+                "counted by the store",
+    .version = quipu_peer_version,
+    .open = quipu_peer_open,
+    .append = quipu_peer_append,
+    .count = quipu_peer_count,
+    .close = quipu_peer_close,
+};

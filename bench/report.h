@@ -1,0 +1,28 @@
+/* report.h - how results look: a text for people, or rows of JSON for programs.
+ *
+ * With --json the standard output holds rows only, one a run and then one a system with the
+ * medians; the environment is a row on stderr. */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+#include "env.h"
+#include "options.h"
+
+void bench_report_environment(const struct bench_options *options, const struct bench_env *env);
+
+/* What comes now. */
+void bench_report_workload(const struct bench_options *options,
+                           const struct bench_workload *workload);
+
+/* One run; `number` counts from 1. */
+void bench_report_round(const struct bench_options *options, const struct bench_workload *workload,
+                        const struct bench_peer *peer, uint64_t number,
+                        const struct bench_round *round);
+
+/* Medians, spread and ratios. `rounds` holds all runs of a system, then all of the next.
+ *
+ * Returns: 0, or -1 if memory is out. */
+int bench_report_summary(const struct bench_options *options, const struct bench_workload *workload,
+                         const struct bench_round *rounds);
+
+#endif

@@ -1,0 +1,83 @@
+/* base.h - what every module stands on: the platform, the limits with their reasons, plain bytes.
+ *
+ * The engine takes its vocabulary (statuses, drafts, events, options) from the public header and
+ * calls none of its functions. */
+#ifndef QP_BASE_H
+#define QP_BASE_H
+
+#include "quipu.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if !defined(__linux__)
+#error "Quipu runs on Linux only: it needs open-file-description locks, robust mutexes and futexes"
+#endif
+#if __SIZEOF_POINTER__ != 8
+#error "Quipu needs a 64-bit machine: it maps a store of up to 1 TiB"
+#endif
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "Quipu needs a little-endian machine: its records are little-endian in the mapped file"
+#endif
+
+#define QP_KIB       UINT64_C(1024)
+#define QP_MIB       (1024 * QP_KIB)
+#define QP_GIB       (1024 * QP_MIB)
+#define QP_NS_PER_MS INT64_C(1000000)
+#define QP_NS_PER_S  INT64_C(1000000000)
+
+/* Names. A length fits one byte; kind + name + number stay far below LMDB's 511-byte keys. */
+#define QP_NAME_MAX        255
+#define QP_OWNER_NAME_MAX  127 /* folds: two of them and two numbers share one key */
+#define QP_TAGS_MAX        64  /* each is an index entry of its own */
+#define QP_QUERY_ITEMS_MAX 64
+#define QP_QUERY_BYTES_MAX (64 * QP_KIB)
+
+/* Payloads. The hard limit keeps a record's size far inside 32 bits. */
+#define QP_DATA_BYTES_DEFAULT (16 * QP_MIB)
+#define QP_DATA_BYTES_MAX     (64 * QP_MIB)
+#define QP_RECORD_BYTES_MAX                                                                        \
+    (QP_DATA_BYTES_MAX + 32 * QP_KIB) /* with header, names and all tags                           \
+                                       */
+#define QP_BATCH_EVENTS_DEFAULT 4096
+#define QP_BATCH_EVENTS_MAX     (1024 * QP_KIB) /* as many as may wait for the index */
+#define QP_BATCH_BYTES_DEFAULT  (64 * QP_MIB)
+#define QP_BATCH_BYTES_MAX      (1 * QP_GIB) /* LMDB keeps a transaction's pages in memory */
+
+/* Rows. A 4 KiB page less LMDB's 16-byte header: a larger value needs a run of free pages, and
+ * finding one cost 44 ms a commit after a purge. */
+#define QP_ROW_BYTES_MAX 4080
+#define QP_KEY_BYTES_MAX 511 /* LMDB's */
+
+/* Positions. 2^48 events at a million a second last nine years; a block of 512 deltas then fits a
+ * row whatever they are. */
+#define QP_POSITION_MAX    ((UINT64_C(1) << 48) - 1)
+#define QP_BLOCK_POSITIONS 512
+
+/* The tail and its merge. */
+#define QP_SEGMENT_EVENTS        16384 /* of the tail; dropped one by one */
+#define QP_SLICE_EVENTS          98304 /* one index transaction, which rewrites most of `terms` */
+#define QP_MERGE_EVENTS          98304 /* a longer tail is merged by who committed */
+#define QP_MERGE_AT_CLOSE_EVENTS 4096  /* so that a short program opens in milliseconds */
+#define QP_UNMERGED_MAX          (1024 * QP_KIB) /* events; above it a committer merges first */
+#define QP_TAIL_BYTES_DEFAULT    (64 * QP_MIB)
+#define QP_TAIL_BYTES_MIN        (1 * QP_MIB) /* with less every commit would merge */
+
+/* Processes, readers, maps. */
+#define QP_READERS_DEFAULT         1022 /* 64 bytes each: lock file of 16 pages */
+#define QP_READERS_MAX             65535
+#define QP_PROCESSES_MAX           128 /* slots in the shared page */
+#define QP_LOG_MAP_BYTES_DEFAULT   (1024 * QP_GIB)
+#define QP_MAP_BYTES_MIN           (4 * QP_MIB)
+#define QP_BUSY_TIMEOUT_MS_DEFAULT 10000
+
+/* Bytes that somebody else owns. */
+struct qp_bytes {
+    const void *data;
+    size_t size;
+};
+
+#define QP_LITERAL(text) ((struct qp_bytes){(text), sizeof(text) - 1})
+
+#endif

@@ -1,0 +1,234 @@
+/* batch.c - checks every argument before it copies anything. */
+#include "batch.h"
+
+#include "pack.h"
+#include "status.h"
+#include "text.h"
+
+#include <assert.h>
+#include <string.h>
+
+void qp_batch_clear(struct qp_batch *batch)
+{
+    batch->bytes.size = 0;
+    batch->names.size = 0;
+    batch->step_count = 0;
+    batch->draft_count = 0;
+    batch->payload_max = 0;
+    batch->failure.status = QUIPU_OK;
+    batch->decided = false;
+}
+
+void qp_batch_release(struct qp_batch *batch)
+{
+    qp_buffer_release(&batch->bytes);
+    qp_buffer_release(&batch->names);
+    qp_free(batch->steps);
+    qp_free(batch->drafts);
+    *batch = (struct qp_batch){0};
+}
+
+struct qp_bytes qp_batch_stream(const struct qp_batch *batch, const struct qp_step *step)
+{
+    return (struct qp_bytes){batch->names.bytes + step->stream_offset, step->stream_size};
+}
+
+uint8_t *qp_batch_record(const struct qp_batch *batch, size_t draft)
+{
+    assert(draft < batch->draft_count);
+    return batch->bytes.bytes + batch->drafts[draft].offset;
+}
+
+/* ---- drafts ---- */
+
+static int check_reserved_name(const char *name, const char *what, quipu_error *error)
+{
+    if (name[0] == '$')
+        return qp_fail(error, QUIPU_INVALID, "%s begins with '$', which is reserved: %.60s", what,
+                       name);
+    return QUIPU_OK;
+}
+
+static int check_payload(const void *bytes, uint32_t size, uint8_t format, const char *what,
+                         quipu_error *error)
+{
+    if (size == 0)
+        return QUIPU_OK;
+    if (bytes == NULL)
+        return qp_fail(error, QUIPU_MISUSE, "%s is NULL with size %u", what, size);
+    switch (format) {
+    case QUIPU_BINARY:
+        return QUIPU_OK;
+    case QUIPU_JSON:
+        if (!qp_text_utf8(bytes, size))
+            return qp_fail(error, QUIPU_INVALID, "%s says JSON and is not UTF-8", what);
+        return QUIPU_OK;
+    case QUIPU_MSGPACK:
+        if (!qp_pack_whole(bytes, size))
+            return qp_fail(error, QUIPU_INVALID,
+                           "%s is not one whole msgpack value of at most 32 levels", what);
+        return QUIPU_OK;
+    default:
+        return qp_fail(error, QUIPU_MISUSE, "%s has the unknown format %u", what, format);
+    }
+}
+
+static int check_tag(const char *tag, quipu_error *error)
+{
+    size_t size;
+    const char *colon;
+    int rc = qp_text_name(tag, QP_NAME_MAX, "a tag", &size, error);
+
+    if (rc < 0)
+        return rc;
+    colon = strchr(tag, ':');
+    if (colon == NULL || colon == tag || colon[1] == '\0')
+        return qp_fail(error, QUIPU_INVALID, "a tag is not key:value: %.60s", tag);
+    return QUIPU_OK;
+}
+
+static int check_tags(const quipu_draft *draft, quipu_error *error)
+{
+    if (draft->tag_count > QP_TAGS_MAX)
+        return qp_fail(error, QUIPU_TOO_LARGE, "%u tags are more than %d", draft->tag_count,
+                       QP_TAGS_MAX);
+    if (draft->tag_count > 0 && draft->tags == NULL)
+        return qp_fail(error, QUIPU_MISUSE, "tags is NULL with %u of them", draft->tag_count);
+    for (uint32_t i = 0; i < draft->tag_count; i++) {
+        int rc = check_tag(draft->tags[i], error);
+
+        if (rc < 0)
+            return rc;
+        for (uint32_t j = 0; j < i; j++)
+            if (strcmp(draft->tags[i], draft->tags[j]) == 0)
+                return qp_fail(error, QUIPU_INVALID, "a tag stands twice: %.60s", draft->tags[i]);
+    }
+    return QUIPU_OK;
+}
+
+static int check_draft(const quipu_draft *draft, quipu_error *error)
+{
+    static const uint8_t zeroes[sizeof(draft->reserved8)];
+    const uint32_t known = QUIPU_EVENT_HAS_ID | QUIPU_EVENT_HAS_TIME | QUIPU_EVENT_HAS_RECORDED;
+    size_t size;
+    int rc = qp_text_name(draft->type, QP_NAME_MAX, "a type", &size, error);
+
+    if (rc == QUIPU_OK)
+        rc = check_reserved_name(draft->type, "a type", error);
+    if (rc < 0)
+        return rc;
+    if ((draft->flags & ~known) != 0)
+        return qp_fail(error, QUIPU_MISUSE, "unknown flags of a draft: %x", draft->flags & ~known);
+    if (memcmp(draft->reserved8, zeroes, sizeof(zeroes)) != 0 || draft->reserved[0] != 0)
+        return qp_fail(error, QUIPU_MISUSE, "a draft's reserved fields are not 0");
+    if ((uint64_t)draft->data_size + draft->meta_size > QP_DATA_BYTES_MAX) {
+        return qp_fail(error, QUIPU_TOO_LARGE, "data and meta have %llu bytes, more than %llu",
+                       (unsigned long long)draft->data_size + draft->meta_size,
+                       (unsigned long long)QP_DATA_BYTES_MAX);
+    }
+    rc = check_payload(draft->data, draft->data_size, draft->data_format, "data", error);
+    if (rc == QUIPU_OK)
+        rc = check_payload(draft->meta, draft->meta_size, draft->meta_format, "meta", error);
+    return rc == QUIPU_OK ? check_tags(draft, error) : rc;
+}
+
+static int add_draft(struct qp_batch *batch, struct qp_bytes stream, const quipu_draft *draft,
+                     quipu_error *error)
+{
+    size_t size = qp_record_bytes(draft, stream.size);
+    size_t payload = (size_t)draft->data_size + draft->meta_size;
+    struct qp_draft_record *record;
+
+    if (batch->bytes.size + size > QP_BATCH_BYTES_MAX)
+        return qp_fail(error, QUIPU_TOO_LARGE, "the batch has more than %llu bytes",
+                       (unsigned long long)QP_BATCH_BYTES_MAX);
+    if (!qp_array_reserve(&batch->drafts, &batch->draft_capacity, batch->draft_count + 1,
+                          sizeof(*batch->drafts)) ||
+        !qp_buffer_reserve(&batch->bytes, size))
+        return qp_fail_memory(error);
+    record = &batch->drafts[batch->draft_count++];
+    record->offset = batch->bytes.size;
+    record->size = size;
+    record->content = qp_record_build(draft, stream, batch->bytes.bytes + batch->bytes.size);
+    record->recorded_wish_ns = draft->recorded_ns;
+    record->recorded_given = (draft->flags & QUIPU_EVENT_HAS_RECORDED) != 0;
+    batch->bytes.size += size;
+    if (payload > batch->payload_max)
+        batch->payload_max = payload;
+    return QUIPU_OK;
+}
+
+/* ---- steps ---- */
+
+static int check_append(const struct qp_batch *batch, const char *stream, uint64_t expected,
+                        const quipu_draft *drafts, size_t count, quipu_error *error)
+{
+    size_t size;
+    int rc = qp_text_name(stream, QP_NAME_MAX, "a stream", &size, error);
+
+    if (rc == QUIPU_OK)
+        rc = check_reserved_name(stream, "a stream", error);
+    if (rc < 0)
+        return rc;
+    if (expected > QP_POSITION_MAX && expected != QUIPU_ANY && expected != QUIPU_EXISTS)
+        return qp_fail(error, QUIPU_MISUSE, "no stream has the expected version %llu",
+                       (unsigned long long)expected);
+    if (count > 0 && drafts == NULL)
+        return qp_fail(error, QUIPU_MISUSE, "drafts is NULL with %zu of them", count);
+    if (count > QP_BATCH_EVENTS_MAX - batch->draft_count)
+        return qp_fail(error, QUIPU_TOO_LARGE, "the batch has more than %llu events",
+                       (unsigned long long)QP_BATCH_EVENTS_MAX);
+    for (size_t i = 0; i < count && rc == QUIPU_OK; i++)
+        rc = check_draft(&drafts[i], error);
+    return rc;
+}
+
+static int add_step(struct qp_batch *batch, const char *stream, uint64_t expected, size_t count,
+                    quipu_error *error)
+{
+    size_t size = strlen(stream);
+    struct qp_step *step;
+
+    if (!qp_array_reserve(&batch->steps, &batch->step_capacity, batch->step_count + 1,
+                          sizeof(*batch->steps)) ||
+        !qp_buffer_put(&batch->names, stream, size + 1))
+        return qp_fail_memory(error);
+    step = &batch->steps[batch->step_count++];
+    *step = (struct qp_step){
+        .stream_offset = batch->names.size - size - 1,
+        .stream_size = size,
+        .expected = expected,
+        .first_draft = batch->draft_count,
+        .draft_count = count,
+    };
+    return QUIPU_OK;
+}
+
+int qp_batch_append(struct qp_batch *batch, const char *stream, uint64_t expected,
+                    const quipu_draft *drafts, size_t count)
+{
+    const struct qp_batch before = *batch;
+    quipu_error error = {0};
+    int rc = check_append(batch, stream, expected, drafts, count, &error);
+
+    if (rc == QUIPU_OK)
+        rc = add_step(batch, stream, expected, count, &error);
+    for (size_t i = 0; i < count && rc == QUIPU_OK; i++) {
+        const struct qp_step *step = &batch->steps[batch->step_count - 1];
+
+        rc = add_draft(batch, qp_batch_stream(batch, step), &drafts[i], &error);
+    }
+    batch->decided = false;
+    if (rc == QUIPU_OK)
+        return rc;
+
+    /* The memory that was added stays; what was put into it goes. */
+    batch->bytes.size = before.bytes.size;
+    batch->names.size = before.names.size;
+    batch->step_count = before.step_count;
+    batch->draft_count = before.draft_count;
+    batch->payload_max = before.payload_max;
+    if (batch->failure.status == QUIPU_OK)
+        batch->failure = error;
+    return rc;
+}

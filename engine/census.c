@@ -1,0 +1,329 @@
+/* census.c - an open-addressed table, like a segment's, that forgets the positions. */
+#include "census.h"
+
+#include "status.h"
+#include "sum.h"
+#include "text.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { TABLE_FIRST = 1024, TERMS_OF_A_RECORD = 3 };
+
+void qp_census_release(struct qp_census *census)
+{
+    qp_arena_release(&census->names);
+    qp_free(census->table);
+    qp_free(census->damaged);
+    *census = (struct qp_census){0};
+}
+
+/* ---- the table ---- */
+
+static size_t slot_of(struct qp_census_term *const *table, size_t size, uint64_t hash,
+                      struct qp_bytes key)
+{
+    size_t slot = hash & (size - 1);
+
+    while (table[slot] != NULL && (table[slot]->hash != hash || table[slot]->key_size != key.size ||
+                                   memcmp(table[slot]->key, key.data, key.size) != 0))
+        slot = (slot + 1) & (size - 1);
+    return slot;
+}
+
+static struct qp_census_term *find(const struct qp_census *census, struct qp_bytes key)
+{
+    uint64_t hash = qp_sum(key.data, key.size, 0);
+
+    if (census->table_size == 0)
+        return NULL;
+    return census->table[slot_of(census->table, census->table_size, hash, key)];
+}
+
+static bool make_room(struct qp_census *census)
+{
+    size_t size = census->table_size == 0 ? TABLE_FIRST : census->table_size * 2;
+    struct qp_census_term **table;
+
+    if ((census->term_count + TERMS_OF_A_RECORD) * 2 <= census->table_size)
+        return true;
+    table = qp_zalloc(size * sizeof(struct qp_census_term *));
+    if (table == NULL)
+        return false;
+    for (size_t i = 0; i < census->table_size; i++) {
+        struct qp_census_term *term = census->table[i];
+
+        if (term != NULL)
+            table[slot_of(table, size, term->hash, (struct qp_bytes){term->key, term->key_size})] =
+                term;
+    }
+    qp_free(census->table);
+    census->table = table;
+    census->table_size = size;
+    return true;
+}
+
+static struct qp_census_term *term_of(struct qp_census *census, enum qp_term_kind kind,
+                                      struct qp_bytes name)
+{
+    struct qp_census_term *term;
+    struct qp_key key;
+    size_t slot;
+    uint64_t hash;
+
+    qp_key_term(&key, kind, name);
+    hash = qp_sum(key.bytes, key.size, 0);
+    slot = slot_of(census->table, census->table_size, hash, qp_key_bytes(&key));
+    if (census->table[slot] != NULL)
+        return census->table[slot];
+    term = qp_arena_take(&census->names, sizeof(*term) + key.size);
+    if (term == NULL)
+        return NULL;
+    *term = (struct qp_census_term){.hash = hash, .key_size = key.size};
+    memcpy(term->key, key.bytes, key.size);
+    census->table[slot] = term;
+    census->term_count++;
+    return term;
+}
+
+static void count_entry(struct qp_census_term *term, uint64_t position, uint64_t number)
+{
+    if (term->count == 0) {
+        term->first = number;
+        term->first_position = position;
+    }
+    term->count++;
+    term->last_position = position;
+    term->sum = qp_sum_chain(term->sum, position, number);
+}
+
+/* ---- folding ---- */
+
+uint64_t qp_census_version(const struct qp_census *census, struct qp_bytes stream)
+{
+    const struct qp_census_term *term;
+    struct qp_key key;
+
+    qp_key_term(&key, QP_TERM_STREAM, stream);
+    term = find(census, qp_key_bytes(&key));
+    return term != NULL ? term->newest : 0;
+}
+
+bool qp_census_add(struct qp_census *census, uint64_t position, uint64_t indexed,
+                   const struct qp_record *record)
+{
+    struct qp_bytes category = {record->stream.data,
+                                qp_text_category(record->stream.data, record->stream.size)};
+    struct qp_census_term *stream;
+    struct qp_census_term *others[2];
+
+    if (!make_room(census))
+        return false;
+    stream = term_of(census, QP_TERM_STREAM, record->stream);
+    if (stream == NULL)
+        return false;
+    stream->newest = record->version;
+    if (position > indexed)
+        return true;
+    others[0] = term_of(census, QP_TERM_CATEGORY, category);
+    others[1] = term_of(census, QP_TERM_TYPE, record->type);
+    if (others[0] == NULL || others[1] == NULL)
+        return false;
+    count_entry(stream, position, record->version);
+    count_entry(others[0], position, 0);
+    count_entry(others[1], position, 0);
+    return true;
+}
+
+bool qp_census_add_damaged(struct qp_census *census, uint64_t position)
+{
+    if (!qp_array_reserve(&census->damaged, &census->damaged_capacity, census->damaged_count + 1,
+                          sizeof(*census->damaged)))
+        return false;
+    census->damaged[census->damaged_count++] = position;
+    return true;
+}
+
+static bool is_damaged(const struct qp_census *census, uint64_t position)
+{
+    size_t low = 0;
+    size_t high = census->damaged_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (census->damaged[middle] == position)
+            return true;
+        if (census->damaged[middle] < position)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+/* ---- comparing ---- */
+
+struct compare {
+    struct qp_census *census;
+    struct qp_moment *moment;
+    struct qp_cursor blocks;
+    uint64_t blocks_seen;
+    qp_census_found_fn found;
+    void *payload;
+    quipu_error *error;
+};
+
+static int tell(struct compare *compare, const char *table, struct qp_bytes key, const char *what)
+{
+    static const char *const kinds[] = {"term", "stream", "category", "type"};
+    const uint8_t *bytes = key.data;
+    char text[QP_NAME_MAX + 160];
+
+    if (key.size == 0)
+        (void)snprintf(text, sizeof(text), "%s", what);
+    else if (bytes[0] == QP_TERM_DAMAGED)
+        (void)snprintf(text, sizeof(text), "the damaged: %s", what);
+    else
+        (void)snprintf(text, sizeof(text), "%s %.*s: %s", kinds[bytes[0] < 4 ? bytes[0] : 0],
+                       (int)key.size - 1, (const char *)bytes + 1, what);
+    return compare->found(compare->payload, table, text);
+}
+
+/* Entries that the log can confirm. A record that was damaged since cannot say what it was. */
+static void count_positions(const struct compare *compare, struct qp_census_term *term,
+                            bool versions, uint64_t number, const uint64_t *positions, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (positions[i] != 0 && !is_damaged(compare->census, positions[i]))
+            count_entry(term, positions[i], versions ? number + i : 0);
+}
+
+/* Returns: ROW: all of its blocks were counted; OK: one is damaged or missing. */
+static int count_blocks(struct compare *compare, const struct qp_term_row *row, bool versions,
+                        struct qp_census_term *term)
+{
+    uint64_t wanted = (row->count - row->inline_count) / QP_BLOCK_POSITIONS;
+    uint64_t positions[QP_BLOCK_POSITIONS];
+    uint64_t number = row->first;
+
+    for (uint64_t i = 0; i < wanted; i++) {
+        struct qp_block_row block;
+        uint64_t first;
+        int rc;
+
+        if (i == 0)
+            rc = qp_index_block(&compare->blocks, row, 0, &block, &first, NULL);
+        else
+            rc = qp_index_next_block(&compare->blocks, row, false, &block, &first, NULL);
+        if (rc == QUIPU_ROW) {
+            rc = qp_index_positions(block.deltas, block.base, positions, block.count, NULL) ==
+                         QUIPU_OK
+                     ? QUIPU_ROW
+                     : QUIPU_CORRUPT;
+        }
+        if (rc != QUIPU_ROW || first != (versions ? number : positions[0]))
+            return QUIPU_OK;
+        compare->blocks_seen++;
+        count_positions(compare, term, versions, number, positions, block.count);
+        number += block.count;
+    }
+    return QUIPU_ROW;
+}
+
+static bool equal(const struct qp_census_term *log, const struct qp_census_term *index)
+{
+    return log->count == index->count && log->sum == index->sum;
+}
+
+/* The damaged: each position must be one that the log has lost. */
+static int compare_damaged(struct compare *compare, struct qp_bytes key,
+                           const struct qp_census_term *counted)
+{
+    if (counted->count == 0)
+        return QUIPU_OK;
+    return tell(compare, "terms", key, "positions that the log has whole are listed as damaged");
+}
+
+static int compare_term(struct compare *compare, struct qp_bytes key, struct qp_bytes value)
+{
+    struct qp_census_term counted = {0};
+    struct qp_term_row row;
+    uint64_t positions[QP_BLOCK_POSITIONS];
+    bool versions = key.size > 0 && *(const uint8_t *)key.data == QP_TERM_STREAM;
+    struct qp_census_term *term = find(compare->census, key);
+
+    if (term != NULL)
+        term->seen = true;
+    if (!qp_row_whole(QP_TABLE_TERMS, key, value) || !qp_term_row_read(value, &row) ||
+        qp_index_positions(row.deltas, row.base, positions, row.inline_count, NULL) < 0)
+        return tell(compare, "terms", key, "its row is damaged");
+    if (count_blocks(compare, &row, versions, &counted) != QUIPU_ROW)
+        return tell(compare, "blocks", key, "a block is damaged or missing");
+    count_positions(compare, &counted, versions, row.first + row.count - row.inline_count,
+                    positions, row.inline_count);
+    if (*(const uint8_t *)key.data == QP_TERM_DAMAGED)
+        return compare_damaged(compare, key, &counted);
+    if (term == NULL && counted.count == 0)
+        return QUIPU_OK; /* all of its records are damaged now */
+    if (term == NULL || !equal(term, &counted))
+        return tell(compare, "terms", key, "its positions are not those of the log");
+    if (compare->census->damaged_count == 0 &&
+        (row.first_position != term->first_position || row.last_position != term->last_position))
+        return tell(compare, "terms", key, "its first or last position is wrong");
+    return QUIPU_OK;
+}
+
+/* Terms that the log has and the index has not. */
+static int compare_missing(struct compare *compare)
+{
+    const struct qp_census *census = compare->census;
+    int rc = QUIPU_OK;
+
+    for (size_t i = 0; i < census->table_size && rc == QUIPU_OK; i++) {
+        const struct qp_census_term *term = census->table[i];
+
+        if (term != NULL && term->count > 0 && !term->seen)
+            rc = tell(compare, "terms", (struct qp_bytes){term->key, term->key_size},
+                      "it is missing");
+    }
+    return rc;
+}
+
+static int compare_all(struct compare *compare, struct qp_cursor *terms)
+{
+    struct qp_bytes key = {0};
+    struct qp_bytes value;
+    int rc = qp_cursor_seek(terms, QP_FIRST, &key, &value, compare->error);
+
+    while (rc == QUIPU_ROW) {
+        rc = compare_term(compare, key, value);
+        if (rc != QUIPU_OK)
+            return rc;
+        rc = qp_cursor_seek(terms, QP_NEXT, &key, &value, compare->error);
+    }
+    if (rc == QUIPU_OK)
+        rc = compare_missing(compare);
+    if (rc == QUIPU_OK &&
+        compare->blocks_seen != qp_table_rows(&compare->moment->index_txn, QP_TABLE_BLOCKS))
+        rc = tell(compare, "blocks", (struct qp_bytes){0}, "there are blocks of no term");
+    return rc;
+}
+
+int qp_census_compare(struct qp_census *census, struct qp_moment *moment, qp_census_found_fn found,
+                      void *payload, quipu_error *error)
+{
+    struct compare compare = {
+        .census = census, .moment = moment, .found = found, .payload = payload, .error = error};
+    struct qp_cursor terms = {0};
+    int rc = qp_cursor_open(&terms, &moment->index_txn, QP_TABLE_TERMS, error);
+
+    if (rc == QUIPU_OK)
+        rc = qp_cursor_open(&compare.blocks, &moment->index_txn, QP_TABLE_BLOCKS, error);
+    if (rc == QUIPU_OK)
+        rc = compare_all(&compare, &terms);
+    qp_cursor_close(&terms);
+    qp_cursor_close(&compare.blocks);
+    return rc;
+}

@@ -1,0 +1,16 @@
+/* clock.h - the only door to the system's clocks. All in nanoseconds. */
+#ifndef QP_CLOCK_H
+#define QP_CLOCK_H
+
+#include "base.h"
+
+int64_t qp_clock_wall_ns(void);      /* UTC since 1970; may be set by people */
+int64_t qp_clock_boottime_ns(void);  /* since boot, also while the machine slept */
+int64_t qp_clock_monotonic_ns(void); /* for waiting */
+
+void qp_clock_sleep_ms(unsigned milliseconds);
+
+/* When a wait of `timeout_ms` from now ends, on the monotonic clock; UINT32_MAX: never. */
+int64_t qp_clock_deadline_ns(uint32_t timeout_ms);
+
+#endif

@@ -1,0 +1,28 @@
+/* decide.h - which batches of a group hold, and what they write: a function of the store as a
+ * moment shows it and of the batches' bytes, nothing else (PROTOCOL 5.5). */
+#ifndef QP_DECIDE_H
+#define QP_DECIDE_H
+
+#include "batch.h"
+#include "moment.h"
+
+/* What the batches decided so far will do: stream -> newest version. */
+struct qp_overlay {
+    struct qp_overlay_entry *table;
+    size_t size; /* a power of two */
+    size_t count;
+    uint64_t batch; /* number of the batch being decided */
+    uint64_t next_position;
+};
+
+/* `head`: of the store before the group. */
+void qp_overlay_init(struct qp_overlay *overlay, uint64_t head);
+void qp_overlay_release(struct qp_overlay *overlay);
+
+/* Decide one batch behind those before it. Fills the results of its steps and the receipt. If it
+ * holds its effects are in the overlay; if not it leaves nothing there.
+ * Returns: OK; CONFLICT; TOO_LARGE: no positions are left; CORRUPT, IO, NO_MEMORY. */
+int qp_decide(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_batch *batch,
+              quipu_receipt *receipt, quipu_error *error);
+
+#endif

@@ -1,0 +1,15 @@
+/* event.h - a record as the public view of it, and its members. */
+#ifndef QP_EVENT_H
+#define QP_EVENT_H
+
+#include "member.h"
+#include "record.h"
+
+/* Fill the view; an id that nobody gave is derived from the store, the position and the history. */
+void qp_event_fill(const struct qp_record *record, const uint8_t uuid[16], uint64_t position,
+                   quipu_event *event);
+
+/* The last top-level member of the event's data called `name`. */
+void qp_event_member(const quipu_event *event, const char *name, struct qp_member *out);
+
+#endif

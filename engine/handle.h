@@ -1,0 +1,60 @@
+/* handle.h - what an open store is in one process. How it is opened and closed: open.h.
+ *
+ * Owns the directory, the locks, both files, the tail, the pool of snapshots and the queue of
+ * commits. One handle a store and process: the registry above sees to it. */
+#ifndef QP_HANDLE_H
+#define QP_HANDLE_H
+
+#include "guard.h"
+#include "meta.h"
+#include "place.h"
+#include "shared.h"
+#include "store.h"
+#include "tail.h"
+
+#include <stdatomic.h>
+
+struct qp_moment;
+struct qp_request;
+
+/* Threads that commit wait here; whoever comes first leads (commit.c). */
+struct qp_queue {
+    pthread_mutex_t lock;
+    pthread_cond_t idle;
+    struct qp_request *first;
+    struct qp_request *last;
+    bool leading;
+};
+
+struct qp_handle {
+    struct qp_place place;
+    struct qp_guard guard;
+    struct qp_shared shared;
+    struct qp_store *log;
+    struct qp_store *index; /* NULL: open for reading only, and there is no valid one */
+    uint64_t log_inode;
+    quipu_options options; /* with defaults filled in */
+    bool read_only;
+    bool opened;        /* all the way: to be closed with all steps */
+    bool index_refused; /* open for reading only: there is one, and it does not fit */
+    uint8_t uuid[16];
+    struct qp_tail tail;
+    struct qp_queue queue;
+    atomic_bool merging;        /* a thread of this process merges */
+    atomic_ullong unmerged;     /* events, as the last commit saw it */
+    pthread_mutex_t pool_lock;  /* a leaf */
+    struct qp_moment *pool;     /* snapshots at rest */
+    const unsigned char *alive; /* a page that is wiped in a forked child */
+};
+
+/* Fill in defaults and check limits and flags. MISUSE, TOO_LARGE. */
+int qp_options_resolve(const quipu_options *given, quipu_options *out, quipu_error *error);
+
+/* In a forked child nothing of a handle may be used. */
+bool qp_handle_forked(const struct qp_handle *handle);
+
+/* Tell the application's log. level: 0 information, 1 warning. */
+void qp_handle_tell(const struct qp_handle *handle, int level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

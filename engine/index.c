@@ -1,0 +1,330 @@
+/* index.c - a term's newest entries stand in its row; each QP_BLOCK_POSITIONS of them move to a
+ * block that is never touched again, so that a merge rewrites one short row a term, however long
+ * its history is. Blocks of a stream are found by version, all others by position. */
+#include "index.h"
+
+#include "memory.h"
+#include "row.h"
+#include "status.h"
+
+#include <assert.h>
+#include <string.h>
+
+const struct qp_table_spec qp_index_tables[] = {
+    {"terms", QP_TABLE_TERMS, false},         {"blocks", QP_TABLE_BLOCKS, false},
+    {"snapshots", QP_TABLE_SNAPSHOTS, false}, {"blobs", QP_TABLE_INDEX_BLOBS, false},
+    {"meta", QP_TABLE_INDEX_META, false},
+};
+const size_t qp_index_table_count = sizeof(qp_index_tables) / sizeof(qp_index_tables[0]);
+
+static int damaged(const char *what, quipu_error *error)
+{
+    return qp_fail(error, QUIPU_CORRUPT,
+                   "the index is damaged: %s; delete index.mdb while the store "
+                   "is closed, it is made again",
+                   what);
+}
+
+/* ---- read ---- */
+
+int qp_index_term(struct qp_txn *txn, const struct qp_key *key, struct qp_term_row *row,
+                  quipu_error *error)
+{
+    struct qp_bytes value;
+    int rc = qp_get(txn, QP_TABLE_TERMS, qp_key_bytes(key), &value, error);
+
+    if (rc != QUIPU_ROW)
+        return rc;
+    if (!qp_row_whole(QP_TABLE_TERMS, qp_key_bytes(key), value) || !qp_term_row_read(value, row))
+        return damaged("a term", error);
+    return QUIPU_ROW;
+}
+
+/* The cursor stands at a row of `blocks`: is it the term's, and what is in it? */
+static int read_block(struct qp_bytes key, struct qp_bytes value, const struct qp_term_row *term,
+                      struct qp_block_row *block, uint64_t *first, quipu_error *error)
+{
+    uint64_t number;
+
+    if (!qp_key_block_read(key, &number, first))
+        return damaged("a block's key", error);
+    if (number != term->number)
+        return QUIPU_OK;
+    if (!qp_row_whole(QP_TABLE_BLOCKS, key, value) || !qp_block_row_read(value, block))
+        return damaged("a block", error);
+    return QUIPU_ROW;
+}
+
+int qp_index_block(struct qp_cursor *blocks, const struct qp_term_row *term, uint64_t number,
+                   struct qp_block_row *block, uint64_t *first, quipu_error *error)
+{
+    struct qp_key wanted;
+    struct qp_bytes key;
+    struct qp_bytes value;
+    int rc;
+
+    if (term->number == 0)
+        return QUIPU_OK;
+    qp_key_block(&wanted, term->number, number);
+    key = qp_key_bytes(&wanted);
+    rc = qp_cursor_seek(blocks, QP_AT_LEAST, &key, &value, error);
+    if (rc < 0)
+        return rc;
+    if (rc == QUIPU_ROW) {
+        rc = read_block(key, value, term, block, first, error);
+        if (rc < 0 || (rc == QUIPU_ROW && *first == number))
+            return rc;
+        rc = qp_cursor_seek(blocks, QP_PREVIOUS, &key, &value, error);
+    } else {
+        rc = qp_cursor_seek(blocks, QP_LAST, &key, &value, error);
+    }
+    if (rc == QUIPU_ROW)
+        rc = read_block(key, value, term, block, first, error);
+    if (rc != QUIPU_OK)
+        return rc;
+    /* Nothing before it is the term's: its first block, if it has one, begins behind `number`. */
+    key = qp_key_bytes(&wanted);
+    rc = qp_cursor_seek(blocks, QP_AT_LEAST, &key, &value, error);
+    return rc == QUIPU_ROW ? read_block(key, value, term, block, first, error) : rc;
+}
+
+int qp_index_next_block(struct qp_cursor *blocks, const struct qp_term_row *term, bool backwards,
+                        struct qp_block_row *block, uint64_t *first, quipu_error *error)
+{
+    struct qp_bytes key = {0};
+    struct qp_bytes value;
+    int rc = qp_cursor_seek(blocks, backwards ? QP_PREVIOUS : QP_NEXT, &key, &value, error);
+
+    return rc == QUIPU_ROW ? read_block(key, value, term, block, first, error) : rc;
+}
+
+int qp_index_positions(struct qp_bytes deltas, uint64_t base, uint64_t *positions, size_t count,
+                       quipu_error *error)
+{
+    if (!qp_deltas_read(deltas, base, positions, count))
+        return damaged("positions", error);
+    return QUIPU_OK;
+}
+
+/* ---- what it is a fold of ---- */
+
+int qp_index_indexed(struct qp_txn *txn, struct qp_indexed *indexed, quipu_error *error)
+{
+    struct qp_bytes value;
+    int rc = qp_get_row(txn, QP_TABLE_INDEX_META, QP_META_INDEXED, &value, error);
+
+    if (rc < 0)
+        return rc;
+    if (rc == QUIPU_OK || !qp_indexed_read(value, indexed))
+        return damaged("its row \"indexed\"", error);
+    return QUIPU_OK;
+}
+
+int qp_index_put_indexed(struct qp_txn *txn, const struct qp_indexed *indexed, quipu_error *error)
+{
+    uint8_t row[QP_META_ROW_BYTES_MAX];
+    size_t size = qp_indexed_write(indexed, row);
+
+    return qp_put_row(txn, QP_TABLE_INDEX_META, QP_META_INDEXED, row, size, error);
+}
+
+int qp_index_init(struct qp_txn *txn, const uint8_t uuid[16], quipu_error *error)
+{
+    struct qp_index_format format = {.number = QP_FORMAT_INDEX, .term_kinds = QP_TERM_KINDS_BITS};
+    struct qp_indexed indexed = {.next_term = 1};
+    uint8_t row[QP_META_ROW_BYTES_MAX];
+    size_t size;
+    int rc;
+
+    memcpy(format.uuid, uuid, sizeof(format.uuid));
+    size = qp_index_format_write(&format, row);
+    rc = qp_put_row(txn, QP_TABLE_INDEX_META, QP_META_FORMAT, row, size, error);
+    return rc == QUIPU_OK ? qp_index_put_indexed(txn, &indexed, error) : rc;
+}
+
+bool qp_index_is_ours(struct qp_txn *txn, const uint8_t uuid[16])
+{
+    struct qp_index_format format;
+    struct qp_bytes value;
+
+    return qp_get_row(txn, QP_TABLE_INDEX_META, QP_META_FORMAT, &value, NULL) == QUIPU_ROW &&
+           qp_index_format_read(value, &format) && format.number == QP_FORMAT_INDEX &&
+           format.term_kinds == QP_TERM_KINDS_BITS && memcmp(format.uuid, uuid, 16) == 0;
+}
+
+/* ---- merge ---- */
+
+/* What one merge works with. */
+struct merge {
+    struct qp_txn *txn;
+    const struct qp_segment *segment;
+    struct qp_indexed *indexed;
+    struct qp_buffer positions; /* of uint64_t: entries in the row, then the list's */
+    quipu_error *error;
+};
+
+static bool push(struct merge *merge, uint64_t position)
+{
+    return qp_buffer_put(&merge->positions, &position, sizeof(position));
+}
+
+static uint64_t *positions_of(const struct merge *merge)
+{
+    return (uint64_t *)(void *)merge->positions.bytes;
+}
+
+static size_t position_count(const struct merge *merge)
+{
+    return merge->positions.size / sizeof(uint64_t);
+}
+
+/* The last position that is known in a block, or what it counts from. */
+static uint64_t last_known(const uint64_t *positions, size_t count, uint64_t base)
+{
+    for (size_t i = count; i > 0; i--)
+        if (positions[i - 1] != 0)
+            return positions[i - 1];
+    return base;
+}
+
+/* The row's own entries, decoded, in front. */
+static int load_row(struct merge *merge, const struct qp_term_row *row)
+{
+    int rc;
+
+    merge->positions.size = 0;
+    if (!qp_buffer_reserve(&merge->positions, QP_BLOCK_POSITIONS * sizeof(uint64_t)))
+        return qp_fail_memory(merge->error);
+    merge->positions.size = row->inline_count * sizeof(uint64_t);
+    rc = qp_index_positions(row->deltas, row->base, positions_of(merge), row->inline_count,
+                            merge->error);
+    if (rc == QUIPU_OK &&
+        last_known(positions_of(merge), row->inline_count, row->base) > row->last_position)
+        return damaged("a term's newest entry", merge->error);
+    return rc;
+}
+
+/* Versions of a stream between the row's and the list's belong to damaged records. */
+static int fill_gap(struct merge *merge, const struct qp_term_row *row,
+                    const struct qp_term_list *list)
+{
+    uint64_t next = row->first + row->count;
+    uint64_t room = merge->segment->after + list->first_offset - row->last_position;
+
+    if (list->key[0] != QP_TERM_STREAM)
+        return QUIPU_OK;
+    if (list->first < next || list->first - next >= room) {
+        return qp_fail(merge->error, QUIPU_CORRUPT,
+                       "version %llu of stream %.*s does not follow %llu at position %llu",
+                       (unsigned long long)list->first, (int)list->key_size - 1,
+                       (const char *)list->key + 1, (unsigned long long)next - 1,
+                       (unsigned long long)row->last_position);
+    }
+    for (; next < list->first; next++)
+        if (!push(merge, 0))
+            return qp_fail_memory(merge->error);
+    return QUIPU_OK;
+}
+
+static int load_list(struct merge *merge, const struct qp_term_list *list)
+{
+    uint64_t positions[QP_CHUNK_OFFSETS_MAX];
+
+    for (const struct qp_list_chunk *chunk = list->oldest; chunk != NULL; chunk = chunk->newer) {
+        qp_chunk_positions(merge->segment, chunk, positions);
+        if (!qp_buffer_put(&merge->positions, positions, chunk->count * sizeof(positions[0])))
+            return qp_fail_memory(merge->error);
+    }
+    return QUIPU_OK;
+}
+
+static int put_block(struct merge *merge, struct qp_term_row *row, uint64_t number,
+                     const uint64_t *positions)
+{
+    struct qp_key key;
+    uint8_t value[QP_ROW_BYTES_MAX];
+    size_t size = qp_block_row_write(row->base, positions, QP_BLOCK_POSITIONS, value);
+
+    if (row->number == 0)
+        row->number = merge->indexed->next_term++;
+    row->base = last_known(positions, QP_BLOCK_POSITIONS, row->base);
+    qp_key_block(&key, row->number, number);
+    return qp_put_row(merge->txn, QP_TABLE_BLOCKS, qp_key_bytes(&key), value, size, merge->error);
+}
+
+/* All entries that the row is to have are decoded: cut blocks, write the rest. */
+static int write_term(struct merge *merge, const struct qp_term_list *list, struct qp_term_row *row)
+{
+    const uint64_t *positions = positions_of(merge);
+    size_t count = position_count(merge);
+    uint64_t first = row->first + row->count - row->inline_count; /* number of positions[0] */
+    size_t done = 0;
+    uint8_t value[QP_ROW_BYTES_MAX];
+    size_t size;
+
+    row->count += count - row->inline_count;
+    while (count - done >= QP_BLOCK_POSITIONS) {
+        bool by_version = list->key[0] == QP_TERM_STREAM;
+        uint64_t number = by_version ? first + done : positions[done];
+        int rc = put_block(merge, row, number, positions + done);
+
+        if (rc < 0)
+            return rc;
+        done += QP_BLOCK_POSITIONS;
+    }
+    row->inline_count = (uint16_t)(count - done);
+    row->last_position = merge->segment->after + list->last_offset;
+    size = qp_term_row_write(row, positions + done, value);
+    return qp_put_row(merge->txn, QP_TABLE_TERMS, (struct qp_bytes){list->key, list->key_size},
+                      value, size, merge->error);
+}
+
+static int merge_term(struct merge *merge, const struct qp_term_list *list)
+{
+    struct qp_term_row row = {0};
+    struct qp_key key = {.size = list->key_size};
+    int rc;
+
+    memcpy(key.bytes, list->key, list->key_size);
+    rc = qp_index_term(merge->txn, &key, &row, merge->error);
+    if (rc < 0)
+        return rc;
+    if (rc == QUIPU_OK) {
+        row.first = list->key[0] == QP_TERM_STREAM ? list->first : 1;
+        row.first_position = merge->segment->after + list->first_offset;
+        row.last_position = merge->segment->after;
+        if (list->key[0] == QP_TERM_STREAM)
+            merge->indexed->streams++;
+    }
+    if (rc == QUIPU_ROW &&
+        (row.base > row.last_position || row.last_position > merge->segment->after))
+        return damaged("a term is ahead of what is indexed", merge->error);
+    if (list->key[0] == QP_TERM_DAMAGED)
+        merge->indexed->damaged += list->count;
+    rc = load_row(merge, &row);
+    if (rc == QUIPU_OK && row.count > 0)
+        rc = fill_gap(merge, &row, list);
+    if (rc == QUIPU_OK)
+        rc = load_list(merge, list);
+    return rc == QUIPU_OK ? write_term(merge, list, &row) : rc;
+}
+
+int qp_index_merge(struct qp_txn *txn, const struct qp_segment *segment, struct qp_indexed *indexed,
+                   quipu_error *error)
+{
+    struct merge merge = {.txn = txn, .segment = segment, .indexed = indexed, .error = error};
+    size_t count = 0;
+    const struct qp_term_list **lists = qp_segment_sorted(segment, &count);
+    int rc = QUIPU_OK;
+
+    assert(segment->after == indexed->position);
+    if (lists == NULL)
+        return qp_fail_memory(error);
+    for (size_t i = 0; i < count && rc == QUIPU_OK; i++)
+        rc = merge_term(&merge, lists[i]);
+    if (rc == QUIPU_OK)
+        indexed->position = segment->upto;
+    qp_buffer_release(&merge.positions);
+    qp_free(lists);
+    return rc;
+}

@@ -1,0 +1,105 @@
+/* key.c - keys are built here and nowhere else. */
+#include "key.h"
+
+#include "sum.h"
+
+#include <assert.h>
+#include <string.h>
+
+struct qp_bytes qp_key_bytes(const struct qp_key *key)
+{
+    return (struct qp_bytes){key->bytes, key->size};
+}
+
+static void put_big(uint8_t *at, uint64_t number, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        at[i] = (uint8_t)(number >> (8 * (size - 1 - i)));
+}
+
+static uint64_t get_big(const uint8_t *at, size_t size)
+{
+    uint64_t number = 0;
+
+    for (size_t i = 0; i < size; i++)
+        number = number << 8 | at[i];
+    return number;
+}
+
+void qp_key_term(struct qp_key *key, enum qp_term_kind kind, struct qp_bytes name)
+{
+    assert(name.size <= QP_NAME_MAX);
+    key->bytes[0] = (uint8_t)kind;
+    if (name.size > 0)
+        memcpy(key->bytes + 1, name.data, name.size);
+    key->size = (uint16_t)(1 + name.size);
+}
+
+void qp_key_block(struct qp_key *key, uint64_t term, uint64_t first)
+{
+    put_big(key->bytes, term, 8);
+    put_big(key->bytes + 8, first, 8);
+    key->size = 16;
+}
+
+bool qp_key_block_read(struct qp_bytes key, uint64_t *term, uint64_t *first)
+{
+    const uint8_t *at = key.data;
+
+    if (key.size != 16)
+        return false;
+    *term = get_big(at, 8);
+    *first = get_big(at + 8, 8);
+    return true;
+}
+
+void qp_key_chunk(struct qp_key *key, uint64_t position, uint32_t number)
+{
+    put_big(key->bytes, position, 8);
+    put_big(key->bytes + 8, number, 4);
+    key->size = 12;
+}
+
+bool qp_key_chunk_read(struct qp_bytes key, uint64_t *position, uint32_t *number)
+{
+    const uint8_t *at = key.data;
+
+    if (key.size != 12)
+        return false;
+    *position = get_big(at, 8);
+    *number = (uint32_t)get_big(at + 8, 4);
+    return true;
+}
+
+struct qp_bytes qp_key_position(const uint64_t *position)
+{
+    return (struct qp_bytes){position, sizeof(*position)};
+}
+
+bool qp_key_position_read(struct qp_bytes key, uint64_t *position)
+{
+    if (key.size != sizeof(*position))
+        return false;
+    memcpy(position, key.data, sizeof(*position));
+    return true;
+}
+
+static uint64_t row_sum(enum qp_table table, struct qp_bytes key, const uint8_t *value, size_t size)
+{
+    uint64_t seed = qp_sum(key.data, key.size, (uint64_t)table);
+
+    return qp_sum(value + QP_ROW_SUM_BYTES, size - QP_ROW_SUM_BYTES, seed);
+}
+
+void qp_row_seal(enum qp_table table, struct qp_bytes key, uint8_t *value, size_t size)
+{
+    assert(size >= QP_ROW_SUM_BYTES && size <= QP_ROW_BYTES_MAX);
+    qp_set_u64(value, row_sum(table, key, value, size));
+}
+
+bool qp_row_whole(enum qp_table table, struct qp_bytes key, struct qp_bytes value)
+{
+    if (value.size < QP_ROW_SUM_BYTES || value.size > QP_ROW_BYTES_MAX)
+        return false;
+    return qp_get_u64(value.data) == row_sum(table, key, value.data, value.size);
+}

@@ -1,0 +1,111 @@
+/* key.h - the keys of every table, written by hand: big-endian numbers, so that keys sort as their
+ * parts do. The law is docs/FORMAT.md. */
+#ifndef QP_KEY_H
+#define QP_KEY_H
+
+#include "base.h"
+
+/* Tables. The numbers are part of the format: they seed the sums of the rows. */
+enum qp_table {
+    QP_TABLE_LOG = 0,
+    QP_TABLE_CHUNKS,
+    QP_TABLE_STREAMS,
+    QP_TABLE_HOLES,
+    QP_TABLE_EDITS,
+    QP_TABLE_VIEWS,
+    QP_TABLE_GROUPS,
+    QP_TABLE_PARKED,
+    QP_TABLE_MARKS,
+    QP_TABLE_BLOBS,
+    QP_TABLE_META,
+    QP_TABLE_TERMS = 16,
+    QP_TABLE_BLOCKS,
+    QP_TABLE_SNAPSHOTS,
+    QP_TABLE_INDEX_BLOBS,
+    QP_TABLE_INDEX_META,
+    QP_TABLES
+};
+
+/* What events are found by. The numbers are part of the format. */
+enum qp_term_kind {
+    QP_TERM_STREAM = 1,
+    QP_TERM_CATEGORY = 2,
+    QP_TERM_TYPE = 3,
+    QP_TERM_DAMAGED = 255 /* positions whose record could not be read when the index was made */
+};
+
+/* The bits that stand in the index's meta row for the kinds above: another set, another index. */
+#define QP_TERM_KINDS_BITS                                                                         \
+    (UINT64_C(1) << QP_TERM_STREAM | UINT64_C(1) << QP_TERM_CATEGORY | UINT64_C(1) << QP_TERM_TYPE)
+
+struct qp_key {
+    uint16_t size;
+    uint8_t bytes[QP_KEY_BYTES_MAX];
+};
+
+struct qp_bytes qp_key_bytes(const struct qp_key *key);
+
+/* kind8 name: a row of `terms`. The name has at most QP_NAME_MAX bytes. */
+void qp_key_term(struct qp_key *key, enum qp_term_kind kind, struct qp_bytes name);
+
+/* number64 number64: a row of `blocks`. */
+void qp_key_block(struct qp_key *key, uint64_t term, uint64_t first);
+bool qp_key_block_read(struct qp_bytes key, uint64_t *term, uint64_t *first);
+
+/* position64 n32: a row of `chunks`. */
+void qp_key_chunk(struct qp_key *key, uint64_t position, uint32_t number);
+bool qp_key_chunk_read(struct qp_bytes key, uint64_t *position, uint32_t *number);
+
+/* position as `log` has it, which LMDB compares as a number. `*position` must outlive the bytes. */
+struct qp_bytes qp_key_position(const uint64_t *position);
+bool qp_key_position_read(struct qp_bytes key, uint64_t *position);
+
+/* ---- rows: every value but a record begins with its sum ---- */
+
+#define QP_ROW_SUM_BYTES 8
+
+/* Write the sum of value[8 ... size), seeded with table and key, into its first 8 bytes. */
+void qp_row_seal(enum qp_table table, struct qp_bytes key, uint8_t *value, size_t size);
+bool qp_row_whole(enum qp_table table, struct qp_bytes key, struct qp_bytes value);
+
+/* Little-endian numbers in rows. */
+static inline uint64_t qp_get_u64(const uint8_t *at)
+{
+    uint64_t number;
+
+    __builtin_memcpy(&number, at, sizeof(number));
+    return number;
+}
+
+static inline uint32_t qp_get_u32(const uint8_t *at)
+{
+    uint32_t number;
+
+    __builtin_memcpy(&number, at, sizeof(number));
+    return number;
+}
+
+static inline uint16_t qp_get_u16(const uint8_t *at)
+{
+    uint16_t number;
+
+    __builtin_memcpy(&number, at, sizeof(number));
+    return number;
+}
+
+static inline void qp_set_u64(uint8_t *at, uint64_t number)
+{
+    __builtin_memcpy(at, &number, sizeof(number));
+}
+
+static inline void qp_set_u32(uint8_t *at, uint32_t number)
+{
+    __builtin_memcpy(at, &number, sizeof(number));
+}
+
+static inline void qp_set_u16(uint8_t *at, uint16_t number)
+{
+    __builtin_memcpy(at, &number, sizeof(number));
+}
+
+#endif

@@ -1,0 +1,272 @@
+/* list.c - two sorted lists, merged: the index's rows, read as one goes, and the tail's terms,
+ * copied once and sorted. */
+#include "list.h"
+
+#include "moment.h"
+#include "status.h"
+#include "streams.h"
+#include "text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A term as the tail knows it. */
+struct tail_entry {
+    struct qp_bytes name; /* in `names` */
+    uint64_t first;
+    uint64_t newest;
+    uint64_t first_position;
+    uint64_t last_position;
+};
+
+struct qp_list {
+    struct qp_moment *moment;
+    enum qp_term_kind kind;
+    struct qp_key prefix;
+    struct qp_cursor terms;
+    bool index_begun;
+    bool in_index; /* `index_name` and, if it is whole, `row` are the index's next */
+    bool row_whole;
+    struct qp_bytes index_name;
+    struct qp_term_row row;
+    struct qp_arena names;
+    struct tail_entry *tail;
+    size_t tail_count;
+    size_t tail_capacity;
+    size_t tail_at;
+    char name[QP_NAME_MAX + 1]; /* of the item given out */
+};
+
+/* ---- the tail's part ---- */
+
+static bool copy_tail_term(void *payload, const struct qp_tail_term *term)
+{
+    struct qp_list *list = payload;
+    struct tail_entry *entry;
+    char *name = qp_arena_take(&list->names, term->name.size + 1);
+
+    if (name == NULL || !qp_array_reserve(&list->tail, &list->tail_capacity, list->tail_count + 1,
+                                          sizeof(*list->tail)))
+        return false;
+    memcpy(name, term->name.data, term->name.size);
+    name[term->name.size] = '\0';
+    entry = &list->tail[list->tail_count++];
+    *entry = (struct tail_entry){.name = {name, term->name.size},
+                                 .first = term->first,
+                                 .newest = term->first + term->count - 1,
+                                 .first_position = term->first_position,
+                                 .last_position = term->last_position};
+    return true;
+}
+
+static int by_bytes(struct qp_bytes left, struct qp_bytes right)
+{
+    size_t size = left.size < right.size ? left.size : right.size;
+    int order = memcmp(left.data, right.data, size);
+
+    return order != 0 ? order : (left.size > right.size) - (left.size < right.size);
+}
+
+static int by_name(const void *left, const void *right)
+{
+    const struct tail_entry *a = left;
+    const struct tail_entry *b = right;
+    int order = by_bytes(a->name, b->name);
+
+    if (order != 0)
+        return order;
+    return (a->first_position > b->first_position) - (a->first_position < b->first_position);
+}
+
+/* A term stands once for each segment: make it one entry. */
+static void join_entries(struct qp_list *list)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < list->tail_count; i++) {
+        struct tail_entry *last = kept > 0 ? &list->tail[kept - 1] : NULL;
+
+        if (last != NULL && by_bytes(last->name, list->tail[i].name) == 0) {
+            last->newest = list->tail[i].newest;
+            last->last_position = list->tail[i].last_position;
+        } else {
+            list->tail[kept++] = list->tail[i];
+        }
+    }
+    list->tail_count = kept;
+}
+
+static int collect_tail(struct qp_list *list, struct qp_bytes prefix, quipu_error *error)
+{
+    if (!qp_tail_each(&list->moment->handle->tail, &list->moment->pin, list->kind, prefix,
+                      copy_tail_term, list))
+        return qp_fail_memory(error);
+    if (list->tail_count > 0)
+        qsort(list->tail, list->tail_count, sizeof(*list->tail), by_name);
+    join_entries(list);
+    return QUIPU_OK;
+}
+
+/* ---- the index's part ---- */
+
+/* Look at the index's next name. A damaged row keeps its place: it is told when its turn comes. */
+static int step_index(struct qp_list *list, quipu_error *error)
+{
+    struct qp_bytes key = qp_key_bytes(&list->prefix);
+    struct qp_bytes value;
+    int rc;
+
+    list->in_index = false;
+    if (list->terms.mdb == NULL)
+        return QUIPU_OK;
+    rc = qp_cursor_seek(&list->terms, list->index_begun ? QP_NEXT : QP_AT_LEAST, &key, &value,
+                        error);
+    list->index_begun = true;
+    if (rc != QUIPU_ROW)
+        return rc;
+    if (key.size < list->prefix.size ||
+        memcmp(key.data, list->prefix.bytes, list->prefix.size) != 0)
+        return QUIPU_OK;
+    list->row_whole = key.size <= 1 + QP_NAME_MAX && qp_row_whole(QP_TABLE_TERMS, key, value) &&
+                      qp_term_row_read(value, &list->row);
+    list->index_name = (struct qp_bytes){(const uint8_t *)key.data + 1, key.size - 1};
+    list->in_index = true;
+    return QUIPU_OK;
+}
+
+/* ---- open, next, close ---- */
+
+int qp_list_open(struct qp_handle *handle, int kind, const char *prefix, struct qp_list **out,
+                 quipu_error *error)
+{
+    struct qp_bytes start = {.data = prefix};
+    struct qp_list *list;
+    int rc;
+
+    *out = NULL;
+    if (kind != QUIPU_LIST_STREAMS)
+        return qp_fail(error, QUIPU_MISUSE, "there is no list of kind %d", kind);
+    if (prefix != NULL && prefix[0] != '\0') {
+        rc = qp_text_name(prefix, QP_NAME_MAX, "a prefix", &start.size, error);
+        if (rc < 0)
+            return rc;
+    }
+    list = qp_zalloc(sizeof(*list));
+    if (list == NULL)
+        return qp_fail_memory(error);
+    list->kind = QP_TERM_STREAM;
+    qp_key_term(&list->prefix, list->kind, start);
+    rc = qp_moment_begin(handle, true, &list->moment, error);
+    if (rc == QUIPU_OK && qp_moment_damaged(list->moment))
+        rc = qp_fail(error, QUIPU_CORRUPT, "an event is damaged, names may be missing: see verify");
+    if (rc == QUIPU_OK)
+        rc = collect_tail(list, start, error);
+    if (rc == QUIPU_OK && handle->index != NULL)
+        rc = qp_cursor_open(&list->terms, &list->moment->index_txn, QP_TABLE_TERMS, error);
+    if (rc == QUIPU_OK)
+        rc = step_index(list, error);
+    if (rc < 0)
+        qp_list_close(list);
+    else
+        *out = list;
+    return rc;
+}
+
+void qp_list_close(struct qp_list *list)
+{
+    if (list == NULL)
+        return;
+    qp_cursor_close(&list->terms);
+    qp_moment_end(list->moment);
+    qp_arena_release(&list->names);
+    qp_free(list->tail);
+    qp_free(list);
+}
+
+static void name_item(struct qp_list *list, struct qp_bytes name)
+{
+    size_t size = name.size < QP_NAME_MAX ? name.size : QP_NAME_MAX;
+
+    memcpy(list->name, name.data, size);
+    list->name[size] = '\0';
+}
+
+/* The next name of both parts, joined; it stands in list->name. Returns: ROW; OK: no more; CORRUPT:
+ * its row in the index is damaged; IO. */
+static int take_next(struct qp_list *list, struct tail_entry *entry, quipu_error *error)
+{
+    const struct tail_entry *tail =
+        list->tail_at < list->tail_count ? &list->tail[list->tail_at] : NULL;
+    bool whole = true;
+    int order;
+    int rc = QUIPU_OK;
+
+    if (!list->in_index && tail == NULL)
+        return QUIPU_OK;
+    order = !list->in_index ? 1 : tail == NULL ? -1 : by_bytes(list->index_name, tail->name);
+    if (order >= 0)
+        list->tail_at++;
+    if (order > 0) {
+        *entry = *tail;
+        name_item(list, tail->name);
+    } else {
+        whole = list->row_whole;
+        *entry = (struct tail_entry){
+            .first = list->row.first,
+            .newest = order == 0 ? tail->newest : list->row.first + list->row.count - 1,
+            .first_position = list->row.first_position,
+            .last_position = order == 0 ? tail->last_position : list->row.last_position};
+        name_item(list, list->index_name);
+        rc = step_index(list, error);
+    }
+    if (rc < 0)
+        return rc;
+    return whole ? QUIPU_ROW
+                 : qp_fail(error, QUIPU_CORRUPT, "the index is damaged at %.100s", list->name);
+}
+
+/* Times stand in the records alone. */
+static int fill_times(struct qp_list *list, quipu_item *item, quipu_error *error)
+{
+    struct qp_log_cursor *log = &list->moment->log;
+    struct qp_record record;
+    int rc;
+
+    log->names_only = true;
+    rc = qp_log_get(log, item->first_position, &record, error);
+    if (rc == QUIPU_ROW) {
+        item->time_ns = record.time_ns;
+        rc = qp_log_get(log, item->position, &record, error);
+    }
+    log->names_only = false;
+    if (rc == QUIPU_ROW)
+        item->last_time_ns = record.time_ns;
+    return rc;
+}
+
+int qp_list_next(struct qp_list *list, quipu_item *item, quipu_error *error)
+{
+    *item = (quipu_item){0};
+    for (;;) {
+        struct tail_entry entry;
+        struct qp_stream_row state = {0};
+        int rc = take_next(list, &entry, error);
+
+        if (rc != QUIPU_OK)
+            item->name = list->name;
+        if (rc != QUIPU_ROW)
+            return rc;
+        rc = qp_streams_get(list->moment->txn, list->moment->streams_any,
+                            (struct qp_bytes){list->name, strlen(list->name)}, &state, error);
+        if (rc < 0)
+            return rc;
+        if (state.first_kept > entry.newest)
+            continue; /* deleted */
+        item->version = entry.newest;
+        item->count =
+            entry.newest + 1 - (state.first_kept > entry.first ? state.first_kept : entry.first);
+        item->first_position = entry.first_position;
+        item->position = entry.last_position;
+        return fill_times(list, item, error);
+    }
+}

@@ -1,0 +1,117 @@
+/* load.c - a stream's events, one after the other, as far as the asked point. */
+#include "load.h"
+
+#include "event.h"
+#include "reader.h"
+#include "status.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Does the point in time lie before this event? */
+static bool is_beyond(const quipu_point *at, const quipu_event *event)
+{
+    switch (at->kind) {
+    case QUIPU_AT_POSITION:
+        return event->position > (uint64_t)at->value;
+    case QUIPU_AT_TIME:
+        return event->time_ns > at->value;
+    case QUIPU_AT_RECORDED:
+        return event->recorded_ns > at->value;
+    default:
+        return false; /* versions bound the range itself */
+    }
+}
+
+/* A callback that fails without a text gets one. */
+static int callback_failed(int rc, const char *what, const quipu_event *event, quipu_error *error)
+{
+    if (error == NULL || error->status == rc)
+        return rc;
+    if (error->text[0] != '\0') {
+        error->status = rc;
+        return rc;
+    }
+    return qp_fail(error, rc, "%s returned %d at %.100s version %llu", what, rc, event->stream,
+                   (unsigned long long)event->version);
+}
+
+static int apply(const quipu_fold *fold, const quipu_event *event, void *state, quipu_error *error)
+{
+    quipu_error own = {0};
+    int rc = fold->apply(state, event, fold->payload, &own);
+
+    if (rc == QUIPU_OK)
+        return rc;
+    if (rc > 0)
+        return qp_fail(error, QUIPU_MISUSE, "apply returned %d", rc);
+    rc = callback_failed(rc, "apply", event, &own);
+    if (error != NULL)
+        *error = own;
+    return rc;
+}
+
+static int fold_events(struct qp_handle *handle, const quipu_fold *fold, const quipu_point *at,
+                       struct qp_reader *reader, void *state, uint64_t *version, quipu_error *error)
+{
+    for (;;) {
+        struct qp_record record;
+        quipu_event event;
+        uint64_t position;
+        int rc = qp_reader_next(reader, &position, &record, error);
+
+        if (rc != QUIPU_ROW)
+            return rc;
+        qp_event_fill(&record, handle->uuid, position, &event);
+        if (is_beyond(at, &event))
+            return QUIPU_OK;
+        rc = apply(fold, &event, state, error);
+        if (rc < 0)
+            return rc;
+        *version = event.version;
+    }
+}
+
+static int init_state(const quipu_fold *fold, void *state, quipu_error *error)
+{
+    int rc = QUIPU_OK;
+
+    memset(state, 0, fold->state_size);
+    if (fold->init != NULL)
+        rc = fold->init(state, fold->payload);
+    if (rc == QUIPU_OK)
+        return rc;
+    return qp_fail(error, rc < 0 ? rc : QUIPU_MISUSE, "init returned %d", rc);
+}
+
+int qp_load(struct qp_handle *handle, const quipu_fold *fold, const char *stream,
+            const quipu_point *at, void *state, uint64_t *version, quipu_error *error)
+{
+    const quipu_point head = {.kind = QUIPU_AT_HEAD};
+    struct qp_range range = {.check = true};
+    struct qp_reader *reader = NULL;
+    quipu_error why = {0};
+    int rc = init_state(fold, state, error);
+
+    *version = 0;
+    if (rc < 0)
+        return rc;
+    if (at == NULL)
+        at = &head;
+    if (at->kind == QUIPU_AT_VERSION)
+        range.upto = (uint64_t)at->value;
+    if (at->kind == QUIPU_AT_VERSION && at->value == 0)
+        return QUIPU_OK; /* before the first event */
+
+    rc = qp_reader_open_stream(handle, stream, &range, &reader, &why);
+    if (rc == QUIPU_NOT_FOUND)
+        return QUIPU_OK;
+    if (rc < 0 && error != NULL)
+        *error = why;
+    if (rc == QUIPU_OK)
+        rc = fold_events(handle, fold, at, reader, state, version, error);
+    qp_reader_close(reader);
+    if (rc < 0 && fold->release != NULL)
+        fold->release(state, fold->payload);
+    return rc;
+}

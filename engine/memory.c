@@ -1,0 +1,150 @@
+/* memory.c - one hook, one growing buffer, one arena. */
+#include "memory.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct {
+    qp_resize_fn resize;
+    void *payload;
+} hook; /* set before the first allocation, read by all threads after it */
+
+void qp_memory_hook(qp_resize_fn resize, void *payload)
+{
+    hook.resize = resize;
+    hook.payload = payload;
+}
+
+void *qp_resize(void *memory, size_t size)
+{
+    assert(size > 0);
+    if (hook.resize != NULL)
+        return hook.resize(memory, size, hook.payload);
+    return realloc(memory, size);
+}
+
+void *qp_zalloc(size_t size)
+{
+    void *memory = qp_resize(NULL, size);
+
+    if (memory != NULL)
+        memset(memory, 0, size);
+    return memory;
+}
+
+void qp_free(void *memory)
+{
+    if (memory == NULL)
+        return;
+    if (hook.resize != NULL)
+        (void)hook.resize(memory, 0, hook.payload);
+    else
+        free(memory);
+}
+
+bool qp_array_reserve(void *array_pointer, size_t *capacity, size_t count, size_t element_size)
+{
+    size_t wanted = *capacity < 8 ? 8 : *capacity;
+    void *array;
+
+    if (count <= *capacity)
+        return true;
+    while (wanted < count)
+        wanted *= 2;
+    memcpy(&array, array_pointer, sizeof(array));
+    array = qp_resize(array, wanted * element_size);
+    if (array == NULL)
+        return false;
+    memcpy(array_pointer, &array, sizeof(array));
+    *capacity = wanted;
+    return true;
+}
+
+bool qp_buffer_reserve(struct qp_buffer *buffer, size_t more)
+{
+    if (more > SIZE_MAX / 4 - buffer->size)
+        return false;
+    return qp_array_reserve(&buffer->bytes, &buffer->capacity, buffer->size + more, 1);
+}
+
+bool qp_buffer_put(struct qp_buffer *buffer, const void *bytes, size_t size)
+{
+    if (!qp_buffer_reserve(buffer, size))
+        return false;
+    if (size > 0)
+        memcpy(buffer->bytes + buffer->size, bytes, size);
+    buffer->size += size;
+    return true;
+}
+
+void qp_buffer_release(struct qp_buffer *buffer)
+{
+    qp_free(buffer->bytes);
+    *buffer = (struct qp_buffer){0};
+}
+
+/* The first block is small, for a store with a handful of events in its tail; later ones are what
+ * malloc hands out without a mapping of their own. */
+enum { ARENA_FIRST_BYTES = 4096, ARENA_BLOCK_BYTES = 65536 };
+
+struct qp_arena_block {
+    struct qp_arena_block *older;
+    size_t used;
+    size_t size;
+    uint64_t bytes[];
+};
+
+static struct qp_arena_block *arena_grow(struct qp_arena *arena, size_t at_least)
+{
+    size_t size = arena->newest == NULL ? ARENA_FIRST_BYTES : ARENA_BLOCK_BYTES;
+    struct qp_arena_block *block;
+
+    if (size < at_least)
+        size = at_least;
+    block = qp_resize(NULL, sizeof(*block) + size);
+    if (block == NULL)
+        return NULL;
+    block->older = arena->newest;
+    block->used = 0;
+    block->size = size;
+    arena->newest = block;
+    arena->bytes += sizeof(*block) + size;
+    return block;
+}
+
+void *qp_arena_take(struct qp_arena *arena, size_t size)
+{
+    struct qp_arena_block *block = arena->newest;
+    void *piece;
+
+    size = (size + 7) & ~(size_t)7;
+    if (block == NULL || block->size - block->used < size) {
+        block = arena_grow(arena, size);
+        if (block == NULL)
+            return NULL;
+    }
+    piece = (uint8_t *)block->bytes + block->used;
+    block->used += size;
+    return piece;
+}
+
+bool qp_arena_ensure(struct qp_arena *arena, size_t size)
+{
+    const struct qp_arena_block *block = arena->newest;
+
+    if (block != NULL && block->size - block->used >= size)
+        return true;
+    return arena_grow(arena, size) != NULL;
+}
+
+void qp_arena_release(struct qp_arena *arena)
+{
+    while (arena->newest != NULL) {
+        struct qp_arena_block *block = arena->newest;
+
+        arena->newest = block->older;
+        qp_free(block);
+    }
+    arena->bytes = 0;
+}

@@ -1,0 +1,304 @@
+/* merge.c - slices: each one index transaction of at most QP_SLICE_EVENTS events. A slice that dies
+ * leaves no trace. What the tail holds in full segments is put as it is; the rest, and what other
+ * processes wrote, is folded from the log for the purpose. */
+#include "merge.h"
+
+#include "clock.h"
+#include "index.h"
+#include "moment.h"
+#include "status.h"
+
+#include <string.h>
+
+struct merge {
+    struct qp_handle *handle;
+    struct qp_txn log;
+    struct qp_log_cursor cursor;
+    uint64_t head;
+};
+
+/* The newest whole record in (after, upto]: what `indexed` may stand at. 0: there is none. */
+static int whole_end(struct merge *merge, uint64_t after, uint64_t upto, uint64_t *end,
+                     uint64_t *chain, quipu_error *error)
+{
+    *end = 0;
+    for (uint64_t position = upto; position > after; position--) {
+        struct qp_record record;
+        int rc = qp_log_get(&merge->cursor, position, &record, error);
+
+        if (rc == QUIPU_ROW) {
+            *end = position;
+            *chain = record.chain;
+            return QUIPU_OK;
+        }
+        if (rc != QUIPU_CORRUPT)
+            return rc;
+    }
+    return QUIPU_OK;
+}
+
+static int put_segments(struct qp_txn *index, const struct qp_pin *pin, struct qp_indexed *indexed,
+                        quipu_error *error)
+{
+    const struct qp_segment *segment = pin->first;
+    int rc = QUIPU_OK;
+
+    while (rc == QUIPU_OK && segment != NULL) {
+        rc = qp_index_merge(index, segment, indexed, error);
+        segment = segment == pin->last ? NULL : segment->newer;
+    }
+    return rc;
+}
+
+/* What the tail has of it already need not be read again. Returns: ROW: merged; OK: it has nothing
+ * that is full, or it does not end at a whole record. */
+static int put_tail(struct merge *merge, struct qp_txn *index, struct qp_indexed *indexed,
+                    quipu_error *error)
+{
+    struct qp_tail *tail = &merge->handle->tail;
+    struct qp_record record;
+    struct qp_pin pin;
+    int rc = QUIPU_OK;
+
+    qp_tail_pin_full(tail, indexed->position, merge->head, &pin);
+    if (pin.first != NULL && qp_log_get(&merge->cursor, pin.head, &record, NULL) == QUIPU_ROW) {
+        rc = put_segments(index, &pin, indexed, error);
+        indexed->chain = record.chain;
+        if (rc == QUIPU_OK)
+            rc = QUIPU_ROW;
+    }
+    qp_tail_unpin(tail, &pin);
+    return rc;
+}
+
+/* Fold a slice of the log, and put that. */
+static int put_log(struct merge *merge, struct qp_txn *index, struct qp_indexed *indexed,
+                   quipu_error *error)
+{
+    struct qp_pin pin = {0};
+    struct qp_tail slice;
+    uint64_t upto = merge->head;
+    uint64_t end;
+    uint64_t chain = 0;
+    int rc;
+
+    if (upto - indexed->position > QP_SLICE_EVENTS)
+        upto = indexed->position + QP_SLICE_EVENTS;
+    rc = whole_end(merge, indexed->position, upto, &end, &chain, error);
+    if (rc < 0 || end == 0)
+        return rc;
+    qp_tail_init(&slice, indexed->position);
+    rc = qp_tail_pin(&slice, indexed->position, end, &merge->cursor, &pin, error);
+    if (rc == QUIPU_ROW)
+        rc = put_segments(index, &pin, indexed, error);
+    if (rc == QUIPU_OK) {
+        indexed->chain = chain;
+        rc = QUIPU_ROW;
+    }
+    qp_tail_unpin(&slice, &pin);
+    qp_tail_release(&slice);
+    return rc;
+}
+
+/* One index transaction. Returns: ROW: there is more; OK: the index is complete. */
+static int merge_slice(struct merge *merge, quipu_error *error)
+{
+    struct qp_handle *handle = merge->handle;
+    struct qp_txn index = {0};
+    struct qp_indexed indexed = {0};
+    enum qp_commit_outcome outcome = QP_COMMIT_DONE;
+    int rc = qp_txn_begin_write(handle->index, &index, error);
+
+    if (rc == QUIPU_OK)
+        rc = qp_index_indexed(&index, &indexed, error);
+    if (rc < 0 || indexed.position >= merge->head)
+        goto done;
+    rc = put_tail(merge, &index, &indexed, error);
+    if (rc == QUIPU_OK)
+        rc = put_log(merge, &index, &indexed, error);
+    if (rc != QUIPU_ROW)
+        goto done; /* OK: the rest of the log has no whole record to stand at */
+    rc = qp_index_put_indexed(&index, &indexed, error);
+    if (rc == QUIPU_OK)
+        rc = qp_txn_commit(&index, &outcome, error);
+    if (outcome == QP_COMMIT_UNKNOWN)
+        qp_shared_set(&handle->shared, QP_SHARED_INDEX_POISONED, true);
+    if (rc < 0)
+        goto done;
+    qp_tail_prune(&handle->tail, indexed.position);
+    rc = indexed.position < merge->head ? QUIPU_ROW : QUIPU_OK;
+
+done:
+    qp_txn_end(&index);
+    return rc;
+}
+
+static int merge_all(struct merge *merge, quipu_error *error)
+{
+    int rc = qp_txn_begin_read(merge->handle->log, &merge->log, error);
+
+    if (rc == QUIPU_OK)
+        rc = qp_log_open(&merge->cursor, &merge->log, true, error);
+    if (rc == QUIPU_OK)
+        rc = qp_log_edge(&merge->cursor, &merge->head, error);
+    while (rc == QUIPU_OK || rc == QUIPU_ROW) {
+        rc = merge_slice(merge, error);
+        if (rc == QUIPU_FULL && qp_store_grow(merge->handle->index))
+            rc = QUIPU_ROW;
+        if (rc == QUIPU_OK)
+            break;
+    }
+    qp_log_close(&merge->cursor);
+    qp_txn_end(&merge->log);
+    return rc;
+}
+
+/* Byte 2 is ours: is the index fit to be written? */
+static int prepare(struct qp_handle *handle, quipu_error *error)
+{
+    int rc = QUIPU_OK;
+
+    if (qp_shared_get(&handle->shared, QP_SHARED_POISONED))
+        return qp_fail(error, QUIPU_IO,
+                       "a flush of the log has failed: close the store everywhere");
+    if (qp_shared_get(&handle->shared, QP_SHARED_INDEX_POISONED))
+        return qp_fail(error, QUIPU_IO,
+                       "a flush of the index has failed: close the store everywhere");
+    if (qp_shared_get(&handle->shared, QP_SHARED_MERGING)) /* its process died in it */
+        rc = qp_store_settle(handle->index, error);
+    if (rc < 0)
+        qp_shared_set(&handle->shared, QP_SHARED_INDEX_POISONED, true);
+    return rc;
+}
+
+/* Returns: ROW: merged; OK: somebody else does. */
+static int try_merge(struct qp_handle *handle, quipu_error *error)
+{
+    struct merge merge = {.handle = handle};
+    bool idle = false;
+    int rc;
+
+    if (handle->read_only || handle->index == NULL ||
+        !atomic_compare_exchange_strong(&handle->merging, &idle, true))
+        return QUIPU_OK;
+    rc = qp_guard_try(&handle->guard, QP_GUARD_MERGER, QP_GUARD_EXCLUSIVE, error);
+    if (rc != QUIPU_ROW)
+        goto done;
+    rc = prepare(handle, error);
+    if (rc == QUIPU_OK) {
+        qp_shared_set(&handle->shared, QP_SHARED_MERGING, true);
+        rc = merge_all(&merge, error);
+        qp_shared_set(&handle->shared, QP_SHARED_MERGING, false);
+    }
+    qp_guard_unlock(&handle->guard, QP_GUARD_MERGER);
+    if (rc == QUIPU_OK) {
+        atomic_store(&handle->unmerged, 0);
+        rc = QUIPU_ROW;
+    }
+
+done:
+    atomic_store(&handle->merging, false);
+    return rc;
+}
+
+int qp_merge(struct qp_handle *handle, quipu_error *error)
+{
+    int rc = try_merge(handle, error);
+
+    return rc < 0 ? rc : QUIPU_OK;
+}
+
+/* What readers pin stays in memory however often one merges: a few events are not worth a merge. */
+static bool is_worth_its_memory(struct qp_handle *handle, uint64_t unmerged, uint64_t bytes_max)
+{
+    return unmerged >= QP_MERGE_AT_CLOSE_EVENTS && qp_tail_bytes(&handle->tail) > bytes_max;
+}
+
+static bool is_full(struct qp_handle *handle)
+{
+    uint64_t unmerged = atomic_load(&handle->unmerged);
+
+    return unmerged >= QP_UNMERGED_MAX ||
+           is_worth_its_memory(handle, unmerged, handle->options.tail_bytes_max);
+}
+
+int qp_merge_if_full(struct qp_handle *handle, quipu_error *error)
+{
+    int64_t deadline = qp_clock_deadline_ns(handle->options.busy_timeout_ms);
+
+    while (is_full(handle)) {
+        struct qp_moment *moment;
+        uint64_t unmerged;
+        int rc = try_merge(handle, error);
+
+        if (rc == QUIPU_ROW)
+            return QUIPU_OK; /* what readers still pin does not count */
+        if (rc < 0)
+            return rc;
+        rc = qp_moment_begin(handle, true, &moment, error); /* has the other one done it? */
+        if (rc < 0)
+            return rc;
+        unmerged = moment->pin.head - moment->pin.indexed;
+        qp_tail_prune(&handle->tail, moment->pin.indexed);
+        qp_moment_end(moment);
+        atomic_store(&handle->unmerged, unmerged);
+        if (unmerged < QP_MERGE_EVENTS)
+            return QUIPU_OK;
+        if (qp_clock_monotonic_ns() >= deadline)
+            return qp_fail(error, QUIPU_BUSY, "the index is behind and process %u merges it",
+                           qp_shared_other_pid(&handle->shared));
+        qp_clock_sleep_ms(1);
+    }
+    return QUIPU_OK;
+}
+
+static void merge_and_tell(struct qp_handle *handle)
+{
+    quipu_error error = {0};
+
+    if (qp_merge(handle, &error) < 0)
+        qp_handle_tell(handle, 1, "the index stays behind: %s", error.text);
+}
+
+void qp_merge_if_long(struct qp_handle *handle)
+{
+    uint64_t unmerged = atomic_load(&handle->unmerged);
+
+    if (unmerged >= QP_MERGE_EVENTS ||
+        is_worth_its_memory(handle, unmerged, handle->options.tail_bytes_max / 2))
+        merge_and_tell(handle);
+}
+
+/* How far the index is behind, without folding anything. */
+static int count_unmerged(struct qp_handle *handle, uint64_t *events, quipu_error *error)
+{
+    struct qp_txn index = {0};
+    struct qp_txn log = {0};
+    struct qp_log_cursor cursor = {0};
+    struct qp_indexed indexed = {0};
+    uint64_t head = 0;
+    int rc = qp_txn_begin_read(handle->index, &index, error);
+
+    if (rc == QUIPU_OK)
+        rc = qp_index_indexed(&index, &indexed, error);
+    if (rc == QUIPU_OK)
+        rc = qp_txn_begin_read(handle->log, &log, error);
+    if (rc == QUIPU_OK)
+        rc = qp_log_open(&cursor, &log, true, error);
+    if (rc == QUIPU_OK)
+        rc = qp_log_edge(&cursor, &head, error);
+    qp_log_close(&cursor);
+    qp_txn_end(&log);
+    qp_txn_end(&index);
+    *events = head > indexed.position ? head - indexed.position : 0;
+    return rc;
+}
+
+void qp_merge_rest(struct qp_handle *handle, uint64_t events)
+{
+    uint64_t unmerged;
+
+    if (!handle->read_only && handle->index != NULL &&
+        count_unmerged(handle, &unmerged, NULL) == QUIPU_OK && unmerged > events)
+        merge_and_tell(handle);
+}

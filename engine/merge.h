@@ -1,0 +1,24 @@
+/* merge.h - writing into the index what the log has and it has not (PROTOCOL 7). */
+#ifndef QP_MERGE_H
+#define QP_MERGE_H
+
+#include "handle.h"
+
+/* Merge all that is committed now. Somebody else merging (a thread, another process) is no failure:
+ * it is left to them. Holds no lock that an append needs.
+ * Returns: OK; IO: the log is poisoned, or a flush of the index failed: it is made anew by the next
+ * sole opener; CORRUPT; FULL; NO_MEMORY. Nothing but time is lost by a failure. */
+int qp_merge(struct qp_handle *handle, quipu_error *error);
+
+/* For a committer, before it takes the store lock: is so much unmerged that it has to wait for the
+ * index? Then merge, or wait for who does. BUSY when that takes too long; else as qp_merge(). */
+int qp_merge_if_full(struct qp_handle *handle, quipu_error *error);
+
+/* After a commit: merge if the tail has become long. Failures are only told to the log. */
+void qp_merge_if_long(struct qp_handle *handle);
+
+/* When a store is opened or closed: merge if more than `events` are not in the index. Failures are
+ * only told to the log. */
+void qp_merge_rest(struct qp_handle *handle, uint64_t events);
+
+#endif

@@ -1,0 +1,206 @@
+/* moment.c - the index first, then the log: in this order indexed <= head. Transactions at rest
+ * keep their reader slots: LMDB makes them anew for a price, renewing is nearly free. */
+#include "moment.h"
+
+#include "status.h"
+#include "streams.h"
+
+#include <assert.h>
+
+static struct qp_moment *from_pool(struct qp_handle *handle)
+{
+    struct qp_moment *moment;
+
+    (void)pthread_mutex_lock(&handle->pool_lock);
+    moment = handle->pool;
+    if (moment != NULL)
+        handle->pool = moment->next;
+    (void)pthread_mutex_unlock(&handle->pool_lock);
+    if (moment == NULL) {
+        moment = qp_zalloc(sizeof(*moment));
+        if (moment != NULL)
+            moment->handle = handle;
+    }
+    return moment;
+}
+
+static void to_pool(struct qp_moment *moment)
+{
+    struct qp_handle *handle = moment->handle;
+
+    (void)pthread_mutex_lock(&handle->pool_lock);
+    moment->next = handle->pool;
+    handle->pool = moment;
+    (void)pthread_mutex_unlock(&handle->pool_lock);
+}
+
+static void destroy(struct qp_moment *moment)
+{
+    qp_log_close(&moment->log);
+    qp_txn_end(&moment->index_txn);
+    qp_txn_end(&moment->log_txn);
+    qp_free(moment);
+}
+
+void qp_moment_drain(struct qp_handle *handle)
+{
+    while (handle->pool != NULL) {
+        struct qp_moment *moment = handle->pool;
+
+        handle->pool = moment->next;
+        destroy(moment);
+    }
+}
+
+/* A new snapshot of the index: its `indexed`, 0 without an index. */
+static int look_at_index(struct qp_moment *moment, quipu_error *error)
+{
+    int rc;
+
+    moment->indexed = (struct qp_indexed){0};
+    if (moment->handle->index == NULL)
+        return QUIPU_OK;
+    qp_txn_reset(&moment->index_txn);
+    rc = qp_txn_begin_read(moment->handle->index, &moment->index_txn, error);
+    return rc == QUIPU_OK ? qp_index_indexed(&moment->index_txn, &moment->indexed, error) : rc;
+}
+
+static int look_at_log(struct qp_moment *moment, bool check, uint64_t *head, quipu_error *error)
+{
+    int rc = qp_log_open(&moment->log, moment->txn, check, error);
+
+    if (rc < 0)
+        return rc;
+    moment->streams_any = qp_streams_any(moment->txn);
+    return qp_log_edge(&moment->log, head, error);
+}
+
+/* Each time round somebody has merged meanwhile, so that it ends. */
+static int pin_tail(struct qp_moment *moment, uint64_t head, quipu_error *error)
+{
+    for (;;) {
+        int rc;
+
+        if (moment->indexed.position > head)
+            return qp_fail(error, QUIPU_CORRUPT, "the index is ahead of the log: %llu > %llu",
+                           (unsigned long long)moment->indexed.position, (unsigned long long)head);
+        rc = qp_tail_pin(&moment->handle->tail, moment->indexed.position, head, &moment->log,
+                         &moment->pin, error);
+        if (rc != QUIPU_OK)
+            return rc == QUIPU_ROW ? QUIPU_OK : rc;
+        rc = look_at_index(moment, error);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+/* The tail was behind the index's snapshot: with a newer one the log's may be too old. */
+static int begin_read(struct qp_moment *moment, bool check, quipu_error *error)
+{
+    uint64_t head = 0;
+    int rc;
+
+    moment->txn = &moment->log_txn;
+    for (;;) {
+        rc = look_at_index(moment, error);
+        if (rc < 0)
+            return rc;
+        rc = qp_txn_begin_read(moment->handle->log, &moment->log_txn, error);
+        if (rc == QUIPU_OK)
+            rc = look_at_log(moment, check, &head, error);
+        if (rc < 0)
+            return rc;
+        rc = qp_tail_pin(&moment->handle->tail, moment->indexed.position, head, &moment->log,
+                         &moment->pin, error);
+        if (rc != QUIPU_OK)
+            return rc == QUIPU_ROW ? QUIPU_OK : rc;
+        qp_txn_reset(&moment->log_txn);
+    }
+}
+
+int qp_moment_begin(struct qp_handle *handle, bool check, struct qp_moment **out,
+                    quipu_error *error)
+{
+    struct qp_moment *moment = from_pool(handle);
+    int rc;
+
+    *out = NULL;
+    if (moment == NULL)
+        return qp_fail_memory(error);
+    rc = begin_read(moment, check, error);
+    if (rc < 0)
+        qp_moment_end(moment);
+    else
+        *out = moment;
+    return rc;
+}
+
+int qp_moment_begin_writing(struct qp_handle *handle, struct qp_txn *txn, struct qp_moment **out,
+                            quipu_error *error)
+{
+    struct qp_moment *moment = from_pool(handle);
+    uint64_t head = 0;
+    int rc;
+
+    *out = NULL;
+    if (moment == NULL)
+        return qp_fail_memory(error);
+    moment->txn = txn;
+    qp_cursor_close(&moment->log.cursor); /* a reader's cursor cannot be renewed for a writer */
+    rc = look_at_index(moment, error);
+    if (rc == QUIPU_OK)
+        rc = look_at_log(moment, true, &head, error);
+    if (rc == QUIPU_OK)
+        rc = pin_tail(moment, head, error);
+    if (rc < 0)
+        qp_moment_end(moment);
+    else
+        *out = moment;
+    return rc;
+}
+
+void qp_moment_end(struct qp_moment *moment)
+{
+    if (moment == NULL)
+        return;
+    qp_tail_unpin(&moment->handle->tail, &moment->pin);
+    moment->pin = (struct qp_pin){0};
+    if (moment->txn != &moment->log_txn)
+        qp_cursor_close(&moment->log.cursor); /* before its transaction ends */
+    qp_txn_reset(&moment->index_txn);
+    qp_txn_reset(&moment->log_txn);
+    moment->txn = NULL;
+    if (moment->log.assembly.capacity > QP_MIB)
+        qp_buffer_release(&moment->log.assembly); /* one huge event must not stay for ever */
+    to_pool(moment);
+}
+
+int qp_moment_stream(struct qp_moment *moment, struct qp_bytes stream, struct qp_stream_edge *edge,
+                     quipu_error *error)
+{
+    struct qp_stream_row state;
+    struct qp_term_row row;
+    struct qp_key key;
+    int rc = QUIPU_OK;
+
+    *edge = (struct qp_stream_edge){0};
+    qp_key_term(&key, QP_TERM_STREAM, stream);
+    if (!qp_tail_newest(&moment->handle->tail, &moment->pin, &key, &edge->newest,
+                        &edge->position) &&
+        moment->handle->index != NULL)
+        rc = qp_index_term(&moment->index_txn, &key, &row, error);
+    if (rc == QUIPU_ROW) {
+        edge->newest = row.first + row.count - 1;
+        edge->position = row.last_position;
+    }
+    if (rc >= 0)
+        rc = qp_streams_get(moment->txn, moment->streams_any, stream, &state, error);
+    if (rc == QUIPU_ROW && state.first_kept > 0)
+        edge->hidden = state.first_kept - 1;
+    return rc < 0 ? rc : QUIPU_OK;
+}
+
+bool qp_moment_damaged(const struct qp_moment *moment)
+{
+    return moment->pin.damaged || moment->indexed.damaged > 0;
+}

@@ -1,0 +1,473 @@
+/* open.c - under the door (guard byte 0) one opens or closes at a time; whoever is alone then (byte
+ * 1) makes cache and disk agree before anything is read, because nobody knows how the last user
+ * ended. */
+#include "open.h"
+
+#include "clock.h"
+#include "index.h"
+#include "merge.h"
+#include "moment.h"
+#include "row.h"
+#include "status.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+/* ---- create ---- */
+
+static int put_meta(struct qp_txn *txn, const uint8_t uuid[16], quipu_error *error)
+{
+    struct qp_format format = {.number = QP_FORMAT_LOG};
+    uint8_t row[QP_META_ROW_BYTES_MAX];
+    size_t size = qp_format_write(&format, row);
+    int rc = qp_put_row(txn, QP_TABLE_META, QP_META_FORMAT, row, size, error);
+
+    if (rc == QUIPU_OK) {
+        size = qp_uuid_write(uuid, row);
+        rc = qp_put_row(txn, QP_TABLE_META, QP_META_UUID, row, size, error);
+    }
+    if (rc == QUIPU_OK) {
+        size = qp_created_write(qp_clock_wall_ns(), row);
+        rc = qp_put_row(txn, QP_TABLE_META, QP_META_CREATED, row, size, error);
+    }
+    return rc;
+}
+
+static int write_log_file(const struct qp_place *place, quipu_error *error)
+{
+    char path[QP_PLACE_PATH_BYTES];
+    struct qp_store_config config = {.path = path,
+                                     .tables = qp_log_tables,
+                                     .table_count = qp_log_table_count,
+                                     .map_bytes = QP_MAP_BYTES_MIN,
+                                     .readers_max = QP_READERS_DEFAULT,
+                                     .create = true};
+    struct qp_store *store = NULL;
+    struct qp_txn txn = {0};
+    enum qp_commit_outcome outcome;
+    uint8_t uuid[16];
+    int rc;
+
+    if (getrandom(uuid, sizeof(uuid), 0) != (ssize_t)sizeof(uuid))
+        return qp_fail_os(error, QUIPU_SYSTEM, errno, "make a uuid");
+    uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); /* version 4 */
+    uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
+    qp_place_path(place, QP_LOG_FILE, path);
+    rc = qp_store_open(&config, &store, error);
+    if (rc == QUIPU_OK)
+        rc = qp_txn_begin_write(store, &txn, error);
+    if (rc == QUIPU_OK)
+        rc = put_meta(&txn, uuid, error);
+    if (rc == QUIPU_OK)
+        rc = qp_txn_commit(&txn, &outcome, error);
+    qp_txn_end(&txn);
+    qp_store_close(store);
+    return rc;
+}
+
+int qp_handle_create(const char *path, quipu_error *error)
+{
+    struct qp_staging staging;
+    int rc = qp_staging_begin(path, &staging, error);
+
+    if (rc == QUIPU_OK)
+        rc = write_log_file(&staging.place, error);
+    if (rc == QUIPU_OK)
+        rc = qp_staging_publish(&staging, error);
+    qp_staging_end(&staging);
+    return rc;
+}
+
+/* ---- the two files ---- */
+
+/* Of an address space that is limited, a store takes a part: a quarter for 1 TiB, less for less. */
+static uint64_t map_that_fits(uint64_t wanted)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return wanted;
+    if (wanted >= QP_LOG_MAP_BYTES_DEFAULT)
+        return (uint64_t)limit.rlim_cur / 4;
+    return wanted < limit.rlim_cur / 16 ? wanted : (uint64_t)limit.rlim_cur / 16;
+}
+
+static int open_file(struct qp_handle *handle, const char *name, bool create,
+                     struct qp_store **store, quipu_error *error)
+{
+    bool log = strcmp(name, QP_LOG_FILE) == 0;
+    char path[QP_PLACE_PATH_BYTES];
+    struct qp_store_config config = {
+        .path = path,
+        .tables = log ? qp_log_tables : qp_index_tables,
+        .table_count = log ? qp_log_table_count : qp_index_table_count,
+        .map_bytes = map_that_fits(log ? handle->options.map_bytes : handle->options.map_bytes / 4),
+        .readers_max = handle->options.readers_max,
+        .read_only = handle->read_only,
+        .create = create};
+
+    qp_place_path(&handle->place, name, path);
+    return qp_store_open(&config, store, error);
+}
+
+static int check_format(struct qp_handle *handle, struct qp_txn *txn, quipu_error *error)
+{
+    struct qp_format format;
+    struct qp_bytes value;
+    int rc = qp_get_row(txn, QP_TABLE_META, QP_META_FORMAT, &value, error);
+
+    if (rc < 0)
+        return rc;
+    if (rc == QUIPU_OK || !qp_format_read(value, &format))
+        return qp_fail(error, QUIPU_INVALID, "%s is not a store's: it has no format", QP_LOG_FILE);
+    if (format.number > QP_FORMAT_LOG)
+        return qp_fail(error, QUIPU_NEWER_FORMAT, "the store has format %u, this library knows %d",
+                       format.number, QP_FORMAT_LOG);
+    if (format.read_bits != 0 || (format.write_bits != 0 && !handle->read_only)) {
+        return qp_fail(error, QUIPU_NEWER_FORMAT,
+                       "the store uses features %llx and %llx that this library does not know",
+                       (unsigned long long)format.read_bits, (unsigned long long)format.write_bits);
+    }
+    rc = qp_get_row(txn, QP_TABLE_META, QP_META_UUID, &value, error);
+    if (rc < 0)
+        return rc;
+    if (rc == QUIPU_OK || !qp_uuid_read(value, handle->uuid))
+        return qp_fail(error, QUIPU_CORRUPT, "the store has lost its uuid");
+    return QUIPU_OK;
+}
+
+static int open_log(struct qp_handle *handle, quipu_error *error)
+{
+    struct qp_txn txn = {0};
+    int rc = open_file(handle, QP_LOG_FILE, false, &handle->log, error);
+
+    if (rc == QUIPU_OK)
+        rc = qp_place_inode(&handle->place, QP_LOG_FILE, &handle->log_inode, error);
+    if (rc == QUIPU_OK)
+        rc = qp_txn_begin_read(handle->log, &txn, error);
+    if (rc == QUIPU_OK)
+        rc = check_format(handle, &txn, error);
+    qp_txn_end(&txn);
+    return rc;
+}
+
+/* Does the log have the history that the index says it was made from? Its chain tells. */
+static bool has_history(struct qp_txn *txn, const struct qp_indexed *indexed)
+{
+    struct qp_log_cursor log = {0};
+    struct qp_record record;
+    uint64_t head;
+    bool has = qp_log_open(&log, txn, true, NULL) == QUIPU_OK &&
+               qp_log_edge(&log, &head, NULL) == QUIPU_OK && indexed->position <= head &&
+               indexed->edits == qp_table_rows(txn, QP_TABLE_EDITS);
+
+    if (has && indexed->position > 0)
+        has = qp_log_get(&log, indexed->position, &record, NULL) == QUIPU_ROW &&
+              record.chain == indexed->chain;
+    qp_log_close(&log);
+    return has;
+}
+
+/* Is the index a fold of this very log? Its snapshot first, then the log's: others may go on. */
+static bool index_fits(struct qp_handle *handle)
+{
+    struct qp_txn index = {0};
+    struct qp_txn log = {0};
+    struct qp_indexed indexed;
+    bool fits = qp_txn_begin_read(handle->index, &index, NULL) == QUIPU_OK &&
+                qp_txn_begin_read(handle->log, &log, NULL) == QUIPU_OK &&
+                qp_index_is_ours(&index, handle->uuid) &&
+                qp_index_indexed(&index, &indexed, NULL) == QUIPU_OK && has_history(&log, &indexed);
+
+    qp_txn_end(&log);
+    qp_txn_end(&index);
+    return fits;
+}
+
+static void close_index(struct qp_handle *handle)
+{
+    qp_store_close(handle->index);
+    handle->index = NULL;
+}
+
+/* An empty one, with its rows. */
+static int make_index(struct qp_handle *handle, quipu_error *error)
+{
+    struct qp_txn txn = {0};
+    enum qp_commit_outcome outcome;
+    int rc;
+
+    close_index(handle);
+    rc = qp_place_remove(&handle->place, QP_INDEX_FILE, error);
+    if (rc == QUIPU_OK)
+        rc = qp_place_remove(&handle->place, QP_INDEX_LOCK_FILE, error);
+    if (rc == QUIPU_OK)
+        rc = open_file(handle, QP_INDEX_FILE, true, &handle->index, error);
+    if (rc == QUIPU_OK)
+        rc = qp_txn_begin_write(handle->index, &txn, error);
+    if (rc == QUIPU_OK)
+        rc = qp_index_init(&txn, handle->uuid, error);
+    if (rc == QUIPU_OK)
+        rc = qp_txn_commit(&txn, &outcome, error);
+    qp_txn_end(&txn);
+    return rc;
+}
+
+/* Alone: open the index, or discard it whole and make it anew; it is never repaired. A reader does
+ * without one. */
+static int open_index_alone(struct qp_handle *handle, bool poisoned, quipu_error *error)
+{
+    enum qp_file_state state = QP_FILE_MISSING;
+    bool usable;
+    int rc = qp_place_probe(&handle->place, QP_INDEX_FILE, &state, error);
+
+    if (rc < 0)
+        return rc;
+    usable = state == QP_FILE_WHOLE && !poisoned &&
+             open_file(handle, QP_INDEX_FILE, false, &handle->index, NULL) == QUIPU_OK;
+    if (usable && !handle->read_only)
+        usable = qp_store_settle(handle->index, NULL) == QUIPU_OK;
+    if (usable && index_fits(handle))
+        return QUIPU_OK;
+    if (handle->read_only) {
+        close_index(handle);
+        handle->index_refused = state != QP_FILE_MISSING;
+        return QUIPU_OK;
+    }
+    if (state != QP_FILE_MISSING)
+        qp_handle_tell(handle, 1, "the index does not fit the log or is damaged: it is made again");
+    return make_index(handle, error);
+}
+
+/* ---- open ---- */
+
+/* Before the map exists: a file that ends before its last page would kill the process. */
+static int check_log_file(struct qp_handle *handle, quipu_error *error)
+{
+    enum qp_file_state state = QP_FILE_MISSING;
+    bool held;
+    int rc = qp_guard_probe(&handle->place, QP_LOG_LOCK_FILE, &held, error);
+
+    if (rc == QUIPU_OK && held) {
+        rc = qp_fail(error, QUIPU_UNSAFE,
+                     "an LMDB program, or a process whose guard file was deleted, has %s open",
+                     QP_LOG_FILE);
+    }
+    if (rc == QUIPU_OK)
+        rc = qp_place_probe(&handle->place, QP_LOG_FILE, &state, error);
+    if (rc < 0)
+        return rc;
+    if (state == QP_FILE_MISSING)
+        return qp_fail(error, QUIPU_UNSAFE, "%s has vanished", QP_LOG_FILE);
+    if (state == QP_FILE_FOREIGN)
+        return qp_fail(error, QUIPU_INVALID, "%s is not a store's file", QP_LOG_FILE);
+    if (state != QP_FILE_WHOLE)
+        return qp_fail(error, QUIPU_CORRUPT, "%s is cut off: it ends before its last page",
+                       QP_LOG_FILE);
+    return QUIPU_OK;
+}
+
+/* The store's clock begins at the wall clock, but never before what it has recorded. */
+static int64_t anchor_of(struct qp_handle *handle)
+{
+    int64_t now = qp_clock_wall_ns();
+    struct qp_txn txn = {0};
+    struct qp_log_cursor log = {0};
+    struct qp_log_head head;
+
+    if (qp_txn_begin_read(handle->log, &txn, NULL) == QUIPU_OK &&
+        qp_log_open(&log, &txn, true, NULL) == QUIPU_OK &&
+        qp_log_head(&log, &head, NULL) == QUIPU_OK && head.position > 0 && head.recorded_ns > now)
+        now = head.recorded_ns;
+    qp_log_close(&log);
+    qp_txn_end(&txn);
+    return now;
+}
+
+static int open_alone(struct qp_handle *handle, quipu_error *error)
+{
+    bool flags[QP_SHARED_FLAGS];
+    bool index_poisoned;
+    int rc = check_log_file(handle, error);
+
+    if (rc < 0)
+        return rc;
+    qp_shared_peek(&handle->place, flags);
+    index_poisoned = flags[QP_SHARED_INDEX_POISONED];
+    rc = open_log(handle, error);
+    if (rc == QUIPU_OK && !handle->read_only)
+        rc = qp_store_settle(handle->log, error);
+    if (rc == QUIPU_OK)
+        rc = open_index_alone(handle, index_poisoned, error);
+    if (rc < 0)
+        return rc;
+
+    /* Not before both files are settled: until then the old flags must stand. */
+    if (handle->read_only)
+        flags[QP_SHARED_UNSETTLED] = true;
+    else
+        memset(flags, 0, sizeof(flags));
+    flags[QP_SHARED_MERGING] = false;
+    return qp_shared_create(&handle->place, flags, anchor_of(handle), error);
+}
+
+static int must_be_alone(struct qp_handle *handle, quipu_error *error)
+{
+    return qp_fail(error, QUIPU_BUSY,
+                   "the index must be made again, and process %u has the store open",
+                   qp_shared_other_pid(&handle->shared));
+}
+
+/* The first who may write comes after one who could only read: it settles what that one could not.
+ */
+static int settle_late(struct qp_handle *handle, int64_t deadline, quipu_error *error)
+{
+    uint32_t holder = 0;
+    int rc = qp_guard_lock(&handle->guard, QP_GUARD_MERGER, QP_GUARD_EXCLUSIVE, deadline, error);
+
+    if (rc < 0)
+        return rc;
+    if (qp_shared_lock(&handle->shared, deadline, &holder) >= QP_LOCK_TIMEOUT) {
+        qp_guard_unlock(&handle->guard, QP_GUARD_MERGER);
+        return qp_fail(error, QUIPU_BUSY, "the store is busy: process %u holds it", holder);
+    }
+    rc = qp_store_settle(handle->log, error);
+    if (rc == QUIPU_OK && (qp_shared_get(&handle->shared, QP_SHARED_INDEX_POISONED) ||
+                           qp_store_settle(handle->index, NULL) < 0))
+        rc = must_be_alone(handle, error);
+    if (rc == QUIPU_OK)
+        qp_shared_set(&handle->shared, QP_SHARED_UNSETTLED, false);
+    qp_shared_stand_back(&handle->shared, qp_shared_unlock(&handle->shared, false));
+    qp_guard_unlock(&handle->guard, QP_GUARD_MERGER);
+    return rc;
+}
+
+static int open_with_others(struct qp_handle *handle, int64_t deadline, quipu_error *error)
+{
+    enum qp_file_state state = QP_FILE_MISSING;
+    int rc = open_log(handle, error);
+
+    if (rc == QUIPU_OK)
+        rc = qp_place_probe(&handle->place, QP_INDEX_FILE, &state, error);
+    if (rc == QUIPU_OK && state == QP_FILE_WHOLE)
+        rc = open_file(handle, QP_INDEX_FILE, false, &handle->index, error);
+    if (rc < 0)
+        return rc;
+    if (handle->index == NULL || !index_fits(handle)) {
+        close_index(handle);
+        if (!handle->read_only)
+            return must_be_alone(handle, error);
+    }
+    if (!handle->read_only && qp_shared_get(&handle->shared, QP_SHARED_UNSETTLED))
+        rc = settle_late(handle, deadline, error);
+    return rc;
+}
+
+/* Under the door. */
+static int enter(struct qp_handle *handle, int64_t deadline, quipu_error *error)
+{
+    int rc = qp_guard_try(&handle->guard, QP_GUARD_LIFE, QP_GUARD_EXCLUSIVE, error);
+    bool alone = rc == QUIPU_ROW;
+
+    if (rc < 0)
+        return rc;
+    if (alone)
+        rc = open_alone(handle, error);
+    if (rc >= 0)
+        rc = qp_guard_lock(&handle->guard, QP_GUARD_LIFE, QP_GUARD_SHARED, deadline, error);
+    if (rc == QUIPU_OK)
+        rc = qp_shared_open(&handle->place, &handle->shared, error);
+    if (rc == QUIPU_OK && !alone)
+        rc = open_with_others(handle, deadline, error);
+    return rc;
+}
+
+static struct qp_handle *new_handle(struct qp_place *place, const quipu_options *options)
+{
+    struct qp_handle *handle = qp_zalloc(sizeof(*handle));
+    unsigned char *page;
+
+    if (handle == NULL)
+        return NULL;
+    handle->place = *place;
+    place->fd = -1;
+    handle->guard.fd = -1;
+    handle->options = *options;
+    handle->read_only = (options->flags & QUIPU_OPEN_READ_ONLY) != 0;
+    (void)pthread_mutex_init(&handle->pool_lock, NULL);
+    (void)pthread_mutex_init(&handle->queue.lock, NULL);
+    (void)pthread_cond_init(&handle->queue.idle, NULL);
+    qp_tail_init(&handle->tail, 0);
+    page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page != MAP_FAILED && madvise(page, 4096, MADV_WIPEONFORK) == 0) {
+        *page = 1;
+        handle->alive = page;
+        return handle;
+    }
+    qp_handle_close(handle);
+    return NULL;
+}
+
+int qp_handle_open(struct qp_place *place, const quipu_options *options, struct qp_handle **out,
+                   quipu_error *error)
+{
+    int64_t deadline = qp_clock_deadline_ns(options->busy_timeout_ms);
+    struct qp_handle *handle = new_handle(place, options);
+    int rc;
+
+    *out = NULL;
+    if (handle == NULL)
+        return qp_fail_memory(error);
+    rc = qp_guard_open(&handle->place, &handle->guard, error);
+    if (rc == QUIPU_OK)
+        rc = qp_guard_lock(&handle->guard, QP_GUARD_DOOR, QP_GUARD_EXCLUSIVE, deadline, error);
+    if (rc == QUIPU_OK) {
+        rc = enter(handle, deadline, error);
+        qp_guard_unlock(&handle->guard, QP_GUARD_DOOR);
+    }
+    if (rc < 0) {
+        qp_handle_close(handle);
+        return rc;
+    }
+    handle->opened = true;
+    qp_merge_rest(handle, QP_MERGE_EVENTS); /* costs less memory than the tail that would be made */
+    *out = handle;
+    return QUIPU_OK;
+}
+
+/* Only the descriptor of the locks is the child's own to close: the files, their maps and the
+ * mutexes in `shared` are the parent's business. */
+static void let_go(struct qp_handle *handle)
+{
+    qp_guard_close(&handle->guard);
+    qp_place_close(&handle->place);
+}
+
+void qp_handle_close(struct qp_handle *handle)
+{
+    if (handle->alive != NULL && qp_handle_forked(handle)) {
+        let_go(handle);
+        return;
+    }
+    if (handle->opened) {
+        qp_merge_rest(handle, QP_MERGE_AT_CLOSE_EVENTS);
+        (void)qp_guard_lock(&handle->guard, QP_GUARD_DOOR, QP_GUARD_EXCLUSIVE,
+                            qp_clock_deadline_ns(handle->options.busy_timeout_ms), NULL);
+    }
+    qp_moment_drain(handle);
+    qp_store_close(handle->index);
+    qp_store_close(handle->log);
+    qp_shared_close(&handle->shared);
+    qp_guard_close(&handle->guard); /* ends all its locks, the door last in meaning */
+    qp_place_close(&handle->place);
+    qp_tail_release(&handle->tail);
+    (void)pthread_cond_destroy(&handle->queue.idle);
+    (void)pthread_mutex_destroy(&handle->queue.lock);
+    (void)pthread_mutex_destroy(&handle->pool_lock);
+    if (handle->alive != NULL)
+        (void)munmap((void *)(uintptr_t)handle->alive, 4096);
+    qp_free(handle);
+}

@@ -1,0 +1,369 @@
+/* postings.c - a window over 512 entries moves from part to part:
+ *
+ *     block  block  block ... | the row's own | chunk  chunk ... of each pinned segment
+ *     `------- the index -------------------' `------- the tail ----------------------'
+ *
+ * Each part knows its first entry's number, so that a stream's versions need no counting. */
+#include "postings.h"
+
+#include "status.h"
+
+#include <string.h>
+
+enum part { PART_NONE = 0, PART_BLOCK, PART_ROW, PART_TAIL };
+
+int qp_postings_open(struct qp_postings *postings, struct qp_moment *moment, enum qp_term_kind kind,
+                     struct qp_bytes name, quipu_error *error)
+{
+    int rc = QUIPU_OK;
+
+    postings->moment = moment;
+    postings->versioned = kind == QP_TERM_STREAM;
+    postings->by_number = postings->versioned;
+    postings->in_index = false;
+    postings->blocks = (struct qp_cursor){0};
+    postings->run = (struct qp_tail_run){0};
+    postings->backwards = false;
+    postings->first = 0;
+    postings->linked = false;
+    postings->link = 0;
+    postings->part = PART_NONE;
+    postings->count = 0;
+    postings->at = 0;
+    qp_key_term(&postings->key, kind, name);
+    if (moment->handle->index != NULL)
+        rc = qp_index_term(&moment->index_txn, &postings->key, &postings->row, error);
+    if (rc < 0)
+        return rc;
+    postings->in_index = rc == QUIPU_ROW;
+    if (postings->in_index)
+        return QUIPU_ROW;
+    qp_tail_first(&moment->handle->tail, &moment->pin, &postings->key, false, &postings->run);
+    return postings->run.segment != NULL ? QUIPU_ROW : QUIPU_OK;
+}
+
+void qp_postings_release(struct qp_postings *postings)
+{
+    qp_cursor_close(&postings->blocks);
+}
+
+uint64_t qp_postings_count(const struct qp_postings *postings)
+{
+    uint64_t tail =
+        qp_tail_count(&postings->moment->handle->tail, &postings->moment->pin, &postings->key);
+
+    return tail + (postings->in_index ? postings->row.count : 0);
+}
+
+/* ---- parts ---- */
+
+/* Does entry `i` lie behind `bound`? One whose position is not known lies where one looks from: in
+ * either direction it is passed over. */
+static bool is_behind(const struct qp_postings *postings, size_t i, uint64_t bound)
+{
+    if (postings->by_number)
+        return postings->first + i > bound;
+    if (postings->window[i] == 0)
+        return postings->backwards;
+    return postings->window[i] > bound;
+}
+
+static void enter(struct qp_postings *postings, enum part part, uint64_t first, size_t count)
+{
+    postings->part = (uint8_t)part;
+    postings->first = first;
+    postings->count = count;
+    postings->at = postings->backwards ? count : 0;
+}
+
+static int lost_block(struct qp_postings *postings, quipu_error *error)
+{
+    enter(postings, PART_NONE, 0, 0);
+    return qp_fail(error, QUIPU_CORRUPT,
+                   "the index is damaged: a block of %.*s is missing; delete index.mdb while the "
+                   "store is closed, it is made again",
+                   (int)postings->key.size - 1, (const char *)postings->key.bytes + 1);
+}
+
+static uint64_t last_known(const struct qp_postings *postings, uint64_t base)
+{
+    for (size_t i = postings->count; i > 0; i--)
+        if (postings->window[i - 1] != 0)
+            return postings->window[i - 1];
+    return base;
+}
+
+/* A part of the index: what it counts from is where the part before it ends. If that does not fit,
+ * a block between the two is missing. */
+static int enter_index(struct qp_postings *postings, struct qp_bytes deltas, uint64_t base,
+                       quipu_error *error)
+{
+    uint64_t last;
+    int rc = qp_index_positions(deltas, base, postings->window, postings->count, error);
+
+    if (rc < 0)
+        return rc;
+    last = last_known(postings, base);
+    if (postings->linked && postings->link != (postings->backwards ? last : base))
+        return lost_block(postings, error);
+    postings->linked = true;
+    postings->link = postings->backwards ? base : last;
+    return QUIPU_OK;
+}
+
+static int enter_block(struct qp_postings *postings, const struct qp_block_row *block,
+                       uint64_t first, quipu_error *error)
+{
+    enter(postings, PART_BLOCK, first, block->count);
+    return enter_index(postings, block->deltas, block->base, error);
+}
+
+static int enter_row(struct qp_postings *postings, quipu_error *error)
+{
+    const struct qp_term_row *row = &postings->row;
+
+    enter(postings, PART_ROW, row->first + row->count - row->inline_count, row->inline_count);
+    return enter_index(postings, row->deltas, row->base, error);
+}
+
+static void enter_run(struct qp_postings *postings)
+{
+    uint64_t first = 0;
+    size_t count = 0;
+
+    if (postings->run.segment != NULL)
+        count = qp_tail_copy(&postings->moment->handle->tail, &postings->moment->pin,
+                             &postings->run, postings->window, &first);
+    enter(postings, postings->run.segment != NULL ? PART_TAIL : PART_NONE, first, count);
+}
+
+static void enter_tail(struct qp_postings *postings)
+{
+    qp_tail_first(&postings->moment->handle->tail, &postings->moment->pin, &postings->key,
+                  postings->backwards, &postings->run);
+    enter_run(postings);
+}
+
+/* A stream's blocks are keyed by version: to find a position among them, halve. All are full. */
+static int version_at(struct qp_postings *postings, uint64_t position, uint64_t *version,
+                      quipu_error *error)
+{
+    const struct qp_term_row *row = &postings->row;
+    uint64_t low = 0;
+    uint64_t high = (row->count - row->inline_count) / QP_BLOCK_POSITIONS;
+
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        uint64_t wanted = row->first + middle * QP_BLOCK_POSITIONS;
+        struct qp_block_row block = {0};
+        uint64_t first = 0;
+        int rc = qp_index_block(&postings->blocks, row, wanted, &block, &first, error);
+
+        if (rc < 0)
+            return rc;
+        if (rc == QUIPU_OK || first != wanted)
+            return lost_block(postings, error);
+        if (block.base < position)
+            low = middle;
+        else
+            high = middle;
+    }
+    *version = row->first + low * QP_BLOCK_POSITIONS;
+    return QUIPU_OK;
+}
+
+static int next_block(struct qp_postings *postings, quipu_error *error)
+{
+    struct qp_block_row block = {0};
+    uint64_t first = 0;
+    int rc = qp_index_next_block(&postings->blocks, &postings->row, postings->backwards, &block,
+                                 &first, error);
+
+    if (rc < 0)
+        return rc;
+    if (rc == QUIPU_ROW)
+        return enter_block(postings, &block, first, error);
+    if (!postings->backwards)
+        return enter_row(postings, error);
+    if (postings->link != 0)
+        return lost_block(postings, error); /* only the first one counts from 0 */
+    enter(postings, PART_NONE, 0, 0);
+    return QUIPU_OK;
+}
+
+/* Backwards, the block that was entered ends before `bound`: is the part behind it really the next?
+ */
+static int check_next(struct qp_postings *postings, quipu_error *error)
+{
+    struct qp_block_row block = {0};
+    uint64_t first = 0;
+    uint64_t base = postings->row.base;
+    int rc = qp_index_next_block(&postings->blocks, &postings->row, false, &block, &first, error);
+
+    if (rc < 0)
+        return rc;
+    if (rc == QUIPU_ROW)
+        base = block.base;
+    if (base != last_known(postings, postings->link))
+        return lost_block(postings, error);
+    rc = qp_index_block(&postings->blocks, &postings->row, postings->first_key, &block, &first,
+                        error); /* the cursor back to where it was */
+    return rc < 0 ? rc : QUIPU_OK;
+}
+
+/* The block that has the entry at `bound`, or the nearest one before it, or the first. */
+static int enter_block_at(struct qp_postings *postings, uint64_t bound, quipu_error *error)
+{
+    struct qp_block_row block = {0};
+    uint64_t wanted = bound;
+    uint64_t first = 0;
+    int rc =
+        qp_cursor_open(&postings->blocks, &postings->moment->index_txn, QP_TABLE_BLOCKS, error);
+
+    if (rc == QUIPU_OK && postings->versioned && !postings->by_number)
+        rc = version_at(postings, bound, &wanted, error);
+    if (rc == QUIPU_OK)
+        rc = qp_index_block(&postings->blocks, &postings->row, wanted, &block, &first, error);
+    if (rc < 0)
+        return rc;
+    if (rc == QUIPU_OK || (first > wanted && block.base != 0))
+        return lost_block(postings, error);
+    postings->linked = false; /* what lies between was passed over on purpose */
+    postings->first_key = first;
+    rc = enter_block(postings, &block, first, error);
+    if (rc == QUIPU_OK && postings->backwards && !is_behind(postings, postings->count - 1, bound))
+        rc = check_next(postings, error);
+    return rc;
+}
+
+/* Backwards from the row: its blocks, if it has any. */
+static int blocks_before_row(struct qp_postings *postings, uint64_t bound, quipu_error *error)
+{
+    if (postings->row.number != 0)
+        return enter_block_at(postings, bound, error);
+    enter(postings, PART_NONE, 0, 0);
+    return QUIPU_OK;
+}
+
+/* The part behind this one, in the direction that is read. */
+static int next_part(struct qp_postings *postings, quipu_error *error)
+{
+    switch (postings->part) {
+    case PART_BLOCK:
+        return next_block(postings, error);
+    case PART_ROW:
+        if (postings->backwards)
+            return blocks_before_row(postings, UINT64_MAX, error);
+        enter_tail(postings);
+        return QUIPU_OK;
+    case PART_TAIL:
+        qp_tail_next(&postings->moment->handle->tail, &postings->moment->pin, &postings->key,
+                     postings->backwards, &postings->run);
+        enter_run(postings);
+        if (postings->part == PART_NONE && postings->backwards && postings->in_index)
+            return enter_row(postings, error);
+        return QUIPU_OK;
+    default:
+        return QUIPU_OK;
+    }
+}
+
+/* ---- seek and step ---- */
+
+/* Is the first entry behind `bound` in the blocks? */
+static bool before_row(const struct qp_postings *postings, uint64_t bound)
+{
+    const struct qp_term_row *row = &postings->row;
+
+    if (row->number == 0)
+        return false;
+    if (postings->by_number)
+        return bound + 1 < row->first + row->count - row->inline_count;
+    return bound < row->base;
+}
+
+static int seek_forward(struct qp_postings *postings, uint64_t bound, quipu_error *error)
+{
+    int rc = QUIPU_OK;
+
+    if (!postings->in_index)
+        enter_tail(postings);
+    else if (before_row(postings, bound))
+        rc = enter_block_at(postings, bound + 1, error);
+    else
+        rc = enter_row(postings, error);
+    while (rc == QUIPU_OK && postings->part != PART_NONE) {
+        while (postings->at < postings->count && !is_behind(postings, postings->at, bound))
+            postings->at++;
+        if (postings->at < postings->count)
+            break;
+        rc = next_part(postings, error);
+    }
+    return rc;
+}
+
+static int seek_backwards(struct qp_postings *postings, uint64_t bound, quipu_error *error)
+{
+    int rc = QUIPU_OK;
+
+    enter_tail(postings);
+    if (postings->part == PART_NONE && postings->in_index)
+        rc = enter_row(postings, error);
+    while (rc == QUIPU_OK && postings->part != PART_NONE) {
+        while (postings->at > 0 && is_behind(postings, postings->at - 1, bound))
+            postings->at--;
+        if (postings->at > 0)
+            break;
+        if (postings->part == PART_ROW)
+            rc = blocks_before_row(postings, bound, error);
+        else
+            rc = next_part(postings, error);
+    }
+    return rc;
+}
+
+int qp_postings_seek(struct qp_postings *postings, bool backwards, uint64_t bound,
+                     quipu_error *error)
+{
+    postings->backwards = backwards;
+    postings->linked = false;
+    return backwards ? seek_backwards(postings, bound, error)
+                     : seek_forward(postings, bound, error);
+}
+
+int qp_postings_next(struct qp_postings *postings, uint64_t *position, uint64_t *number,
+                     quipu_error *error)
+{
+    while (postings->part != PART_NONE) {
+        size_t i;
+
+        if (postings->at == (postings->backwards ? 0 : postings->count)) {
+            int rc = next_part(postings, error);
+
+            if (rc < 0)
+                return rc;
+            continue;
+        }
+        i = postings->backwards ? --postings->at : postings->at++;
+        if (postings->window[i] == 0)
+            continue; /* its record was damaged when the index was made */
+        *position = postings->window[i];
+        *number = postings->first + i;
+        return QUIPU_ROW;
+    }
+    return QUIPU_OK;
+}
+
+size_t qp_postings_peek(const struct qp_postings *postings, uint64_t *positions, size_t max)
+{
+    size_t left = postings->backwards ? postings->at : postings->count - postings->at;
+    size_t found = 0;
+
+    for (size_t i = 0; i < left && found < max; i++) {
+        size_t at = postings->backwards ? postings->at - 1 - i : postings->at + i;
+
+        if (postings->window[at] != 0)
+            positions[found++] = postings->window[at];
+    }
+    return found;
+}

@@ -1,0 +1,32 @@
+/* reader.h - events of a moment, one after the other (PROTOCOL 6). */
+#ifndef QP_READER_H
+#define QP_READER_H
+
+#include "handle.h"
+#include "log.h"
+
+struct qp_reader;
+
+/* The set (after, upto] of positions, or of versions for one stream. upto 0: the head. */
+struct qp_range {
+    uint64_t after;
+    uint64_t upto;
+    uint64_t limit; /* 0: none */
+    bool backwards;
+    bool check;
+};
+
+/* Returns as quipu_read() and quipu_read_stream(). */
+int qp_reader_open(struct qp_handle *handle, const quipu_query *query, const struct qp_range *range,
+                   struct qp_reader **out, quipu_error *error);
+int qp_reader_open_stream(struct qp_handle *handle, const char *stream,
+                          const struct qp_range *range, struct qp_reader **out, quipu_error *error);
+void qp_reader_close(struct qp_reader *reader);
+
+/* Returns as quipu_next(). On CORRUPT `*position` says where. */
+int qp_reader_next(struct qp_reader *reader, uint64_t *position, struct qp_record *record,
+                   quipu_error *error);
+
+uint64_t qp_reader_head(const struct qp_reader *reader);
+
+#endif

@@ -1,0 +1,270 @@
+/* segment.c - an open-addressed table of lists over an arena.
+ *
+ * An event belongs to several terms, and must be in all of them or in none: what its entries can
+ * need is made sure of first, so that putting them cannot fail. */
+#include "segment.h"
+
+#include "sum.h"
+#include "text.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    TABLE_FIRST = 64,
+    CHUNK_FIRST = 2, /* most streams have few events in a segment */
+    TERMS_MAX = 3    /* of one event: stream, category, type */
+};
+
+#define LIST_BYTES_MAX  (sizeof(struct qp_term_list) + 1 + QP_NAME_MAX + 8)
+#define CHUNK_BYTES_MAX (sizeof(struct qp_list_chunk) + QP_CHUNK_OFFSETS_MAX * sizeof(uint32_t))
+
+struct qp_segment *qp_segment_new(uint64_t after)
+{
+    struct qp_segment *segment = qp_zalloc(sizeof(*segment));
+
+    if (segment == NULL)
+        return NULL;
+    segment->after = after;
+    segment->upto = after;
+    segment->table = qp_zalloc(TABLE_FIRST * sizeof(*segment->table));
+    segment->table_size = TABLE_FIRST;
+    if (segment->table == NULL) {
+        qp_free(segment);
+        return NULL;
+    }
+    return segment;
+}
+
+void qp_segment_free(struct qp_segment *segment)
+{
+    if (segment == NULL)
+        return;
+    qp_arena_release(&segment->arena);
+    qp_free(segment->table);
+    qp_free(segment);
+}
+
+size_t qp_segment_bytes(const struct qp_segment *segment)
+{
+    return sizeof(*segment) + segment->arena.bytes + segment->table_size * sizeof(*segment->table);
+}
+
+uint32_t qp_segment_hash(const struct qp_key *key)
+{
+    return (uint32_t)qp_sum(key->bytes, key->size, 0);
+}
+
+/* Where a key's list is, or would be put. */
+static size_t slot_of(struct qp_term_list *const *table, size_t table_size, uint32_t hash,
+                      struct qp_bytes key)
+{
+    size_t slot = hash & (table_size - 1);
+
+    while (table[slot] != NULL) {
+        const struct qp_term_list *list = table[slot];
+
+        if (list->hash == hash && list->key_size == key.size &&
+            memcmp(list->key, key.data, key.size) == 0)
+            break;
+        slot = (slot + 1) & (table_size - 1);
+    }
+    return slot;
+}
+
+static bool grow_table(struct qp_segment *segment)
+{
+    size_t size = segment->table_size * 2;
+    struct qp_term_list **table = qp_zalloc(size * sizeof(*table));
+
+    if (table == NULL)
+        return false;
+    for (size_t i = 0; i < segment->table_size; i++) {
+        struct qp_term_list *list = segment->table[i];
+
+        if (list != NULL)
+            table[slot_of(table, size, list->hash, (struct qp_bytes){list->key, list->key_size})] =
+                list;
+    }
+    qp_free(segment->table);
+    segment->table = table;
+    segment->table_size = size;
+    return true;
+}
+
+static bool make_room(struct qp_segment *segment)
+{
+    if ((segment->list_count + TERMS_MAX) * 2 > segment->table_size && !grow_table(segment))
+        return false;
+    return qp_arena_ensure(&segment->arena, TERMS_MAX * (LIST_BYTES_MAX + CHUNK_BYTES_MAX));
+}
+
+static struct qp_term_list *list_of(struct qp_segment *segment, const struct qp_key *key)
+{
+    struct qp_bytes bytes = qp_key_bytes(key);
+    uint32_t hash = qp_segment_hash(key);
+    size_t slot = slot_of(segment->table, segment->table_size, hash, bytes);
+    struct qp_term_list *list = segment->table[slot];
+
+    if (list != NULL)
+        return list;
+    list = qp_arena_take(&segment->arena, offsetof(struct qp_term_list, key) + bytes.size);
+    assert(list != NULL); /* make_room() */
+    *list = (struct qp_term_list){.hash = hash, .key_size = key->size};
+    memcpy(list->key, bytes.data, bytes.size);
+    segment->table[slot] = list;
+    segment->list_count++;
+    return list;
+}
+
+static struct qp_list_chunk *open_chunk(struct qp_segment *segment, struct qp_term_list *list)
+{
+    struct qp_list_chunk *newest = list->newest;
+    uint16_t capacity = CHUNK_FIRST;
+    struct qp_list_chunk *chunk;
+
+    if (newest != NULL && newest->count < newest->capacity)
+        return newest;
+    if (newest != NULL)
+        capacity = (uint16_t)(newest->capacity * 2);
+    if (capacity > QP_CHUNK_OFFSETS_MAX)
+        capacity = QP_CHUNK_OFFSETS_MAX;
+    chunk = qp_arena_take(&segment->arena, offsetof(struct qp_list_chunk, offsets) +
+                                               capacity * sizeof(chunk->offsets[0]));
+    if (chunk == NULL)
+        return NULL;
+    *chunk = (struct qp_list_chunk){
+        .older = newest, .first = list->first + list->count, .capacity = capacity};
+    if (newest != NULL)
+        newest->newer = chunk;
+    else
+        list->oldest = chunk;
+    list->newest = chunk;
+    return chunk;
+}
+
+static bool put(struct qp_segment *segment, struct qp_term_list *list, uint32_t offset)
+{
+    struct qp_list_chunk *chunk = open_chunk(segment, list);
+
+    if (chunk == NULL)
+        return false;
+    chunk->offsets[chunk->count++] = offset;
+    list->count++;
+    if (offset == 0)
+        return true;
+    if (list->first_offset == 0)
+        list->first_offset = offset;
+    list->last_offset = offset;
+    return true;
+}
+
+static bool put_term(struct qp_segment *segment, enum qp_term_kind kind, struct qp_bytes name,
+                     uint32_t offset)
+{
+    struct qp_key key;
+
+    qp_key_term(&key, kind, name);
+    return put(segment, list_of(segment, &key), offset);
+}
+
+/* Versions between the last one seen and this one were of records that could not be read. There
+ * cannot be more of them than positions between the two. */
+static bool follows(const struct qp_term_list *list, uint64_t version, uint32_t offset)
+{
+    uint64_t last = list->first + list->count - 1;
+
+    return version > last && version - last <= offset - list->last_offset;
+}
+
+bool qp_segment_add_damaged(struct qp_segment *segment)
+{
+    uint32_t offset = (uint32_t)(segment->upto + 1 - segment->after);
+    bool done;
+
+    if (!make_room(segment))
+        return false;
+    done = put_term(segment, QP_TERM_DAMAGED, (struct qp_bytes){0}, offset);
+    assert(done);
+    (void)done;
+    segment->damaged = true;
+    segment->upto++;
+    return true;
+}
+
+bool qp_segment_add(struct qp_segment *segment, const struct qp_record *record)
+{
+    struct qp_bytes category = {record->stream.data,
+                                qp_text_category(record->stream.data, record->stream.size)};
+    uint32_t offset = (uint32_t)(segment->upto + 1 - segment->after);
+    struct qp_term_list *list;
+    struct qp_key key;
+    bool done;
+
+    if (record->version == 0 || record->version > segment->upto + 1)
+        return qp_segment_add_damaged(segment); /* a stream has no more versions than positions */
+    if (!make_room(segment))
+        return false;
+    qp_key_term(&key, QP_TERM_STREAM, record->stream);
+    list = list_of(segment, &key);
+    if (list->count == 0) {
+        list->first = record->version;
+    } else if (!follows(list, record->version, offset)) {
+        return qp_segment_add_damaged(segment);
+    }
+    while (list->first + list->count < record->version)
+        if (!put(segment, list, 0))
+            return false; /* what was put stays true: those versions are not known */
+    if (!make_room(segment))
+        return false;
+    done = put(segment, list, offset) && put_term(segment, QP_TERM_CATEGORY, category, offset) &&
+           put_term(segment, QP_TERM_TYPE, record->type, offset);
+    assert(done);
+    (void)done;
+    segment->upto++;
+    return true;
+}
+
+const struct qp_term_list *qp_segment_find(const struct qp_segment *segment,
+                                           const struct qp_key *key, uint32_t hash)
+{
+    const struct qp_term_list *list =
+        segment->table[slot_of(segment->table, segment->table_size, hash, qp_key_bytes(key))];
+
+    return list != NULL && list->count > 0 ? list : NULL; /* empty: memory ran out in between */
+}
+
+static int by_key(const void *left, const void *right)
+{
+    const struct qp_term_list *a = *(const struct qp_term_list *const *)left;
+    const struct qp_term_list *b = *(const struct qp_term_list *const *)right;
+    size_t size = a->key_size < b->key_size ? a->key_size : b->key_size;
+    int order = memcmp(a->key, b->key, size);
+
+    if (order != 0)
+        return order;
+    return (a->key_size > b->key_size) - (a->key_size < b->key_size);
+}
+
+const struct qp_term_list **qp_segment_sorted(const struct qp_segment *segment, size_t *list_count)
+{
+    const struct qp_term_list **lists = qp_resize(NULL, (segment->list_count + 1) * sizeof(*lists));
+    size_t count = 0;
+
+    if (lists == NULL)
+        return NULL;
+    for (size_t i = 0; i < segment->table_size; i++)
+        if (segment->table[i] != NULL && segment->table[i]->count > 0)
+            lists[count++] = segment->table[i];
+    *list_count = count;
+    qsort(lists, count, sizeof(struct qp_term_list *), by_key);
+    return lists;
+}
+
+void qp_chunk_positions(const struct qp_segment *segment, const struct qp_list_chunk *chunk,
+                        uint64_t *positions)
+{
+    for (uint32_t i = 0; i < chunk->count; i++)
+        positions[i] = chunk->offsets[i] == 0 ? 0 : segment->after + chunk->offsets[i];
+}

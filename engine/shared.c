@@ -1,0 +1,482 @@
+/* shared.c - the file `shared`. Every word that several processes change is atomic; the lock is a
+ * robust process-shared mutex, whose next owner is told when the last one died. */
+#include "shared.h"
+
+#include "clock.h"
+#include "memory.h"
+#include "status.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SHARED_MAGIC   UINT64_C(0x3164657261687371) /* "qshared1" */
+#define TEMPORARY_FILE "shared.new"
+#define WAIT_SLICE_NS  (50 * QP_NS_PER_MS) /* how long a waiter's flag is good for */
+#define POLITE_WAIT_NS (2 * QP_NS_PER_MS)  /* how long an owner stands back for others */
+
+/* What must be equal for the lock to work between two processes. */
+struct identity {
+    uint64_t magic;
+    uint8_t boot[40]; /* the kernel's boot id as text */
+    uint64_t pid_namespace;
+    uint64_t time_namespace;
+    uint32_t pointer_bytes;
+    uint32_t mutex_bytes;
+    uint64_t page_bytes; /* of the struct below: another layout, another size */
+};
+
+struct slot {
+    atomic_uint pid; /* 0: free */
+    atomic_uint waiting;
+    atomic_ullong start_time;
+    pthread_mutex_t alive; /* later held for life by the process's helper thread */
+};
+
+struct qp_shared_page {
+    struct identity identity;
+    pthread_mutex_t lock;
+    atomic_uint holder;
+    atomic_uint acquired; /* how often the lock was taken: waited on by the polite */
+    atomic_uint polite;   /* owners that stand back just now */
+    atomic_uint wake;     /* commits: waited on by who wants new events */
+    atomic_uint sleepers;
+    atomic_uint flags[QP_SHARED_FLAGS];
+    atomic_llong anchor_wall_ns;
+    atomic_llong anchor_boottime_ns;
+    struct slot slots[QP_PROCESSES_MAX];
+};
+
+/* ---- identity ---- */
+
+static uint64_t namespace_inode(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0 ? (uint64_t)info.st_ino : 0;
+}
+
+static int own_identity(struct identity *identity, quipu_error *error)
+{
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t got;
+
+    memset(identity, 0, sizeof(*identity));
+    if (fd < 0)
+        return qp_fail_os(error, QUIPU_SYSTEM, errno, "read the boot id (is /proc mounted?)");
+    got = read(fd, identity->boot, sizeof(identity->boot));
+    (void)close(fd);
+    if (got <= 0)
+        return qp_fail(error, QUIPU_SYSTEM, "the boot id is empty");
+    identity->magic = SHARED_MAGIC;
+    identity->pid_namespace = namespace_inode("/proc/self/ns/pid");
+    identity->time_namespace = namespace_inode("/proc/self/ns/time");
+    identity->pointer_bytes = sizeof(void *);
+    identity->mutex_bytes = sizeof(pthread_mutex_t);
+    identity->page_bytes = sizeof(struct qp_shared_page);
+    return QUIPU_OK;
+}
+
+/* When a process began, in clock ticks since boot: tells a pid from its next use. 0: no such one.
+ */
+static uint64_t start_time_of(uint32_t pid)
+{
+    char path[32];
+    char line[1024];
+    ssize_t size;
+    char *at;
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    size = read(fd, line, sizeof(line) - 1);
+    (void)close(fd);
+    if (size <= 0)
+        return 0;
+    line[size] = '\0';
+    at = strrchr(line, ')'); /* the name before it may hold anything; field 3 follows */
+    for (int field = 3; at != NULL && field <= 22; field++)
+        at = strchr(at + 1, ' ');
+    return at != NULL ? strtoull(at + 1, NULL, 10) : 0;
+}
+
+/* ---- create, open, close ---- */
+
+static int init_mutex(pthread_mutex_t *mutex, quipu_error *error)
+{
+    pthread_mutexattr_t attributes;
+    int rc = pthread_mutexattr_init(&attributes);
+
+    if (rc != 0)
+        return qp_fail_os(error, QUIPU_SYSTEM, rc, "make a mutex");
+    (void)pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    (void)pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    rc = pthread_mutex_init(mutex, &attributes);
+    (void)pthread_mutexattr_destroy(&attributes);
+    return rc == 0 ? QUIPU_OK : qp_fail_os(error, QUIPU_SYSTEM, rc, "make a mutex");
+}
+
+static int fill_page(struct qp_shared_page *page, const bool flags[QP_SHARED_FLAGS],
+                     int64_t anchor_ns, quipu_error *error)
+{
+    int rc = own_identity(&page->identity, error);
+
+    if (rc == QUIPU_OK)
+        rc = init_mutex(&page->lock, error);
+    for (size_t i = 0; i < QP_PROCESSES_MAX && rc == QUIPU_OK; i++)
+        rc = init_mutex(&page->slots[i].alive, error);
+    for (size_t i = 0; i < QP_SHARED_FLAGS; i++)
+        atomic_store(&page->flags[i], flags[i] ? 1U : 0U);
+    atomic_store(&page->anchor_wall_ns, anchor_ns);
+    atomic_store(&page->anchor_boottime_ns, qp_clock_boottime_ns());
+    return rc;
+}
+
+static int write_all(int fd, const void *bytes, size_t size)
+{
+    const uint8_t *at = bytes;
+
+    while (size > 0) {
+        ssize_t written = write(fd, at, size);
+
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return errno != 0 ? errno : EIO;
+        at += written;
+        size -= (size_t)written;
+    }
+    return 0;
+}
+
+/* Written before it is mapped: a hole in the file would be a SIGBUS when the disk is full. */
+static int make_file(const struct qp_place *place, struct qp_shared_page **page)
+{
+    struct qp_shared_page *zeroes = qp_zalloc(sizeof(*zeroes));
+    int os_error = ENOMEM;
+    int fd;
+
+    *page = MAP_FAILED;
+    if (zeroes == NULL)
+        return os_error;
+    (void)unlinkat(place->fd, TEMPORARY_FILE, 0); /* of one who died here; the door is ours */
+    fd = openat(place->fd, TEMPORARY_FILE, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    os_error = fd < 0 ? errno : write_all(fd, zeroes, sizeof(*zeroes));
+    if (os_error == 0) {
+        *page = mmap(NULL, sizeof(**page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        os_error = *page == MAP_FAILED ? errno : 0;
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    qp_free(zeroes);
+    return os_error;
+}
+
+static int status_of(int os_error)
+{
+    switch (os_error) {
+    case ENOSPC:
+    case EDQUOT:
+        return QUIPU_FULL;
+    case ENOMEM:
+        return QUIPU_NO_MEMORY;
+    default:
+        return QUIPU_UNSAFE;
+    }
+}
+
+int qp_shared_create(const struct qp_place *place, const bool flags[QP_SHARED_FLAGS],
+                     int64_t anchor_ns, quipu_error *error)
+{
+    struct qp_shared_page *page;
+    int os_error = make_file(place, &page);
+    int rc = QUIPU_OK;
+
+    if (os_error == 0) {
+        rc = fill_page(page, flags, anchor_ns, error);
+        (void)munmap(page, sizeof(*page));
+    }
+    if (os_error == 0 && rc == QUIPU_OK &&
+        renameat(place->fd, TEMPORARY_FILE, place->fd, QP_SHARED_FILE) != 0)
+        os_error = errno;
+    if (os_error != 0)
+        rc = qp_fail_os(error, status_of(os_error), os_error, "make %s", QP_SHARED_FILE);
+    if (rc < 0)
+        (void)unlinkat(place->fd, TEMPORARY_FILE, 0);
+    return rc;
+}
+
+static struct qp_shared_page *map_file(const struct qp_place *place, uint64_t *inode)
+{
+    struct stat info;
+    void *page = MAP_FAILED;
+    int fd = openat(place->fd, QP_SHARED_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
+        (size_t)info.st_size == sizeof(struct qp_shared_page))
+        page = mmap(NULL, sizeof(struct qp_shared_page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    (void)close(fd);
+    if (page == MAP_FAILED)
+        return NULL;
+    *inode = (uint64_t)info.st_ino;
+    return page;
+}
+
+void qp_shared_peek(const struct qp_place *place, bool flags[QP_SHARED_FLAGS])
+{
+    uint64_t inode;
+    struct qp_shared_page *page = map_file(place, &inode);
+
+    for (size_t i = 0; i < QP_SHARED_FLAGS; i++)
+        flags[i] = page != NULL && page->identity.magic == SHARED_MAGIC &&
+                   atomic_load(&page->flags[i]) != 0;
+    if (page != NULL)
+        (void)munmap(page, sizeof(*page));
+}
+
+/* Under the door: nobody else looks for a slot. One whose process is gone is taken over. */
+static int take_slot(struct qp_shared *shared, quipu_error *error)
+{
+    for (unsigned i = 0; i < QP_PROCESSES_MAX; i++) {
+        struct slot *slot = &shared->page->slots[i];
+        uint32_t pid = atomic_load(&slot->pid);
+
+        if (pid != 0 && start_time_of(pid) == atomic_load(&slot->start_time))
+            continue;
+        atomic_store(&slot->waiting, 0);
+        atomic_store(&slot->start_time, start_time_of((uint32_t)getpid()));
+        atomic_store(&slot->pid, (uint32_t)getpid());
+        shared->slot = i;
+        return QUIPU_OK;
+    }
+    return qp_fail(error, QUIPU_BUSY, "%d processes have the store open, no more can",
+                   QP_PROCESSES_MAX);
+}
+
+int qp_shared_open(const struct qp_place *place, struct qp_shared *shared, quipu_error *error)
+{
+    struct identity own;
+    int rc = own_identity(&own, error);
+
+    if (rc < 0)
+        return rc;
+    shared->page = map_file(place, &shared->inode);
+    if (shared->page == NULL)
+        return qp_fail(error, QUIPU_UNSAFE, "%s is missing or not ours while others use the store",
+                       QP_SHARED_FILE);
+    if (memcmp(&shared->page->identity, &own, sizeof(own)) != 0) {
+        rc = qp_fail(error, QUIPU_UNSAFE,
+                     "the store is open in another pid or time namespace: share the pid namespace");
+    } else {
+        rc = take_slot(shared, error);
+    }
+    if (rc < 0)
+        qp_shared_forget(shared);
+    return rc;
+}
+
+void qp_shared_close(struct qp_shared *shared)
+{
+    if (shared->page == NULL)
+        return;
+    atomic_store(&shared->page->slots[shared->slot].pid, 0);
+    qp_shared_forget(shared);
+}
+
+void qp_shared_forget(struct qp_shared *shared)
+{
+    if (shared->page != NULL)
+        (void)munmap(shared->page, sizeof(*shared->page));
+    shared->page = NULL;
+}
+
+/* ---- words ---- */
+
+bool qp_shared_get(const struct qp_shared *shared, enum qp_shared_flag flag)
+{
+    return atomic_load(&shared->page->flags[flag]) != 0;
+}
+
+void qp_shared_set(struct qp_shared *shared, enum qp_shared_flag flag, bool value)
+{
+    atomic_store(&shared->page->flags[flag], value ? 1U : 0U);
+}
+
+int64_t qp_shared_now_ns(const struct qp_shared *shared)
+{
+    return atomic_load(&shared->page->anchor_wall_ns) + qp_clock_boottime_ns() -
+           atomic_load(&shared->page->anchor_boottime_ns);
+}
+
+uint32_t qp_shared_other_pid(const struct qp_shared *shared)
+{
+    for (unsigned i = 0; i < QP_PROCESSES_MAX; i++) {
+        uint32_t pid = atomic_load(&shared->page->slots[i].pid);
+
+        if (pid != 0 && i != shared->slot)
+            return pid;
+    }
+    return 0;
+}
+
+static void futex_wake(atomic_uint *word)
+{
+    (void)syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
+static void futex_wait(atomic_uint *word, uint32_t value, int64_t timeout_ns)
+{
+    struct timespec timeout = {.tv_sec = timeout_ns / QP_NS_PER_S,
+                               .tv_nsec = timeout_ns % QP_NS_PER_S};
+
+    (void)syscall(SYS_futex, word, FUTEX_WAIT, value, &timeout, NULL, 0);
+}
+
+/* ---- the store lock ---- */
+
+/* ThreadSanitizer does not know pthread_mutex_clocklock(): tell it. */
+#if defined(__SANITIZE_THREAD__)
+#define QP_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define QP_TSAN 1
+#endif
+#endif
+#ifdef QP_TSAN
+#include <sanitizer/tsan_interface.h>
+static void tell_locked(pthread_mutex_t *mutex)
+{
+    __tsan_acquire(mutex);
+}
+static void tell_unlocking(pthread_mutex_t *mutex)
+{
+    __tsan_release(mutex);
+}
+#else
+static void tell_locked(pthread_mutex_t *mutex)
+{
+    (void)mutex;
+}
+static void tell_unlocking(pthread_mutex_t *mutex)
+{
+    (void)mutex;
+}
+#endif
+
+static struct timespec at_time(int64_t ns)
+{
+    return (struct timespec){.tv_sec = ns / QP_NS_PER_S, .tv_nsec = ns % QP_NS_PER_S};
+}
+
+/* Wait in slices, so that the flag that asks for the lock is fresh. */
+static int wait_for_lock(struct qp_shared *shared, int64_t deadline_ns)
+{
+    struct slot *slot = &shared->page->slots[shared->slot];
+    int rc = pthread_mutex_trylock(&shared->page->lock);
+
+    while (rc == EBUSY || rc == ETIMEDOUT) {
+        int64_t now = qp_clock_monotonic_ns();
+        struct timespec until;
+
+        if (now >= deadline_ns)
+            break;
+        until = at_time(deadline_ns - now > WAIT_SLICE_NS ? now + WAIT_SLICE_NS : deadline_ns);
+        atomic_store(&slot->waiting, 1);
+        rc = pthread_mutex_clocklock(&shared->page->lock, CLOCK_MONOTONIC, &until);
+    }
+    atomic_store(&slot->waiting, 0);
+    return rc;
+}
+
+enum qp_lock_state qp_shared_lock(struct qp_shared *shared, int64_t deadline_ns, uint32_t *holder)
+{
+    struct qp_shared_page *page = shared->page;
+    enum qp_lock_state state = QP_LOCK_TAKEN;
+    int rc = wait_for_lock(shared, deadline_ns);
+
+    if (rc == EBUSY || rc == ETIMEDOUT) {
+        *holder = atomic_load(&page->holder);
+        return QP_LOCK_TIMEOUT;
+    }
+    if (rc == EOWNERDEAD) {
+        rc = pthread_mutex_consistent(&page->lock);
+        state = QP_LOCK_INHERITED;
+    }
+    if (rc != 0)
+        return QP_LOCK_LOST;
+    tell_locked(&page->lock);
+    atomic_store(&page->holder, (uint32_t)getpid());
+    atomic_fetch_add(&page->acquired, 1);
+    if (atomic_load(&page->polite) > 0)
+        futex_wake(&page->acquired);
+    return state;
+}
+
+/* Which other processes asked for the lock and have not got it yet? */
+static bool others_wait(struct qp_shared *shared)
+{
+    for (unsigned i = 0; i < QP_PROCESSES_MAX; i++) {
+        if (i != shared->slot && atomic_load(&shared->page->slots[i].waiting) != 0 &&
+            atomic_load(&shared->page->slots[i].pid) != 0)
+            return true;
+    }
+    return false;
+}
+
+/* Nobody took it in time: who asked is stopped or gone, and asks again when it lives. */
+static void clear_waiting(struct qp_shared *shared)
+{
+    for (unsigned i = 0; i < QP_PROCESSES_MAX; i++)
+        if (i != shared->slot)
+            atomic_store(&shared->page->slots[i].waiting, 0);
+}
+
+/* The ticket is how often the lock had been taken, above a bit that says that somebody waits. */
+#define TICKET_WAITED (UINT64_C(1) << 32)
+
+uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed)
+{
+    struct qp_shared_page *page = shared->page;
+    uint32_t acquired = atomic_load(&page->acquired);
+    bool waited = others_wait(shared);
+
+    if (waited)
+        atomic_fetch_add(&page->polite, 1);
+    atomic_store(&page->holder, 0);
+    tell_unlocking(&page->lock);
+    (void)pthread_mutex_unlock(&page->lock);
+    if (committed) {
+        atomic_fetch_add(&page->wake, 1);
+        if (atomic_load(&page->sleepers) > 0)
+            futex_wake(&page->wake);
+    }
+    return waited ? TICKET_WAITED | acquired : 0;
+}
+
+void qp_shared_stand_back(struct qp_shared *shared, uint64_t ticket)
+{
+    struct qp_shared_page *page = shared->page;
+    uint32_t acquired = (uint32_t)ticket;
+
+    if (ticket == 0)
+        return;
+    futex_wait(&page->acquired, acquired, POLITE_WAIT_NS);
+    atomic_fetch_sub(&page->polite, 1);
+    if (atomic_load(&page->acquired) == acquired)
+        clear_waiting(shared);
+}

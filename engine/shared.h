@@ -1,0 +1,73 @@
+/* shared.h - a few pages that all processes of a store map: the store lock and small flags.
+ *
+ * Made whole by a sole opener under a temporary name and renamed, never resized or rewritten in
+ * place. Never unmapped while a thread holds the lock or waits for it. Nothing in it survives the
+ * last close in meaning: the next sole opener makes it anew. */
+#ifndef QP_SHARED_H
+#define QP_SHARED_H
+
+#include "place.h"
+
+struct qp_shared_page; /* its layout is shared.c's business */
+
+struct qp_shared {
+    struct qp_shared_page *page; /* NULL: not open */
+    uint64_t inode;
+    unsigned slot; /* this process's */
+};
+
+enum qp_shared_flag {
+    QP_SHARED_POISONED,       /* a flush of the log failed: nobody writes */
+    QP_SHARED_INDEX_POISONED, /* the same of the index: nobody merges */
+    QP_SHARED_MERGING,        /* a merge is under way, or its process died in it */
+    QP_SHARED_LAZY_SEEN,      /* a lazy handle was opened since the last sole opener */
+    QP_SHARED_UNSETTLED,      /* the sole opener could only read: a writer must settle the files */
+    QP_SHARED_FLAGS
+};
+
+/* A sole opener, under the door: make the file anew with these flags set, and the clock's anchor.
+ */
+int qp_shared_create(const struct qp_place *place, const bool flags[QP_SHARED_FLAGS],
+                     int64_t anchor_ns, quipu_error *error);
+
+/* The flags of a file that a sole opener finds; all false if it cannot be understood. */
+void qp_shared_peek(const struct qp_place *place, bool flags[QP_SHARED_FLAGS]);
+
+/* Map it and take a slot, under the door. UNSAFE: missing, or made under another boot, pid
+ * namespace, time namespace or machine type. BUSY: no slot is free. */
+int qp_shared_open(const struct qp_place *place, struct qp_shared *shared, quipu_error *error);
+
+/* Give the slot back and unmap. In a forked child only qp_shared_forget() may be called. */
+void qp_shared_close(struct qp_shared *shared);
+void qp_shared_forget(struct qp_shared *shared);
+
+bool qp_shared_get(const struct qp_shared *shared, enum qp_shared_flag flag);
+void qp_shared_set(struct qp_shared *shared, enum qp_shared_flag flag, bool value);
+
+/* The store's clock before it is compared with what was recorded: it cannot be set back. */
+int64_t qp_shared_now_ns(const struct qp_shared *shared);
+
+/* ---- the store lock: who holds it writes the log ---- */
+
+enum qp_lock_state {
+    QP_LOCK_TAKEN = 0,
+    QP_LOCK_INHERITED, /* taken, and the one who held it died: settle the log before all else */
+    QP_LOCK_TIMEOUT,
+    QP_LOCK_LOST /* cannot be taken any more: reopen */
+};
+
+/* Wait until `deadline_ns` on the monotonic clock. `*holder` is a pid for the message. */
+enum qp_lock_state qp_shared_lock(struct qp_shared *shared, int64_t deadline_ns, uint32_t *holder);
+
+/* Release it and wake who sleeps for new events. Returns what qp_shared_stand_back() needs: 0 if no
+ * other process waits. */
+uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed);
+
+/* Let a process that waits go first: a plain mutex would be taken again before it wakes. At most a
+ * few milliseconds; between the two calls the lock is free and nothing is owed. */
+void qp_shared_stand_back(struct qp_shared *shared, uint64_t ticket);
+
+/* The pid of another process in a slot, 0 if there is none: for messages. */
+uint32_t qp_shared_other_pid(const struct qp_shared *shared);
+
+#endif

@@ -1,0 +1,120 @@
+/* store.h - one LMDB environment, which is one file: the only door to LMDB.
+ *
+ * Owns: opening with a map as large as the machine gives, transactions, cursors, growth, flushes,
+ * and what LMDB's codes mean. Refuses to know what stands in a row. Keys and values that come out
+ * live as long as their transaction. */
+#ifndef QP_STORE_H
+#define QP_STORE_H
+
+#include "key.h"
+
+struct qp_store;
+
+struct qp_table_spec {
+    const char *name;
+    enum qp_table table;
+    bool integer_key;
+};
+
+struct qp_store_config {
+    const char *path; /* of the file; LMDB puts its lock file beside it */
+    const struct qp_table_spec *tables;
+    size_t table_count;
+    uint64_t map_bytes; /* to try first; halved until it fits */
+    uint32_t readers_max;
+    bool read_only;
+    bool create; /* make file and tables if they are missing */
+};
+
+/* Returns: OK; INVALID: a table is missing or of another kind; FULL, IO, CORRUPT, NO_MEMORY,
+ * UNSAFE, SYSTEM as qp_txn_*. */
+int qp_store_open(const struct qp_store_config *config, struct qp_store **out, quipu_error *error);
+void qp_store_close(struct qp_store *store);
+
+/* Make cache and disk agree, whatever failed before (PROTOCOL 5): read the two meta pages, write
+ * the same bytes, flush. Under the store lock, or alone. IO. */
+int qp_store_settle(struct qp_store *store, quipu_error *error);
+
+/* Clear the slots of readers whose process is gone. */
+void qp_store_clear_readers(struct qp_store *store);
+
+struct qp_store_stat {
+    uint64_t file_bytes;
+    uint64_t free_bytes; /* inside, to be used again */
+    uint32_t readers;
+    uint32_t oldest_reader_pid;
+    uint64_t oldest_reader_lag; /* transactions behind */
+};
+
+struct qp_txn {
+    struct MDB_txn *mdb;
+    struct qp_store *store;
+    struct MDB_cursor *hot; /* writing: stands where the last row was put or read */
+    enum qp_table hot_table;
+    bool writing;
+    bool live; /* holds a snapshot */
+};
+
+int qp_store_stat(struct qp_txn *txn, struct qp_store_stat *out, quipu_error *error);
+
+/* A snapshot. A zeroed txn gets a reader slot; one that was reset gets a new snapshot in its slot.
+ * FULL: no slot is free even after dead readers were cleared. */
+int qp_txn_begin_read(struct qp_store *store, struct qp_txn *txn, quipu_error *error);
+void qp_txn_reset(struct qp_txn *txn);
+
+/* One at a time over all processes; the caller has the lock that sees to it. */
+int qp_txn_begin_write(struct qp_store *store, struct qp_txn *txn, quipu_error *error);
+
+/* What became of a failed commit. */
+enum qp_commit_outcome {
+    QP_COMMIT_DONE = 0,
+    QP_COMMIT_UNDONE, /* nothing of it is in, the file is as before */
+    QP_COMMIT_UNKNOWN /* a flush or the meta page failed */
+};
+int qp_txn_commit(struct qp_txn *txn, enum qp_commit_outcome *outcome, quipu_error *error);
+
+/* Ends whatever it is: aborts a write, gives a reader's slot back. Takes a zeroed one. */
+void qp_txn_end(struct qp_txn *txn);
+
+/* Was the map too small for the last put or commit? Then double it: `true` if it is worth doing
+ * again. Needs that no transaction of this process is live. */
+bool qp_store_grow(struct qp_store *store);
+
+/* One row. Returns: ROW; OK: no such key; IO, CORRUPT. */
+int qp_get(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, struct qp_bytes *value,
+           quipu_error *error);
+
+int qp_put(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, struct qp_bytes value,
+           quipu_error *error);
+
+/* Room for a value behind the last key, to be filled before the next call. INVALID: the key is not
+ * behind the last. */
+int qp_append_reserve(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, size_t size,
+                      void **value, quipu_error *error);
+
+uint64_t qp_table_rows(struct qp_txn *txn, enum qp_table table);
+
+enum qp_seek { QP_FIRST, QP_LAST, QP_NEXT, QP_PREVIOUS, QP_EXACT, QP_AT_LEAST };
+
+struct qp_cursor {
+    struct MDB_cursor *mdb;
+    struct qp_store *store;
+    enum qp_table table;
+};
+
+/* Open a zeroed cursor, or bring one of an earlier snapshot into this one. */
+int qp_cursor_open(struct qp_cursor *cursor, struct qp_txn *txn, enum qp_table table,
+                   quipu_error *error);
+void qp_cursor_close(struct qp_cursor *cursor);
+
+/* Returns: ROW; OK: no row there; IO, CORRUPT. `*key` goes in for EXACT and AT_LEAST. */
+int qp_cursor_seek(struct qp_cursor *cursor, enum qp_seek seek, struct qp_bytes *key,
+                   struct qp_bytes *value, quipu_error *error);
+
+/* LMDB's own record of a table, for who looks at pages (page.h): ROW, or OK if there is none. */
+int qp_table_record(struct qp_txn *txn, const char *name, struct qp_bytes *record);
+
+/* How large a page is, and how many of them the file has. */
+void qp_store_extent(struct qp_txn *txn, size_t *page_bytes, uint64_t *pages);
+
+#endif

@@ -1,0 +1,43 @@
+/* sum.c - see docs/FORMAT.md for what is summed with which seed. */
+#include "sum.h"
+
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+uint64_t qp_sum(const void *bytes, size_t size, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(bytes, size, seed);
+}
+
+uint64_t qp_sum_joined(struct qp_bytes first, struct qp_bytes second, uint64_t seed)
+{
+    XXH3_state_t state;
+
+    XXH3_INITSTATE(&state);
+    (void)XXH3_64bits_reset_withSeed(&state, seed);
+    (void)XXH3_64bits_update(&state, first.data, first.size);
+    (void)XXH3_64bits_update(&state, second.data, second.size);
+    return XXH3_64bits_digest(&state);
+}
+
+uint64_t qp_sum_chain(uint64_t chain_before, uint64_t head, uint64_t content)
+{
+    uint64_t links[3] = {chain_before, head, content};
+
+    return XXH3_64bits(links, sizeof(links));
+}
+
+void qp_sum_id(const uint8_t uuid[16], uint64_t position, uint64_t chain, uint8_t id[16])
+{
+    uint8_t bytes[32];
+    XXH128_hash_t sum;
+
+    memcpy(bytes, uuid, 16);
+    memcpy(bytes + 16, &position, 8);
+    memcpy(bytes + 24, &chain, 8);
+    sum = XXH3_128bits(bytes, sizeof(bytes));
+    memcpy(id, &sum.low64, 8);
+    memcpy(id + 8, &sum.high64, 8);
+}

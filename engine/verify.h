@@ -1,0 +1,21 @@
+/* verify.h - a store looked at from end to end. */
+#ifndef QP_VERIFY_H
+#define QP_VERIFY_H
+
+#include "handle.h"
+
+struct qp_verify_calls {
+    quipu_finding_fn found;     /* may be NULL */
+    quipu_progress_fn progress; /* may be NULL */
+    void *payload;
+};
+
+/* Fills all of `out` but struct_size. Returns as quipu_verify(). */
+int qp_verify(struct qp_handle *handle, const struct qp_verify_calls *calls, quipu_verified *out,
+              quipu_error *error);
+
+/* One finding, for what is found before there is a handle. Returns what `found` returned. */
+int qp_verify_tell(const struct qp_verify_calls *calls, quipu_verified *out,
+                   const quipu_finding *finding);
+
+#endif

@@ -1,0 +1,398 @@
+/* stress.c - threads that do everything at once to one store, and open and close another one under
+ * each other's hands. Each checks what must hold at any moment; in the end all is counted.
+ *
+ * stress [--seconds N] [--seed N]    built with ThreadSanitizer it looks for races */
+#include "handles.h"
+#include "merge.h"
+#include "support_system.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STREAMS = 8, DATA_MAX = 6000 };
+
+static struct {
+    char path[SYS_PATH_BYTES];      /* of the store that stays open */
+    char door_path[SYS_PATH_BYTES]; /* of the one that is opened and closed */
+    quipu *store;
+    atomic_bool stop;
+    atomic_ullong acked;      /* newest position that somebody was told of */
+    atomic_ullong events;     /* acknowledged, all together */
+    atomic_ullong door_acked; /* the same in the other store */
+    unsigned seed;
+} stress;
+
+static void raise_to(atomic_ullong *value, uint64_t at_least)
+{
+    unsigned long long now = atomic_load(value);
+
+    while (now < at_least && !atomic_compare_exchange_weak(value, &now, at_least))
+        continue;
+}
+
+static void count_acked(const quipu_receipt *receipt)
+{
+    if (receipt->last_position == 0)
+        return;
+    atomic_fetch_add(&stress.events, receipt->last_position - receipt->first_position + 1);
+    raise_to(&stress.acked, receipt->last_position);
+}
+
+static void pick_stream(struct sys_random *random, char name[16])
+{
+    (void)snprintf(name, 16, "c%u-%u", (unsigned)sys_below(random, 2),
+                   (unsigned)sys_below(random, STREAMS));
+}
+
+/* The data says what the record's sum does too: how long it is and with what it is filled. */
+static quipu_draft make_draft(struct sys_random *random, char *data)
+{
+    uint32_t size = sys_chance(random, 5) ? DATA_MAX : (uint32_t)(1 + sys_below(random, 100));
+
+    memset(data, (int)(size % 251), size);
+    return (quipu_draft){
+        .type = sys_chance(random, 50) ? "one" : "two", .data = data, .data_size = size};
+}
+
+static void check_event(const quipu_event *event)
+{
+    const unsigned char *data = event->data;
+
+    CHECK(event->data_size > 0 && data[0] == event->data_size % 251 &&
+              data[event->data_size - 1] == data[0],
+          "data at %" PRIu64, event->position);
+}
+
+/* ---- append ---------------------------------------------------------------------------------- */
+
+static void append_single(struct sys_random *random)
+{
+    char data[DATA_MAX];
+    char name[16];
+    quipu_draft draft = make_draft(random, data);
+    quipu_receipt receipt;
+    quipu_error error = {0};
+    int rc;
+
+    pick_stream(random, name);
+    rc = quipu_append(stress.store, name, QUIPU_ANY, &draft, 1, &receipt, &error);
+    CHECK(rc == QUIPU_OK, "append: %d %s", rc, error.text);
+    count_acked(&receipt);
+}
+
+static void append_batch(struct sys_random *random)
+{
+    char data[3][DATA_MAX];
+    quipu_batch *batch = quipu_batch_new();
+    quipu_receipt receipt;
+    quipu_error error = {0};
+    int rc;
+
+    for (size_t i = 0; i < 3; i++) {
+        char name[16];
+        quipu_draft draft = make_draft(random, data[i]);
+
+        pick_stream(random, name);
+        CHECK(quipu_batch_append(batch, name, QUIPU_ANY, &draft, sys_below(random, 2)) == QUIPU_OK,
+              "batch");
+    }
+    rc = quipu_commit(stress.store, batch, &receipt, &error);
+    CHECK(rc == QUIPU_OK, "commit: %d %s", rc, error.text);
+    count_acked(&receipt);
+    quipu_batch_free(batch);
+}
+
+/* All contend for one stream: the versions that were won must be different ones. */
+static void append_exact(struct sys_random *random)
+{
+    static _Thread_local uint64_t version;
+    static const char *const name = "contended";
+    char data[DATA_MAX];
+    quipu_draft draft = make_draft(random, data);
+    quipu_receipt receipt;
+    int rc = quipu_append(stress.store, name, version, &draft, 1, &receipt, NULL);
+
+    CHECK(rc == QUIPU_OK || rc == QUIPU_CONFLICT, "exact: %d", rc);
+    CHECK(rc == QUIPU_OK || (receipt.actual != version && receipt.failed_count == 1),
+          "a false conflict");
+    CHECK(rc != QUIPU_OK || receipt.last_version == version + 1, "version");
+    version = rc == QUIPU_OK ? receipt.last_version : receipt.actual;
+    count_acked(&receipt);
+}
+
+/* ---- read ------------------------------------------------------------------------------------ */
+
+static void read_all(struct sys_random *random)
+{
+    uint64_t acked = atomic_load(&stress.acked);
+    quipu_range range = {QUIPU_INIT(quipu_range), .limit = 1 + sys_below(random, 500)};
+    bool backwards = sys_chance(random, 50);
+    quipu_reader *reader;
+    quipu_event event;
+    uint64_t next;
+    int rc;
+
+    range.flags = backwards ? QUIPU_BACKWARDS : 0;
+    range.after = backwards || acked == 0 ? 0 : sys_below(random, acked);
+    CHECK(quipu_read(stress.store, NULL, &range, &reader, NULL) == QUIPU_OK, "read");
+    CHECK(!backwards || quipu_reader_head(reader) >= acked, "an acknowledged event is not seen");
+    next = backwards ? quipu_reader_head(reader) : range.after + 1;
+    for (rc = quipu_next(reader, &event, NULL); rc == QUIPU_ROW;
+         rc = quipu_next(reader, &event, NULL)) {
+        CHECK(event.position == next, "%" PRIu64 ", not %" PRIu64, event.position, next);
+        check_event(&event);
+        next = backwards ? next - 1 : next + 1;
+    }
+    CHECK(rc == QUIPU_OK, "read: %d", rc);
+    quipu_reader_close(reader);
+}
+
+static void read_stream(struct sys_random *random)
+{
+    quipu_range range = {QUIPU_INIT(quipu_range), .limit = 1 + sys_below(random, 300)};
+    bool backwards = sys_chance(random, 50);
+    quipu_reader *reader;
+    quipu_event event;
+    char name[16];
+    uint64_t last = 0;
+    int rc;
+
+    pick_stream(random, name);
+    range.flags = backwards ? QUIPU_BACKWARDS : 0;
+    rc = quipu_read_stream(stress.store, name, &range, &reader, NULL);
+    if (rc == QUIPU_NOT_FOUND)
+        return;
+    CHECK(rc == QUIPU_OK, "read %s: %d", name, rc);
+    for (rc = quipu_next(reader, &event, NULL); rc == QUIPU_ROW;
+         rc = quipu_next(reader, &event, NULL)) {
+        CHECK(strcmp(event.stream, name) == 0, "%s, not %s", event.stream, name);
+        CHECK(last == 0 ? backwards || event.version == 1
+                        : event.version == (backwards ? last - 1 : last + 1),
+              "%s: version %" PRIu64 " comes after %" PRIu64, name, event.version, last);
+        last = event.version;
+        check_event(&event);
+    }
+    CHECK(rc == QUIPU_OK, "read: %d", rc);
+    quipu_reader_close(reader);
+}
+
+static void read_query(struct sys_random *random)
+{
+    const char *const types[] = {"one"};
+    const quipu_query_item items[] = {{.category = "c0"}, {.types = types, .type_count = 1}};
+    const quipu_query query = {items, 2};
+    quipu_range range = {QUIPU_INIT(quipu_range), .flags = QUIPU_BACKWARDS,
+                         .limit = 1 + sys_below(random, 300)};
+    quipu_reader *reader;
+    quipu_event event;
+    uint64_t last = UINT64_MAX;
+    int rc;
+
+    CHECK(quipu_read(stress.store, &query, &range, &reader, NULL) == QUIPU_OK, "query");
+    for (rc = quipu_next(reader, &event, NULL); rc == QUIPU_ROW;
+         rc = quipu_next(reader, &event, NULL)) {
+        CHECK(event.position < last, "order");
+        CHECK(quipu_event_is(&event, "one") || strncmp(event.stream, "c0-", 3) == 0, "no match");
+        last = event.position;
+        check_event(&event);
+    }
+    CHECK(rc == QUIPU_OK, "query: %d", rc);
+    quipu_reader_close(reader);
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+static int count_up(void *state, const quipu_event *event, void *payload, quipu_error *error)
+{
+    (void)payload;
+    (void)error;
+    check_event(event);
+    ++*(uint64_t *)state;
+    return 0;
+}
+
+static void look(struct sys_random *random)
+{
+    const quipu_fold fold = {QUIPU_INIT(quipu_fold), .name = "count",
+                             .state_size = sizeof(uint64_t), .apply = count_up};
+    quipu_stat stat = {QUIPU_INIT(quipu_stat), .format = 0};
+    uint64_t before = atomic_load(&stress.acked);
+    quipu_list *list;
+    quipu_item item;
+    uint64_t count;
+    uint64_t version;
+    uint64_t events = 0;
+    char name[16];
+
+    pick_stream(random, name);
+    CHECK(quipu_load(stress.store, &fold, name, NULL, &count, &version, NULL) == QUIPU_OK, "load");
+    CHECK(count == version, "%" PRIu64 " events up to version %" PRIu64, count, version);
+    CHECK(quipu_stat_get(stress.store, &stat, NULL) == QUIPU_OK, "stat");
+    CHECK(stat.events == stat.head && stat.head >= before, "head %" PRIu64, stat.head);
+    CHECK(quipu_list_open(stress.store, QUIPU_LIST_STREAMS, NULL, &list, NULL) == QUIPU_OK, "list");
+    while (quipu_list_next(list, &item, NULL) == QUIPU_ROW)
+        events += item.count;
+    quipu_list_close(list);
+    CHECK(events >= stat.events, "%" PRIu64 " events in streams of %" PRIu64, events, stat.events);
+}
+
+static void merge(struct sys_random *random)
+{
+    quipu_error error = {0};
+    int rc = qp_merge(stress.store->handle, &error);
+
+    CHECK(rc == QUIPU_OK, "merge: %d %s", rc, error.text);
+    sys_sleep_ms((unsigned)sys_below(random, 20));
+}
+
+/* The same store again: counted, so that nobody notices. */
+static void open_again(struct sys_random *random)
+{
+    quipu *store = NULL;
+    quipu_reader *reader;
+    quipu_event event;
+    quipu_error error = {0};
+    int rc = quipu_open(stress.path, NULL, &store, &error);
+
+    (void)random;
+    CHECK(rc == QUIPU_OK && store == stress.store, "open again: %d %s", rc, error.text);
+    CHECK(quipu_read(store, NULL, NULL, &reader, NULL) == QUIPU_OK, "read");
+    quipu_close(store);
+    CHECK(quipu_next(reader, &event, NULL) >= QUIPU_OK, "it is still open");
+    quipu_reader_close(reader);
+}
+
+/* The other store: several threads open and close it, and each may be the first or the last. */
+static void open_and_close(struct sys_random *random)
+{
+    quipu *store = NULL;
+    quipu_reader *reader;
+    quipu_event event;
+    quipu_error error = {0};
+    char data[DATA_MAX];
+    quipu_draft draft = make_draft(random, data);
+    uint64_t before = atomic_load(&stress.door_acked);
+    quipu_receipt receipt;
+    int rc = quipu_open(stress.door_path, NULL, &store, &error);
+
+    CHECK(rc == QUIPU_OK, "open: %d %s", rc, error.text);
+    rc = quipu_append(store, "visits", QUIPU_ANY, &draft, 1, &receipt, &error);
+    CHECK(rc == QUIPU_OK, "append: %d %s", rc, error.text);
+    raise_to(&stress.door_acked, receipt.last_position);
+    CHECK(quipu_read(store, NULL, NULL, &reader, NULL) == QUIPU_OK, "read");
+    if (sys_chance(random, 50)) {
+        quipu_close(store); /* the reader is left */
+        rc = quipu_next(reader, &event, NULL);
+        CHECK(rc == QUIPU_ROW || rc == QUIPU_CLOSED, "a reader that was left: %d", rc);
+        quipu_reader_close(reader);
+        return;
+    }
+    for (rc = quipu_next(reader, &event, NULL); rc == QUIPU_ROW && event.position < before;
+         rc = quipu_next(reader, &event, NULL))
+        check_event(&event);
+    CHECK(rc == QUIPU_ROW, "read: %d before %" PRIu64, rc, before);
+    quipu_reader_close(reader);
+    quipu_close(store);
+}
+
+/* ---- main ------------------------------------------------------------------------------------ */
+
+static const struct job {
+    const char *name;
+    void (*once)(struct sys_random *random);
+    unsigned threads;
+} jobs[] = {
+    {"singles", append_single, 2},
+    {"batches", append_batch, 1},
+    {"exact", append_exact, 2},
+    {"all", read_all, 1},
+    {"streams", read_stream, 1},
+    {"queries", read_query, 1},
+    {"looks", look, 1},
+    {"merges", merge, 1},
+    {"opens again", open_again, 1},
+    {"opens", open_and_close, 3},
+};
+
+enum { JOBS = sizeof(jobs) / sizeof(jobs[0]), THREADS_MAX = 32 };
+
+static struct worker {
+    pthread_t thread;
+    const struct job *job;
+    struct sys_random random;
+    uint64_t done;
+} workers[THREADS_MAX];
+
+static void *work(void *payload)
+{
+    struct worker *worker = payload;
+
+    while (!atomic_load(&stress.stop)) {
+        worker->job->once(&worker->random);
+        worker->done++;
+    }
+    return NULL;
+}
+
+static void check_store(const char *path, uint64_t events)
+{
+    quipu_verified verified = {QUIPU_INIT(quipu_verified), .reserved = 0};
+    quipu_error error = {0};
+    int rc = quipu_verify(path, 0, NULL, NULL, NULL, &verified, &error);
+
+    CHECK(rc == QUIPU_OK, "verify: %d %s", rc, error.text);
+    CHECK(verified.checked == events, "%" PRIu64 " events, not %" PRIu64, verified.checked, events);
+}
+
+static void run(unsigned seconds)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < JOBS; i++) {
+        for (unsigned j = 0; j < jobs[i].threads; j++, count++) {
+            workers[count].job = &jobs[i];
+            workers[count].random.state = stress.seed + count * 1000;
+            CHECK(pthread_create(&workers[count].thread, NULL, work, &workers[count]) == 0,
+                  "thread");
+        }
+    }
+    sys_sleep_ms(seconds * 1000);
+    atomic_store(&stress.stop, true);
+    for (size_t i = 0; i < count; i++) {
+        CHECK(pthread_join(workers[i].thread, NULL) == 0, "join");
+        (void)printf("%s %" PRIu64 "%s", workers[i].job->name, workers[i].done,
+                     i + 1 < count ? ", " : "\n");
+    }
+}
+
+int main(int count, char **arguments)
+{
+    char directory[SYS_PATH_BYTES];
+    unsigned seconds = 5;
+
+    stress.seed = (unsigned)sys_seed();
+    for (int i = 1; i + 1 < count; i += 2) {
+        if (strcmp(arguments[i], "--seconds") == 0)
+            seconds = (unsigned)strtoul(arguments[i + 1], NULL, 10);
+        else if (strcmp(arguments[i], "--seed") == 0)
+            stress.seed = (unsigned)strtoul(arguments[i + 1], NULL, 10);
+    }
+    (void)snprintf(sys_note, sizeof(sys_note), "stress --seconds %u --seed %u", seconds,
+                   stress.seed);
+    (void)printf("%s\n", sys_note);
+    sys_directory(directory, true);
+    sys_join(stress.path, directory, "store");
+    sys_join(stress.door_path, directory, "door");
+    CHECK(quipu_open(stress.path, NULL, &stress.store, NULL) == QUIPU_OK, "open");
+    run(seconds);
+    check_store(stress.path, atomic_load(&stress.events));
+    quipu_close(stress.store);
+    check_store(stress.path, atomic_load(&stress.events));
+    check_store(stress.door_path, atomic_load(&stress.door_acked));
+    sys_remove(directory);
+    return 0;
+}

@@ -1,0 +1,160 @@
+/* support_events.c - see support_events.h. */
+#include "support_events.h"
+
+#include "index.h"
+#include "log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void must(int rc, const quipu_error *error)
+{
+    if (rc >= 0)
+        return;
+    (void)fprintf(stderr, "support_events: %d %s\n", rc, error->text);
+    abort();
+}
+
+/* Stream 0 has half of all events, so that it gets blocks. */
+void support_make_events(struct support_random *random, unsigned damaged_of_1000,
+                         struct support_event *events, size_t count)
+{
+    uint64_t versions[SUPPORT_STREAMS] = {0};
+
+    for (size_t i = 0; i < count; i++) {
+        struct support_event *event = &events[i];
+        unsigned stream = 0;
+
+        if (support_random_below(random, 2) == 0)
+            stream = (unsigned)support_random_below(random, SUPPORT_STREAMS);
+        (void)snprintf(event->stream, sizeof(event->stream), "c%u-%u", stream % SUPPORT_CATEGORIES,
+                       stream);
+        (void)snprintf(event->type, sizeof(event->type), "T%u",
+                       (unsigned)support_random_below(random, SUPPORT_TYPES));
+        event->version = ++versions[stream];
+        event->damaged = support_random_below(random, 1000) < damaged_of_1000;
+    }
+}
+
+static bool is_of(const struct support_event *event, enum qp_term_kind kind, const char *name)
+{
+    if (event->damaged || kind == QP_TERM_DAMAGED)
+        return event->damaged && kind == QP_TERM_DAMAGED;
+    if (kind == QP_TERM_CATEGORY)
+        return strncmp(event->stream, name, strlen(name)) == 0 &&
+               event->stream[strlen(name)] == '-';
+    return strcmp(kind == QP_TERM_STREAM ? event->stream : event->type, name) == 0;
+}
+
+size_t support_entries(const struct support_event *events, uint64_t after, uint64_t upto,
+                       enum qp_term_kind kind, const char *name, struct support_entry *entries)
+{
+    size_t count = 0;
+    uint64_t number = 0;
+
+    for (uint64_t position = 1; position <= upto; position++) {
+        const struct support_event *event = &events[position - 1];
+
+        if (!is_of(event, kind, name))
+            continue;
+        number++;
+        if (position <= after)
+            continue;
+        entries[count].number = kind == QP_TERM_STREAM ? event->version : number;
+        entries[count++].position = position;
+    }
+    return count;
+}
+
+void support_term(size_t number, struct support_term *term)
+{
+    *term = (struct support_term){.kind = QP_TERM_DAMAGED};
+    if (number < SUPPORT_STREAMS) {
+        term->kind = QP_TERM_STREAM;
+        (void)snprintf(term->name, sizeof(term->name), "c%zu-%zu", number % SUPPORT_CATEGORIES,
+                       number);
+        return;
+    }
+    number -= SUPPORT_STREAMS;
+    if (number < SUPPORT_TYPES) {
+        term->kind = QP_TERM_TYPE;
+        (void)snprintf(term->name, sizeof(term->name), "T%zu", number);
+        return;
+    }
+    number -= SUPPORT_TYPES;
+    if (number < SUPPORT_CATEGORIES) {
+        term->kind = QP_TERM_CATEGORY;
+        (void)snprintf(term->name, sizeof(term->name), "c%zu", number);
+    }
+}
+
+struct qp_record support_record(const struct support_event *event)
+{
+    return (struct qp_record){.version = event->version,
+                              .stream = {event->stream, strlen(event->stream)},
+                              .type = {event->type, strlen(event->type)}};
+}
+
+static struct qp_store *open_store(const char *name, const struct qp_table_spec *tables,
+                                   size_t count, uint64_t map_bytes)
+{
+    char path[SUPPORT_PATH_BYTES];
+    struct qp_store_config config = {.path = support_path(path, name),
+                                     .tables = tables,
+                                     .table_count = count,
+                                     .map_bytes = map_bytes,
+                                     .readers_max = 126,
+                                     .create = true};
+    struct qp_store *store;
+    quipu_error error;
+
+    must(qp_store_open(&config, &store, &error), &error);
+    return store;
+}
+
+struct qp_store *support_open_log(const char *name, uint64_t map_bytes)
+{
+    return open_store(name, qp_log_tables, qp_log_table_count, map_bytes);
+}
+
+struct qp_store *support_open_index(const char *name)
+{
+    return open_store(name, qp_index_tables, qp_index_table_count, 64 * QP_MIB);
+}
+
+static uint64_t append_one(struct qp_txn *txn, const struct support_event *event, uint64_t position,
+                           uint64_t chain)
+{
+    quipu_draft draft = {.type = event->type};
+    struct qp_bytes stream = {event->stream, strlen(event->stream)};
+    struct qp_stamp stamp = {.position = position,
+                             .version = event->version,
+                             .chain_before = chain,
+                             .recorded_ns = (int64_t)position};
+    uint8_t record[256];
+    size_t size = qp_record_bytes(&draft, stream.size);
+    quipu_error error;
+
+    stamp.content = qp_record_build(&draft, stream, record);
+    chain = qp_record_stamp(record, size, &stamp);
+    if (event->damaged)
+        record[30] ^= 0x10;
+    if (!event->damaged || position % 2 == 1)
+        must(qp_log_append(txn, position, record, size, &error), &error);
+    return chain;
+}
+
+void support_append_events(struct qp_store *log, const struct support_event *events, uint64_t after,
+                           uint64_t upto)
+{
+    struct qp_txn txn = {0};
+    enum qp_commit_outcome outcome;
+    quipu_error error;
+    uint64_t chain = after;
+
+    must(qp_txn_begin_write(log, &txn, &error), &error);
+    for (uint64_t position = after + 1; position <= upto; position++)
+        chain = append_one(&txn, &events[position - 1], position, chain);
+    must(qp_txn_commit(&txn, &outcome, &error), &error);
+}

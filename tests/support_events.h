@@ -1,0 +1,56 @@
+/* support_events.h - a made-up history, and by a naive look at it where each term occurs. What
+ * segments, the tail and the index say is compared with that. Includes nothing of Criterion. */
+#ifndef SUPPORT_EVENTS_H
+#define SUPPORT_EVENTS_H
+
+#include "key.h"
+#include "record.h"
+#include "store.h"
+#include "support.h"
+
+enum { SUPPORT_STREAMS = 13, SUPPORT_TYPES = 3, SUPPORT_CATEGORIES = 4 };
+
+/* The event at position i + 1 of an array. */
+struct support_event {
+    char stream[16]; /* its category is what stands before the '-' */
+    char type[8];
+    uint64_t version;
+    bool damaged; /* nobody can read it */
+};
+
+/* `damaged_of_1000` of a thousand events are damaged. */
+void support_make_events(struct support_random *random, unsigned damaged_of_1000,
+                         struct support_event *events, size_t count);
+
+/* One occurrence of a term. `number` counts a stream's versions, and of other terms from 1. */
+struct support_entry {
+    uint64_t number;
+    uint64_t position;
+};
+
+/* Those of a term at positions in (after, upto], of events that can be read; kind DAMAGED: of those
+ * that cannot. Returns how many. */
+size_t support_entries(const struct support_event *events, uint64_t after, uint64_t upto,
+                       enum qp_term_kind kind, const char *name, struct support_entry *entries);
+
+/* Terms of the history, by number; "" behind the last. DAMAGED is one of them, with the name "". */
+enum { SUPPORT_TERMS = SUPPORT_STREAMS + SUPPORT_TYPES + SUPPORT_CATEGORIES + 1 };
+struct support_term {
+    enum qp_term_kind kind;
+    char name[16];
+};
+void support_term(size_t number, struct support_term *term);
+
+/* As a reader sees it: enough for qp_segment_add(). */
+struct qp_record support_record(const struct support_event *event);
+
+/* Open (make) an LMDB file of the scratch directory. Aborts if that is impossible. */
+struct qp_store *support_open_log(const char *name, uint64_t map_bytes);
+struct qp_store *support_open_index(const char *name);
+
+/* Append the records at positions (after, upto] to a log; a damaged one has a flipped bit, or is
+ * missing if its position is even. Aborts if that is impossible. */
+void support_append_events(struct qp_store *log, const struct support_event *events, uint64_t after,
+                           uint64_t upto);
+
+#endif

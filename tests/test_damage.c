@@ -1,0 +1,882 @@
+/* test_damage.c - live rows of log.mdb and index.mdb are damaged one bit at a time, behind the
+ * library's back. What is damaged is said, by verify and by every read that it may have belonged
+ * to; what is whole is given; nothing wrong is ever given. */
+#include "handles.h"
+#include "key.h"
+#include "merge.h"
+#include "support_suite.h"
+#include "support_system.h"
+
+#include <lmdb.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FINDINGS_MAX = 4096, CHUNKED_BYTES = 9000, COMPLAINED = 77 };
+
+static pid_t tester; /* whose Criterion it is */
+
+/* As cr_expect(), but it may be called in a forked child, where Criterion would wait for ever. */
+static void complain(int line, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void complain(int line, const char *format, ...)
+{
+    char text[300];
+    va_list values;
+
+    va_start(values, format);
+    (void)vsnprintf(text, sizeof(text), format, values);
+    va_end(values);
+    if (getpid() == tester) {
+        cr_expect(false, "line %d: %s", line, text);
+        return;
+    }
+    (void)fprintf(stderr, "line %d: %s\n", line, text);
+    _exit(COMPLAINED);
+}
+
+#define EXPECT(condition, ...)                                                                     \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            complain(__LINE__, __VA_ARGS__);                                                       \
+    } while (0)
+
+/* In memory if the machine can: these tests open stores some thousand times. */
+static void begin(void)
+{
+    if (access("/dev/shm", W_OK) == 0)
+        (void)setenv("TMPDIR", "/dev/shm", 1);
+    support_begin();
+    tester = getpid();
+}
+
+TestSuite(damage, .init = begin, .fini = support_suite_end, .timeout = 110);
+
+/* ---- a store, and what is in it -------------------------------------------------------------- */
+
+static struct {
+    uint64_t head;
+    uint64_t indexed;
+    uint64_t chunked; /* a position whose record stands in chunks too; 0: none */
+    unsigned streams;
+    char log[SUPPORT_PATH_BYTES];
+    char index[SUPPORT_PATH_BYTES];
+    char log_copy[SUPPORT_PATH_BYTES];
+    char index_copy[SUPPORT_PATH_BYTES];
+    char path[SUPPORT_PATH_BYTES];
+} whole;
+
+/* Three of four go to stream 0, which so gets blocks. */
+static unsigned stream_of(uint64_t position)
+{
+    return position % 4 != 0 ? 0 : 1 + (unsigned)(position / 4 % (whole.streams - 1));
+}
+
+static void stream_name(unsigned stream, char name[16])
+{
+    (void)snprintf(name, 16, "%s-%u", stream % 2 == 0 ? "even" : "odd", stream);
+}
+
+static uint64_t version_of(uint64_t position)
+{
+    uint64_t version = 0;
+
+    for (uint64_t p = 1; p <= position; p++)
+        version += stream_of(p) == stream_of(position);
+    return version;
+}
+
+static size_t data_of(uint64_t position, char *data)
+{
+    if (position != whole.chunked)
+        return (size_t)snprintf(data, 32, "event %u", (unsigned)position);
+    for (size_t i = 0; i < CHUNKED_BYTES; i++)
+        data[i] = (char)(i * 31 / 7);
+    return CHUNKED_BYTES;
+}
+
+static void append_event(quipu *store, uint64_t position)
+{
+    static char data[CHUNKED_BYTES];
+    char name[16];
+    quipu_draft draft = {.type = position % 3 == 0 ? "third" : "other", .data = data};
+
+    draft.data_size = (uint32_t)data_of(position, data);
+    stream_name(stream_of(position), name);
+    cr_assert(quipu_append(store, name, QUIPU_ANY, &draft, 1, NULL, NULL) == QUIPU_OK);
+}
+
+static quipu *open_store(void)
+{
+    quipu *store = NULL;
+    quipu_error error = {0};
+
+    EXPECT(quipu_open(whole.path, NULL, &store, &error) == QUIPU_OK, "%s", error.text);
+    return store;
+}
+
+static void make_store(uint64_t head, uint64_t indexed, uint64_t chunked)
+{
+    quipu *store;
+
+    whole.head = head;
+    whole.indexed = indexed;
+    whole.chunked = chunked;
+    whole.streams = 4;
+    store = (support_path(whole.path, "store"), open_store());
+    for (uint64_t position = 1; position <= head; position++) {
+        append_event(store, position);
+        if (position == indexed)
+            cr_assert(qp_merge(store->handle, NULL) == QUIPU_OK);
+    }
+    quipu_close(store);
+    sys_file_copy(support_path(whole.log, "store/log.mdb"),
+                  support_path(whole.log_copy, "log-copy"));
+    sys_file_copy(support_path(whole.index, "store/index.mdb"),
+                  support_path(whole.index_copy, "index-copy"));
+}
+
+static void make_whole_again(void)
+{
+    sys_file_copy(whole.log_copy, whole.log);
+    sys_file_copy(whole.index_copy, whole.index);
+}
+
+/* ---- raw rows: LMDB without the library ------------------------------------------------------ */
+
+struct raw {
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi table;
+};
+
+static void raw_begin(struct raw *raw, const char *path, const char *table)
+{
+    bool log = strcmp(table, "log") == 0;
+
+    cr_assert(mdb_env_create(&raw->env) == 0 && mdb_env_set_maxdbs(raw->env, 32) == 0);
+    cr_assert(mdb_env_open(raw->env, path, MDB_NOSUBDIR | MDB_NOSYNC, 0600) == 0);
+    cr_assert(mdb_txn_begin(raw->env, NULL, 0, &raw->txn) == 0);
+    cr_assert(mdb_dbi_open(raw->txn, table, log ? MDB_INTEGERKEY : 0, &raw->table) == 0);
+}
+
+static void raw_end(struct raw *raw)
+{
+    cr_assert(mdb_txn_commit(raw->txn) == 0);
+    mdb_env_close(raw->env);
+}
+
+static size_t raw_get(struct raw *raw, MDB_val key, uint8_t row[4096])
+{
+    MDB_val value;
+
+    cr_assert(mdb_get(raw->txn, raw->table, &key, &value) == 0 && value.mv_size <= 4096);
+    memcpy(row, value.mv_data, value.mv_size);
+    return value.mv_size;
+}
+
+static void raw_put(struct raw *raw, MDB_val key, uint8_t *row, size_t size)
+{
+    MDB_val value = {size, row};
+
+    cr_assert(mdb_put(raw->txn, raw->table, &key, &value, 0) == 0);
+}
+
+/* Flip a bit of byte `at` of a row. Returns: is the row that long? */
+static bool flip(const char *path, const char *table, MDB_val key, size_t at)
+{
+    struct raw raw;
+    uint8_t row[4096];
+    size_t size;
+
+    raw_begin(&raw, path, table);
+    size = raw_get(&raw, key, row);
+    if (at < size) {
+        row[at] ^= (uint8_t)(1U << at % 8);
+        raw_put(&raw, key, row, size);
+    }
+    raw_end(&raw);
+    return at < size;
+}
+
+static MDB_val position_key(const uint64_t *position)
+{
+    return (MDB_val){sizeof(*position), (void *)(uintptr_t)position};
+}
+
+static bool flip_record(uint64_t position, size_t at)
+{
+    return flip(whole.log, "log", position_key(&position), at);
+}
+
+static bool flip_chunk(uint64_t position, uint32_t number, size_t at)
+{
+    struct qp_key key;
+
+    qp_key_chunk(&key, position, number);
+    return flip(whole.log, "chunks", (MDB_val){key.size, key.bytes}, at);
+}
+
+static void remove_record(uint64_t position)
+{
+    struct raw raw;
+    MDB_val key = position_key(&position);
+
+    raw_begin(&raw, whole.log, "log");
+    cr_assert(mdb_del(raw.txn, raw.table, &key, NULL) == 0);
+    raw_end(&raw);
+}
+
+/* Whole bytes in a wrong place. */
+static void copy_record(uint64_t from, uint64_t to)
+{
+    struct raw raw;
+    uint8_t row[4096];
+    size_t size;
+
+    raw_begin(&raw, whole.log, "log");
+    size = raw_get(&raw, position_key(&from), row);
+    raw_put(&raw, position_key(&to), row, size);
+    raw_end(&raw);
+}
+
+/* ---- what is said ---------------------------------------------------------------------------- */
+
+struct findings {
+    uint64_t count;
+    uint64_t positions[FINDINGS_MAX];
+    bool in_log;
+    bool in_index;
+};
+
+static int note(void *payload, const quipu_finding *finding)
+{
+    struct findings *findings = payload;
+
+    EXPECT(finding->status == QUIPU_CORRUPT && finding->text[0] != '\0', "damage");
+    findings->in_log = findings->in_log || strcmp(finding->file, "log.mdb") == 0;
+    findings->in_index = findings->in_index || strcmp(finding->file, "index.mdb") == 0;
+    if (findings->count < FINDINGS_MAX)
+        findings->positions[findings->count++] = finding->position;
+    return 0;
+}
+
+static int verify(struct findings *findings)
+{
+    *findings = (struct findings){0};
+    return quipu_verify(whole.path, 0, note, NULL, findings, NULL, NULL);
+}
+
+static bool names(const struct findings *findings, uint64_t position)
+{
+    for (uint64_t i = 0; i < findings->count; i++)
+        if (findings->positions[i] == position)
+            return true;
+    return false;
+}
+
+/* ---- reads ----------------------------------------------------------------------------------- */
+
+enum { ALL = -1, CATEGORY_ODD = -2, TYPE_THIRD = -3 }; /* else a stream */
+
+static bool belongs(int what, uint64_t position)
+{
+    switch (what) {
+    case ALL:
+        return true;
+    case CATEGORY_ODD:
+        return stream_of(position) % 2 == 1;
+    case TYPE_THIRD:
+        return position % 3 == 0;
+    default:
+        return (int)stream_of(position) == what;
+    }
+}
+
+static int open_read(quipu *store, int what, uint32_t flags, quipu_reader **reader)
+{
+    static const char *const types[] = {"third"};
+    const quipu_query_item odd = {.category = "odd"};
+    const quipu_query_item third = {.types = types, .type_count = 1};
+    const quipu_query query = {what == CATEGORY_ODD ? &odd : &third, 1};
+    const quipu_range range = {QUIPU_INIT(quipu_range), .flags = flags};
+    char name[16];
+
+    if (what < 0)
+        return quipu_read(store, what == ALL ? NULL : &query, &range, reader, NULL);
+    stream_name((unsigned)what, name);
+    return quipu_read_stream(store, name, &range, reader, NULL);
+}
+
+static void check_event(const quipu_event *event, int what)
+{
+    static char data[CHUNKED_BYTES];
+    char name[16];
+    size_t size = data_of(event->position, data);
+
+    EXPECT(event->position >= 1 && event->position <= whole.head && belongs(what, event->position),
+           "position %u is none of %d", (unsigned)event->position, what);
+    stream_name(stream_of(event->position), name);
+    EXPECT(strcmp(event->stream, name) == 0, "%s, not %s", event->stream, name);
+    EXPECT(event->data_size == size && memcmp(event->data, data, size) == 0, "data at %u",
+           (unsigned)event->position);
+    if (event->position < 100)
+        EXPECT(event->version == version_of(event->position), "version at %u",
+               (unsigned)event->position);
+}
+
+struct outcome {
+    uint64_t rows;
+    uint64_t corrupt;
+    uint64_t corrupt_at; /* the last of them */
+    bool opened;
+};
+
+/* Read all of it; events must be right, in order, and each once. */
+static void read_what(quipu *store, int what, uint32_t flags, struct outcome *outcome)
+{
+    bool backwards = (flags & QUIPU_BACKWARDS) != 0;
+    quipu_reader *reader = NULL;
+    quipu_event event;
+    uint64_t last = backwards ? UINT64_MAX : 0;
+    int rc = open_read(store, what, flags, &reader);
+
+    *outcome = (struct outcome){.opened = rc == QUIPU_OK, .corrupt = rc == QUIPU_CORRUPT};
+    EXPECT(rc == QUIPU_OK || rc == QUIPU_CORRUPT, "open: %d", rc);
+    if (rc < 0)
+        return;
+    for (rc = quipu_next(reader, &event, NULL); rc != QUIPU_OK && outcome->corrupt < 100;
+         rc = quipu_next(reader, &event, NULL)) {
+        EXPECT(rc == QUIPU_ROW || rc == QUIPU_CORRUPT, "next: %s", quipu_status_name(rc));
+        if (rc == QUIPU_CORRUPT) {
+            outcome->corrupt++;
+            outcome->corrupt_at = event.position;
+            EXPECT(event.stream == NULL && event.data == NULL, "damage");
+            continue;
+        }
+        EXPECT(backwards ? event.position < last : event.position > last, "order");
+        last = event.position;
+        check_event(&event, what);
+        outcome->rows++;
+    }
+    quipu_reader_close(reader);
+}
+
+static uint64_t count_what(int what)
+{
+    uint64_t count = 0;
+
+    for (uint64_t position = 1; position <= whole.head; position++)
+        count += belongs(what, position);
+    return count;
+}
+
+/* All but `lost` is given, and CORRUPT comes once where it is. With `for_all` every read of terms
+ * says so, because nobody knows whose it was. */
+static void expect_lost(quipu *store, uint64_t lost, bool for_all, const char *context)
+{
+    for (int what = TYPE_THIRD; what < (int)whole.streams; what++) {
+        for (uint32_t flags = 0; flags <= QUIPU_BACKWARDS; flags += QUIPU_BACKWARDS) {
+            struct outcome outcome;
+            bool own = belongs(what, lost);
+
+            read_what(store, what, flags, &outcome);
+            EXPECT(outcome.rows == count_what(what) - own, "%s: %d: %d events of %d", context, what,
+                   (int)outcome.rows, (int)count_what(what) - own);
+            if (own || (for_all && what < 0))
+                EXPECT(outcome.corrupt == 1 && outcome.corrupt_at == lost,
+                       "%s: %d flags %u: %d times, at %d instead of %d", context, what, flags,
+                       (int)outcome.corrupt, (int)outcome.corrupt_at, (int)lost);
+            else if (!for_all)
+                EXPECT(outcome.corrupt == 0, "%s: %d: said without need", context, what);
+            else
+                EXPECT(outcome.corrupt <= 1, "%s: %d", context, what);
+        }
+    }
+}
+
+static int fold_nothing(void *state, const quipu_event *event, void *payload, quipu_error *error)
+{
+    (void)state;
+    (void)payload;
+    (void)error;
+    check_event(event, ALL);
+    return 0;
+}
+
+static int load(quipu *store, unsigned stream)
+{
+    const quipu_fold fold = {QUIPU_INIT(quipu_fold), .name = "f", .state_size = 1,
+                             .apply = fold_nothing};
+    char name[16];
+    char state;
+
+    stream_name(stream, name);
+    return quipu_load(store, &fold, name, NULL, &state, NULL, NULL);
+}
+
+static int append_to(quipu *store, const char *stream)
+{
+    const quipu_draft draft = {.type = "t"};
+
+    return quipu_append(store, stream, QUIPU_ANY, &draft, 1, NULL, NULL);
+}
+
+static void expect_verified(uint64_t lost, const char *context)
+{
+    struct findings findings;
+
+    EXPECT(verify(&findings) == QUIPU_CORRUPT, "%s: verify", context);
+    EXPECT(findings.in_log && names(&findings, lost), "%s: verify does not name %d", context,
+           (int)lost);
+}
+
+/* Nothing may be appended, and merging, closing and opening again change nothing about it. */
+static void expect_refused(quipu *store, const char *context)
+{
+    EXPECT(append_to(store, "even-0") == QUIPU_CORRUPT, "%s: append", context);
+    EXPECT(append_to(store, "unheard-of") == QUIPU_CORRUPT, "%s: append", context);
+    EXPECT(qp_merge(store->handle, NULL) >= QUIPU_CORRUPT, "%s: merge", context);
+    EXPECT(append_to(store, "even-0") == QUIPU_CORRUPT, "%s: append after a merge", context);
+}
+
+/* ---- records --------------------------------------------------------------------------------- */
+
+/* A record that is in the index: exactly its own readers are told. */
+static void expect_indexed_lost(uint64_t position, const char *context)
+{
+    quipu *store = open_store();
+
+    expect_lost(store, position, false, context);
+    EXPECT(load(store, stream_of(position)) == QUIPU_CORRUPT, "%s: load", context);
+    EXPECT(load(store, stream_of(position) ^ 1) == QUIPU_OK, "%s: load of another", context);
+    quipu_close(store);
+}
+
+/* A record that is not: it may have been anybody's. */
+static void expect_unindexed_lost(uint64_t position, const char *context)
+{
+    quipu *store = open_store();
+
+    expect_lost(store, position, true, context);
+    EXPECT(load(store, stream_of(position)) == QUIPU_CORRUPT, "%s: load", context);
+    expect_refused(store, context);
+    expect_lost(store, position, true, context);
+    quipu_close(store);
+    store = open_store();
+    expect_lost(store, position, true, context);
+    EXPECT(append_to(store, "even-0") == QUIPU_CORRUPT, "%s: append after opening", context);
+    quipu_close(store);
+}
+
+Test(damage, each_byte_of_an_indexed_record)
+{
+    char context[64];
+
+    make_store(24, 16, 0);
+    for (size_t at = 0; flip_record(6, at); at++) {
+        (void)snprintf(context, sizeof(context), "byte %zu", at);
+        expect_verified(6, context);
+        expect_indexed_lost(6, context);
+        make_whole_again();
+    }
+}
+
+Test(damage, each_byte_of_a_record_of_the_tail)
+{
+    char context[64];
+
+    make_store(24, 16, 0);
+    for (size_t at = 0; flip_record(20, at); at++) {
+        (void)snprintf(context, sizeof(context), "byte %zu", at);
+        expect_verified(20, context);
+        expect_unindexed_lost(20, context);
+        expect_verified(20, context);
+        make_whole_again();
+    }
+}
+
+/* One bit in each of the records, wherever it stands: first, last, at `indexed`. */
+Test(damage, each_record)
+{
+    char context[64];
+
+    make_store(24, 16, 0);
+    for (uint64_t position = 1; position <= 24; position++) {
+        (void)snprintf(context, sizeof(context), "position %d", (int)position);
+        cr_assert(flip_record(position, 70 + position % 8));
+        expect_verified(position, context);
+        if (position < 16)
+            expect_indexed_lost(position, context);
+        else
+            expect_unindexed_lost(position, context); /* at 16 the index cannot be trusted */
+        make_whole_again();
+    }
+}
+
+Test(damage, another_record_in_its_place)
+{
+    make_store(24, 16, 0);
+    copy_record(3, 6); /* of the same stream */
+    expect_verified(6, "indexed");
+    expect_indexed_lost(6, "indexed");
+    make_whole_again();
+    copy_record(3, 21);
+    expect_verified(21, "tail");
+    expect_unindexed_lost(21, "tail");
+}
+
+Test(damage, missing_record)
+{
+    make_store(24, 16, 0);
+    remove_record(6);
+    expect_verified(6, "indexed");
+    expect_indexed_lost(6, "indexed");
+    make_whole_again();
+    remove_record(20);
+    expect_verified(20, "tail");
+    expect_unindexed_lost(20, "tail");
+}
+
+/* Several at once: all that is whole is given, in both directions. */
+Test(damage, several)
+{
+    static const uint64_t lost[] = {1, 6, 7, 8, 18, 20, 21};
+    struct outcome outcome;
+    quipu *store;
+
+    make_store(24, 16, 0);
+    for (size_t i = 0; i < sizeof(lost) / sizeof(lost[0]); i++) {
+        if (i % 2 == 0)
+            remove_record(lost[i]);
+        else
+            cr_assert(flip_record(lost[i], 30));
+        expect_verified(lost[i], "several");
+    }
+    for (int time = 0; time < 2; time++) {
+        store = open_store();
+        for (uint32_t flags = 0; flags <= QUIPU_BACKWARDS; flags += QUIPU_BACKWARDS) {
+            read_what(store, ALL, flags, &outcome);
+            EXPECT(outcome.rows == 17 && outcome.corrupt == 7, "%d %d", (int)outcome.rows,
+                   (int)outcome.corrupt);
+            read_what(store, 0, flags, &outcome); /* of its 18, the positions of no 4th */
+            EXPECT(outcome.rows == 13, "%d of stream 0", (int)outcome.rows);
+            EXPECT(outcome.corrupt >= 5, "%d said", (int)outcome.corrupt);
+        }
+        expect_refused(store, "several");
+        quipu_close(store);
+    }
+}
+
+/* A reader that trusts the bytes must not spoil what the process knows for all the others. */
+Test(damage, reader_without_checksums)
+{
+    struct outcome outcome;
+    quipu *store;
+    quipu_reader *reader;
+    quipu_event event;
+    const quipu_range range = {QUIPU_INIT(quipu_range), .flags = QUIPU_SKIP_CHECKSUMS};
+
+    make_store(24, 16, 0);
+    cr_assert(flip_record(20, 66)); /* in the stream's name */
+    store = open_store();
+    cr_assert(quipu_read(store, NULL, &range, &reader, NULL) == QUIPU_OK);
+    while (quipu_next(reader, &event, NULL) == QUIPU_ROW)
+        continue;
+    quipu_reader_close(reader);
+    expect_refused(store, "after it");
+    read_what(store, (int)stream_of(20), 0, &outcome);
+    EXPECT(outcome.corrupt == 1 && outcome.corrupt_at == 20, "damage");
+    quipu_close(store);
+}
+
+/* ---- chunks ---------------------------------------------------------------------------------- */
+
+/* The names stand in the record's first part, so only its own readers are told. */
+Test(damage, chunks)
+{
+    char context[64];
+
+    for (unsigned round = 0; round < 2; round++) {
+        uint64_t chunked = round == 0 ? 5 : 21;
+
+        make_store(24, 16, chunked);
+        for (uint32_t number = 0; number < 2; number++) {
+            for (size_t at = 0; flip_chunk(chunked, number, at); at += at < 16 ? 1 : 97) {
+                (void)snprintf(context, sizeof(context), "chunk %u of %d byte %zu", number,
+                               (int)chunked, at);
+                expect_verified(chunked, context);
+                expect_indexed_lost(chunked, context);
+                make_whole_again();
+            }
+        }
+        support_remove(whole.path);
+    }
+}
+
+static void remove_chunk(uint64_t position, uint32_t number)
+{
+    struct raw raw;
+    struct qp_key key;
+    MDB_val raw_key;
+
+    qp_key_chunk(&key, position, number);
+    raw_key = (MDB_val){key.size, key.bytes};
+    raw_begin(&raw, whole.log, "chunks");
+    cr_assert(mdb_del(raw.txn, raw.table, &raw_key, NULL) == 0);
+    raw_end(&raw);
+}
+
+Test(damage, missing_chunk_and_one_too_many)
+{
+    struct findings findings;
+    struct raw raw;
+    struct qp_key key;
+    uint8_t row[100] = {0};
+
+    make_store(24, 16, 5);
+    remove_chunk(5, 1);
+    expect_verified(5, "missing chunk");
+    expect_indexed_lost(5, "missing chunk");
+    make_whole_again();
+
+    qp_key_chunk(&key, 7, 0);
+    qp_row_seal(QP_TABLE_CHUNKS, qp_key_bytes(&key), row, sizeof(row));
+    raw_begin(&raw, whole.log, "chunks");
+    raw_put(&raw, (MDB_val){key.size, key.bytes}, row, sizeof(row));
+    raw_end(&raw);
+    EXPECT(verify(&findings) == QUIPU_CORRUPT && findings.in_log, "a chunk of no event");
+}
+
+/* ---- the index ------------------------------------------------------------------------------- */
+
+/* All reads: what is given is right, and (`complete`) if anything is not given, that is said. */
+static void expect_never_wrong(const char *context, bool complete)
+{
+    quipu *store = NULL;
+    int rc = quipu_open(whole.path, NULL, &store, NULL);
+
+    EXPECT(rc == QUIPU_OK, "%s: open: %s", context, quipu_status_name(rc));
+    for (int what = TYPE_THIRD; what < (int)whole.streams; what++) {
+        for (uint32_t flags = 0; flags <= QUIPU_BACKWARDS; flags += QUIPU_BACKWARDS) {
+            struct outcome outcome;
+
+            read_what(store, what, flags, &outcome);
+            EXPECT(!complete || outcome.rows == count_what(what) || outcome.corrupt > 0,
+                   "%s: %d flags %u: %d events of %d, and nothing said", context, what, flags,
+                   (int)outcome.rows, (int)count_what(what));
+            EXPECT(what != ALL || outcome.corrupt == 0, "%s: the log is whole", context);
+        }
+    }
+    quipu_close(store);
+}
+
+/* Each byte of the head of each row, and some behind it. */
+static void damage_rows(const char *table, size_t step)
+{
+    struct raw raw;
+    MDB_cursor *cursor;
+    MDB_val keys[64];
+    MDB_val value;
+    uint8_t bytes[64][512];
+    size_t count = 0;
+    char context[64];
+
+    raw_begin(&raw, whole.index, table);
+    cr_assert(mdb_cursor_open(raw.txn, raw.table, &cursor) == 0);
+    while (count < 64 && mdb_cursor_get(cursor, &keys[count], &value, MDB_NEXT) == 0) {
+        memcpy(bytes[count], keys[count].mv_data, keys[count].mv_size);
+        keys[count].mv_data = bytes[count];
+        count++;
+    }
+    mdb_cursor_close(cursor);
+    raw_end(&raw);
+    cr_assert(count > 0, "%s is empty", table);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t at = 0; flip(whole.index, table, keys[i], at); at += step) {
+            struct findings findings;
+
+            (void)snprintf(context, sizeof(context), "%s row %zu byte %zu", table, i, at);
+            EXPECT(verify(&findings) == QUIPU_CORRUPT, "%s: verify", context);
+            EXPECT(findings.in_index && !findings.in_log, "%s: not in the index", context);
+            expect_never_wrong(context, true);
+            make_whole_again();
+        }
+    }
+}
+
+Test(damage, index_terms)
+{
+    make_store(1400, 1390, 0); /* stream 0 has more than 1 024 events: two blocks */
+    damage_rows("terms", 23);
+}
+
+Test(damage, index_blocks)
+{
+    make_store(1400, 1390, 0);
+    damage_rows("blocks", 61);
+}
+
+Test(damage, index_meta)
+{
+    make_store(100, 90, 0);
+    damage_rows("meta", 1);
+}
+
+static void remove_index_row(const char *table, unsigned which)
+{
+    struct raw raw;
+    MDB_cursor *cursor;
+    MDB_val key;
+    MDB_val value;
+
+    raw_begin(&raw, whole.index, table);
+    cr_assert(mdb_cursor_open(raw.txn, raw.table, &cursor) == 0);
+    for (unsigned i = 0; i <= which; i++)
+        cr_assert(mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0);
+    cr_assert(mdb_cursor_del(cursor, 0) == 0);
+    mdb_cursor_close(cursor);
+    raw_end(&raw);
+}
+
+/* A missing term cannot be told from one that never was, but verify can: it has the log. That a
+ * block is missing every reader sees. */
+Test(damage, index_rows_missing)
+{
+    struct findings findings;
+
+    make_store(1400, 1390, 0);
+    for (unsigned i = 0; i < 4; i++) {
+        remove_index_row(i % 2 == 0 ? "terms" : "blocks", i / 2);
+        EXPECT(verify(&findings) == QUIPU_CORRUPT && findings.in_index, "row %u", i);
+        if (i % 2 == 1)
+            expect_never_wrong("a block is missing", true);
+        make_whole_again();
+    }
+    EXPECT(verify(&findings) == QUIPU_OK && findings.count == 0, "damage");
+}
+
+/* Rows that are whole by their sums and not true: one stream's entries under the name of another,
+ * and under no name at all. No damage makes such rows; still no wrong event is given. */
+Test(damage, index_that_lies)
+{
+    static const char *const names_of[] = {"even-0", "odd-1", "even-2", "unheard-of"};
+    struct findings findings;
+
+    make_store(400, 390, 0);
+    for (size_t from = 0; from < 3; from++) {
+        for (size_t to = 0; to < 4; to++) {
+            struct qp_key keys[2];
+            struct raw raw;
+            uint8_t row[4096];
+            size_t size;
+
+            if (from == to)
+                continue;
+            qp_key_term(&keys[0], QP_TERM_STREAM,
+                        (struct qp_bytes){names_of[from], strlen(names_of[from])});
+            qp_key_term(&keys[1], QP_TERM_STREAM,
+                        (struct qp_bytes){names_of[to], strlen(names_of[to])});
+            raw_begin(&raw, whole.index, "terms");
+            size = raw_get(&raw, (MDB_val){keys[0].size, keys[0].bytes}, row);
+            qp_row_seal(QP_TABLE_TERMS, qp_key_bytes(&keys[1]), row, size);
+            raw_put(&raw, (MDB_val){keys[1].size, keys[1].bytes}, row, size);
+            raw_end(&raw);
+            EXPECT(verify(&findings) == QUIPU_CORRUPT && findings.in_index, "%s as %s",
+                   names_of[from], names_of[to]);
+            if (to < 3)
+                expect_never_wrong(names_of[to], false);
+            make_whole_again();
+        }
+    }
+}
+
+/* ---- rows of `meta` in the log --------------------------------------------------------------- */
+
+Test(damage, log_meta)
+{
+    static const char *const rows[] = {"format", "uuid", "created"};
+
+    make_store(24, 16, 0);
+    for (size_t i = 0; i < 3; i++) {
+        MDB_val key = {strlen(rows[i]), (void *)(uintptr_t)rows[i]};
+
+        for (size_t at = 0; flip(whole.log, "meta", key, at); at++) {
+            struct findings findings;
+            quipu *store = NULL;
+            int rc = quipu_open(whole.path, NULL, &store, NULL);
+
+            EXPECT(rc == QUIPU_CORRUPT || (i == 2 && rc == QUIPU_OK), "%s byte %zu: %s", rows[i],
+                   at, quipu_status_name(rc));
+            quipu_close(store);
+            EXPECT(verify(&findings) == QUIPU_CORRUPT && findings.in_log, "%s byte %zu", rows[i],
+                   at);
+            make_whole_again();
+        }
+    }
+}
+
+/* ---- whole pages of the index ---------------------------------------------------------------- */
+
+/* In a child, because LMDB may not survive it. Returns its exit code, or 256 + a signal. */
+static int in_child(void (*run)(const char *context), const char *context)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        (void)alarm(20);
+        run(context);
+        _exit(0);
+    }
+    cr_assert(child > 0);
+    return sys_wait(child);
+}
+
+/* What is read is right first; then whatever may touch the index does. */
+static void use_everything(const char *context)
+{
+    struct findings findings;
+    quipu *store;
+
+    expect_never_wrong(context, false);
+    (void)verify(&findings);
+    store = open_store();
+    (void)append_to(store, "even-0");
+    (void)qp_merge(store->handle, NULL);
+    quipu_close(store);
+}
+
+/* Random bytes over a page, or over its middle. LMDB believes its pages and may crash on them,
+ * which is tolerated here as long as nobody looks at them before. What comes before a crash must be
+ * right, and nothing may run for ever. A term whose key cannot be found any more on its page is not
+ * missed by a reader, only by verify: that is the price of pages without checksums. */
+Test(damage, index_pages)
+{
+    struct sys_random random = {.state = 11};
+    uint64_t words[512];
+    uint64_t pages;
+    char context[64];
+
+    make_store(1400, 1390, 0);
+    pages = sys_file_size(whole.index) / 4096;
+    for (uint64_t page = 2; page < pages; page++) {
+        for (unsigned part = 0; part < 2; part++) {
+            int rc;
+
+            for (size_t i = 0; i < 512; i++)
+                words[i] = sys_next(&random);
+            if (part == 0)
+                sys_file_patch(whole.index, page * 4096, words, 4096);
+            else
+                sys_file_patch(whole.index, page * 4096 + 2048, words, 1024);
+            (void)snprintf(context, sizeof(context), "index page %d part %u", (int)page, part);
+            rc = in_child(use_everything, context);
+            EXPECT(rc != COMPLAINED, "%s: see above", context);
+            EXPECT(rc != 256 + SIGALRM, "%s: it runs for ever", context);
+            make_whole_again();
+        }
+    }
+}

@@ -1,0 +1,481 @@
+/* test_shared.c - shared.c: flags, identity, the store lock between processes, and slots. Children
+ * are forked; what they see is told by their exit code. */
+#include "clock.h"
+#include "shared.h"
+#include "support_suite.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct qp_place place;
+
+static void begin(void)
+{
+    support_begin();
+    place = (struct qp_place){.fd = open(support_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (place.fd < 0)
+        abort();
+}
+
+static void end(void)
+{
+    (void)close(place.fd);
+    support_suite_end();
+}
+
+TestSuite(shared, .init = begin, .fini = end, .timeout = 60);
+
+static const bool no_flags[QP_SHARED_FLAGS];
+
+static void create(void)
+{
+    cr_assert_eq(qp_shared_create(&place, no_flags, 1000, NULL), QUIPU_OK);
+}
+
+static void open_it(struct qp_shared *shared)
+{
+    *shared = (struct qp_shared){0};
+    cr_assert_eq(qp_shared_open(&place, shared, NULL), QUIPU_OK);
+}
+
+static int64_t soon(int64_t ms)
+{
+    return qp_clock_monotonic_ns() + ms * QP_NS_PER_MS;
+}
+
+/* ---- flags and the clock ---- */
+
+Test(shared, flags_are_kept_and_peeked_at)
+{
+    for (unsigned set = 0; set < 1U << QP_SHARED_FLAGS; set++) {
+        bool flags[QP_SHARED_FLAGS];
+        bool seen[QP_SHARED_FLAGS];
+        struct qp_shared shared;
+
+        for (unsigned i = 0; i < QP_SHARED_FLAGS; i++)
+            flags[i] = (set >> i & 1) != 0;
+        cr_assert_eq(qp_shared_create(&place, flags, 0, NULL), QUIPU_OK);
+        qp_shared_peek(&place, seen);
+        cr_expect_eq(memcmp(seen, flags, sizeof(flags)), 0, "%x", set);
+        open_it(&shared);
+        for (unsigned i = 0; i < QP_SHARED_FLAGS; i++) {
+            cr_expect_eq(qp_shared_get(&shared, (enum qp_shared_flag)i), flags[i]);
+            qp_shared_set(&shared, (enum qp_shared_flag)i, !flags[i]);
+        }
+        qp_shared_close(&shared);
+        qp_shared_peek(&place, seen);
+        for (unsigned i = 0; i < QP_SHARED_FLAGS; i++)
+            cr_expect_neq(seen[i], flags[i], "%x, flag %u", set, i);
+    }
+}
+
+Test(shared, peek_at_what_is_no_file_of_ours)
+{
+    char path[SUPPORT_PATH_BYTES];
+    char other[SUPPORT_PATH_BYTES];
+    static uint8_t bytes[65536];
+    size_t size = sizeof(bytes);
+    bool seen[QP_SHARED_FLAGS];
+    const bool all[QP_SHARED_FLAGS] = {true, true, true, true, true};
+
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(qp_shared_create(&place, all, 0, NULL), QUIPU_OK);
+        (void)support_path(path, QP_SHARED_FILE);
+        size = sizeof(bytes);
+        cr_assert(support_read_file(path, bytes, &size));
+        if (i == 1)
+            size--;
+        if (i == 2)
+            bytes[0] ^= 1;
+        if (i > 0)
+            support_remove(path);
+        if (i == 1 || i == 2)
+            cr_assert(support_write_file(path, bytes, size));
+        if (i == 3)
+            cr_assert(support_write_file(support_path(other, "x"), bytes, size) &&
+                      symlink("x", path) == 0);
+        memset(seen, 1, sizeof(seen));
+        qp_shared_peek(&place, seen);
+        for (unsigned j = 0; j < QP_SHARED_FLAGS; j++)
+            cr_expect_eq(seen[j], i == 0, "change %d", i);
+        support_remove(path);
+    }
+}
+
+Test(shared, clock_goes_on_from_its_anchor)
+{
+    struct qp_shared shared;
+    int64_t before;
+    int64_t now;
+
+    cr_assert_eq(qp_shared_create(&place, no_flags, INT64_C(5000000000), NULL), QUIPU_OK);
+    open_it(&shared);
+    before = qp_clock_boottime_ns();
+    now = qp_shared_now_ns(&shared);
+    cr_expect_geq(now, INT64_C(5000000000));
+    cr_expect_lt(now, INT64_C(5000000000) + 60 * QP_NS_PER_S);
+    qp_clock_sleep_ms(5);
+    cr_expect_geq(qp_shared_now_ns(&shared) - now, 5 * QP_NS_PER_MS);
+    cr_expect_leq(qp_shared_now_ns(&shared) - now, qp_clock_boottime_ns() - before);
+    qp_shared_close(&shared);
+}
+
+/* ---- the file ---- */
+
+Test(shared, file_is_made_whole_and_anew)
+{
+    char path[SUPPORT_PATH_BYTES];
+    char leftover[SUPPORT_PATH_BYTES];
+    struct stat info;
+    struct qp_shared old;
+    struct qp_shared shared;
+
+    cr_assert(support_write_file(support_path(leftover, "shared.new"), "of a dead one", 13));
+    create();
+    cr_assert_eq(stat(support_path(path, QP_SHARED_FILE), &info), 0);
+    cr_expect_eq(info.st_mode & 07777, 0600);
+    cr_expect_gt(info.st_blocks, 0, "no hole: it would be a SIGBUS on a full disk");
+    cr_expect_neq(access(leftover, F_OK), 0);
+    open_it(&old);
+    cr_expect_eq(old.inode, info.st_ino);
+    create();
+    open_it(&shared);
+    cr_expect_neq(shared.inode, old.inode, "who has the old one mapped keeps it");
+    qp_shared_set(&shared, QP_SHARED_POISONED, true);
+    cr_expect_not(qp_shared_get(&old, QP_SHARED_POISONED));
+    qp_shared_close(&shared);
+    qp_shared_close(&old);
+    qp_shared_close(&old);
+    qp_shared_forget(&old);
+}
+
+Test(shared, identity)
+{
+    char path[SUPPORT_PATH_BYTES];
+    static uint8_t bytes[65536];
+    struct qp_shared shared = {0};
+    quipu_error error = {0};
+    size_t size = sizeof(bytes);
+
+    cr_expect_eq(qp_shared_open(&place, &shared, &error), QUIPU_UNSAFE, "missing");
+    cr_expect_null(shared.page);
+    create();
+    cr_assert(support_read_file(support_path(path, QP_SHARED_FILE), bytes, &size));
+    /* magic, boot id, pid and time namespace, pointer, mutex and page size */
+    for (size_t at = 0; at <= 80; at++) {
+        if (at == 80)
+            size--;
+        bytes[at] ^= 1;
+        cr_assert(support_write_file(path, bytes, size));
+        bytes[at] ^= 1;
+        cr_expect_eq(qp_shared_open(&place, &shared, &error), QUIPU_UNSAFE, "byte %zu", at);
+        cr_expect_null(shared.page);
+    }
+    size++;
+    cr_assert(support_write_file(path, bytes, size));
+    cr_expect_eq(qp_shared_open(&place, &shared, &error), QUIPU_OK);
+    qp_shared_close(&shared);
+}
+
+Test(shared, out_of_memory)
+{
+    quipu_error error = {0};
+
+    support_heap_fail(1, true);
+    cr_expect_eq(qp_shared_create(&place, no_flags, 0, &error), QUIPU_NO_MEMORY, "%s", error.text);
+}
+
+Test(shared, directory_that_cannot_be_written)
+{
+    struct qp_place nowhere = {.fd = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+
+    cr_assert_geq(nowhere.fd, 0);
+    cr_expect_eq(qp_shared_create(&nowhere, no_flags, 0, NULL), QUIPU_UNSAFE);
+    (void)close(nowhere.fd);
+}
+
+/* ---- the lock ---- */
+
+/* Fork a child that opens the file, takes the lock, tells it, and waits to be let go of. */
+struct holder {
+    pid_t pid;
+    int go;
+};
+
+static void hold(struct holder *holder)
+{
+    int told[2];
+    int go[2];
+    char byte;
+
+    cr_assert(pipe(told) == 0 && pipe(go) == 0);
+    holder->pid = fork();
+    if (holder->pid == 0) {
+        struct qp_shared shared = {0};
+        uint32_t other;
+
+        (void)close(go[1]);
+        if (qp_shared_open(&place, &shared, NULL) < 0 ||
+            qp_shared_lock(&shared, soon(10000), &other) != QP_LOCK_TAKEN ||
+            write(told[1], "x", 1) != 1)
+            _exit(1);
+        if (read(go[0], &byte, 1) == 1)
+            (void)qp_shared_unlock(&shared, true); /* told to; else it dies with it */
+        _exit(0);
+    }
+    (void)close(go[0]);
+    holder->go = go[1];
+    cr_assert_eq(read(told[0], &byte, 1), 1);
+    (void)close(told[0]);
+    (void)close(told[1]);
+}
+
+static void let_go(struct holder *holder, bool unlock)
+{
+    if (unlock)
+        cr_assert_eq(write(holder->go, "x", 1), 1);
+    (void)close(holder->go);
+    cr_assert_eq(waitpid(holder->pid, NULL, 0), holder->pid);
+}
+
+Test(shared, lock_and_unlock)
+{
+    struct qp_shared shared;
+    uint32_t holder = 0;
+
+    create();
+    open_it(&shared);
+    for (int i = 0; i < 1000; i++) {
+        cr_assert_eq(qp_shared_lock(&shared, soon(1000), &holder), QP_LOCK_TAKEN);
+        cr_assert_eq(qp_shared_unlock(&shared, i % 2 == 0), 0, "nobody waits");
+    }
+    cr_expect_eq(qp_shared_lock(&shared, 0, &holder), QP_LOCK_TAKEN, "free: no time is needed");
+    qp_shared_stand_back(&shared, qp_shared_unlock(&shared, false));
+    qp_shared_close(&shared);
+}
+
+Test(shared, timeout_tells_who_has_it)
+{
+    static const int64_t wait_ms[] = {0, 20, 120};
+    struct qp_shared shared;
+    struct holder holder;
+
+    create();
+    open_it(&shared);
+    hold(&holder);
+    for (size_t i = 0; i < 3; i++) {
+        int64_t begun = qp_clock_monotonic_ns();
+        uint32_t pid = 0;
+
+        cr_expect_eq(qp_shared_lock(&shared, begun + wait_ms[i] * QP_NS_PER_MS, &pid),
+                     QP_LOCK_TIMEOUT);
+        cr_expect_eq(pid, (uint32_t)holder.pid);
+        cr_expect_geq(qp_clock_monotonic_ns() - begun, wait_ms[i] * QP_NS_PER_MS);
+    }
+    let_go(&holder, true);
+    cr_expect_eq(qp_shared_lock(&shared, soon(1000), &(uint32_t){0}), QP_LOCK_TAKEN);
+    (void)qp_shared_unlock(&shared, false);
+    qp_shared_close(&shared);
+}
+
+Test(shared, dead_owner_is_inherited_from)
+{
+    struct qp_shared shared;
+    struct holder holder;
+    uint32_t pid;
+
+    create();
+    open_it(&shared);
+    for (int i = 0; i < 3; i++) {
+        hold(&holder);
+        if (i == 2)
+            cr_assert_eq(kill(holder.pid, SIGKILL), 0);
+        let_go(&holder, false);
+        cr_expect_eq(qp_shared_lock(&shared, soon(1000), &pid), QP_LOCK_INHERITED, "death %d", i);
+        (void)qp_shared_unlock(&shared, false);
+        cr_expect_eq(qp_shared_lock(&shared, soon(1000), &pid), QP_LOCK_TAKEN, "once");
+        (void)qp_shared_unlock(&shared, false);
+    }
+    qp_shared_close(&shared);
+}
+
+/* The one who inherits dies too: the next one inherits again. */
+Test(shared, dead_heir)
+{
+    struct qp_shared shared;
+    struct holder holder;
+    uint32_t pid;
+    pid_t heir;
+    int status = 0;
+
+    create();
+    open_it(&shared);
+    hold(&holder);
+    let_go(&holder, false);
+    heir = fork();
+    if (heir == 0)
+        _exit(qp_shared_lock(&shared, soon(1000), &pid) == QP_LOCK_INHERITED ? 0 : 1);
+    cr_assert_eq(waitpid(heir, &status, 0), heir);
+    cr_expect_eq(status, 0);
+    cr_expect_eq(qp_shared_lock(&shared, soon(1000), &pid), QP_LOCK_INHERITED);
+    (void)qp_shared_unlock(&shared, false);
+    qp_shared_close(&shared);
+}
+
+Test(shared, waiter_gets_it_when_it_is_free)
+{
+    struct qp_shared shared;
+    struct holder holder;
+    uint32_t pid;
+    pid_t waiter;
+    int status = 0;
+
+    create();
+    open_it(&shared);
+    hold(&holder);
+    waiter = fork();
+    if (waiter == 0) {
+        struct qp_shared own = {0};
+
+        if (qp_shared_open(&place, &own, NULL) < 0)
+            _exit(1);
+        _exit(qp_shared_lock(&own, soon(20000), &pid) == QP_LOCK_TAKEN ? 0 : 2);
+    }
+    qp_clock_sleep_ms(80); /* more than one slice of its wait */
+    let_go(&holder, true);
+    cr_assert_eq(waitpid(waiter, &status, 0), waiter);
+    cr_expect_eq(status, 0);
+    cr_expect_eq(qp_shared_lock(&shared, soon(1000), &pid), QP_LOCK_INHERITED);
+    (void)qp_shared_unlock(&shared, false);
+    qp_shared_close(&shared);
+}
+
+/* Two processes that take it again and again: neither starves. */
+Test(shared, handed_over)
+{
+    struct qp_shared shared;
+    int go[2];
+    char byte;
+    uint32_t pid;
+    pid_t child;
+    int status = 0;
+    unsigned taken = 0;
+
+    create();
+    open_it(&shared);
+    cr_assert_eq(pipe(go), 0);
+    child = fork();
+    if (child == 0) {
+        struct qp_shared own = {0};
+
+        if (qp_shared_open(&place, &own, NULL) < 0 || write(go[1], "x", 1) != 1)
+            _exit(1);
+        for (int i = 0; i < 30; i++) {
+            if (qp_shared_lock(&own, soon(20000), &pid) != QP_LOCK_TAKEN)
+                _exit(2);
+            qp_clock_sleep_ms(1);
+            qp_shared_stand_back(&own, qp_shared_unlock(&own, true));
+        }
+        qp_shared_close(&own);
+        _exit(0);
+    }
+    cr_assert_eq(read(go[0], &byte, 1), 1);
+    while (waitpid(child, &status, WNOHANG) == 0) {
+        cr_assert_eq(qp_shared_lock(&shared, soon(20000), &pid), QP_LOCK_TAKEN);
+        qp_clock_sleep_ms(1);
+        qp_shared_stand_back(&shared, qp_shared_unlock(&shared, true));
+        taken++;
+    }
+    cr_expect_eq(status, 0);
+    cr_expect_lt(taken, 1000, "its 30 turns cost us %u", taken);
+    qp_shared_close(&shared);
+}
+
+/* Who asked and was stopped must not slow down everybody for ever. */
+Test(shared, stopped_waiter_is_forgotten)
+{
+    struct qp_shared shared;
+    struct holder holder;
+    uint32_t pid;
+    pid_t waiter;
+    uint64_t ticket;
+
+    create();
+    open_it(&shared);
+    hold(&holder);
+    waiter = fork();
+    if (waiter == 0) {
+        struct qp_shared own = {0};
+
+        if (qp_shared_open(&place, &own, NULL) == QUIPU_OK)
+            (void)qp_shared_lock(&own, soon(60000), &pid);
+        _exit(0);
+    }
+    qp_clock_sleep_ms(100);
+    cr_assert_eq(kill(waiter, SIGSTOP), 0);
+    cr_assert_eq(waitpid(waiter, NULL, WUNTRACED), waiter);
+    let_go(&holder, true);
+    cr_assert_eq(qp_shared_lock(&shared, soon(1000), &pid), QP_LOCK_TAKEN);
+    ticket = qp_shared_unlock(&shared, false);
+    cr_expect_neq(ticket, 0, "somebody has asked");
+    qp_shared_stand_back(&shared, ticket);
+    cr_assert_eq(qp_shared_lock(&shared, soon(1000), &pid), QP_LOCK_TAKEN);
+    cr_expect_eq(qp_shared_unlock(&shared, false), 0, "and is not waited for again");
+    cr_assert_eq(kill(waiter, SIGKILL), 0);
+    cr_assert_eq(waitpid(waiter, NULL, 0), waiter);
+    qp_shared_close(&shared);
+}
+
+/* ---- slots ---- */
+
+Test(shared, slots_are_given_back_and_taken_over)
+{
+    struct qp_shared shared;
+    struct qp_shared second = {0};
+    pid_t child;
+
+    create();
+    open_it(&shared);
+    cr_expect_eq(shared.slot, 0);
+    cr_expect_eq(qp_shared_other_pid(&shared), 0);
+    child = fork();
+    if (child == 0) { /* dies with its slot */
+        (void)qp_shared_open(&place, &second, NULL);
+        _exit((int)second.slot);
+    }
+    cr_assert_eq(waitpid(child, NULL, 0), child);
+    cr_expect_eq(qp_shared_other_pid(&shared), (uint32_t)child, "it still stands there");
+    open_it(&second);
+    cr_expect_eq(second.slot, 1, "the dead one's");
+    cr_expect_eq(qp_shared_other_pid(&shared), (uint32_t)getpid());
+    qp_shared_close(&second);
+    cr_expect_eq(qp_shared_other_pid(&shared), 0);
+    open_it(&second);
+    cr_expect_eq(second.slot, 1);
+    qp_shared_close(&second);
+    qp_shared_close(&shared);
+}
+
+Test(shared, no_slot_is_free)
+{
+    static struct qp_shared many[QP_PROCESSES_MAX + 1];
+    quipu_error error = {0};
+
+    create();
+    for (size_t i = 0; i < QP_PROCESSES_MAX; i++) {
+        open_it(&many[i]);
+        cr_expect_eq(many[i].slot, i);
+    }
+    cr_expect_eq(qp_shared_open(&place, &many[QP_PROCESSES_MAX], &error), QUIPU_BUSY);
+    cr_expect_null(many[QP_PROCESSES_MAX].page);
+    qp_shared_close(&many[77]);
+    open_it(&many[QP_PROCESSES_MAX]);
+    cr_expect_eq(many[QP_PROCESSES_MAX].slot, 77);
+    for (size_t i = 0; i <= QP_PROCESSES_MAX; i++)
+        qp_shared_close(&many[i]);
+}

@@ -1,0 +1,262 @@
+/* cmd_append.c - quipu append: one event, committed before the answer is printed.
+ *
+ * Everything that can be wrong with the arguments is found before the store is opened, so that a
+ * mistake makes no store. */
+#include "bytes.h"
+#include "command.h"
+#include "draft.h"
+#include "input.h"
+#include "json.h"
+#include "number.h"
+#include "store.h"
+#include "text.h"
+
+#include <string.h>
+
+static const struct qt_option options[] = {
+    {.name = "type", .value = "TYPE", .help = "what happened; required", .kind = QT_TEXT},
+    {.name = "data", .value = "JSON", .help = "the event's data: any JSON value", .kind = QT_TEXT},
+    {.name = "data-file",
+     .value = "FILE",
+     .help = "the same from a file; - is standard input",
+     .kind = QT_TEXT},
+    {.name = "raw",
+     .value = "FILE",
+     .help = "bytes of any kind from a file as data; - likewise",
+     .kind = QT_TEXT},
+    {.name = "meta", .value = "JSON", .help = "what is not part of the fact", .kind = QT_TEXT},
+    {.name = "expect",
+     .value = "N|any|exists|new",
+     .help = "the version that the stream must have: any",
+     .kind = QT_TEXT},
+    {0},
+};
+
+/* An event in the making and what its bytes live in. */
+struct append {
+    struct qt_run *run;
+    quipu_draft draft;
+    uint64_t expected;
+    struct qt_bytes data;
+    struct qt_bytes meta;
+};
+
+/* A version, or one of the three words for what is no version. */
+static int parse_expect(struct qt_run *run, uint64_t *expected)
+{
+    const char *text = qt_args_text(&run->args, "expect");
+
+    *expected = QUIPU_ANY;
+    if (text == NULL || strcmp(text, "any") == 0)
+        return 0;
+    if (strcmp(text, "exists") == 0)
+        *expected = QUIPU_EXISTS;
+    else if (strcmp(text, "new") == 0)
+        *expected = QUIPU_NEW;
+    else if (qt_number_parse(text, expected) < 0 || *expected >= QUIPU_EXISTS) {
+        return qt_problem_say(&run->problem, QUIPU_MISUSE,
+                              "--expect is N|any|exists|new, not \"%.80s\"; see quipu help append",
+                              text);
+    }
+    return 0;
+}
+
+/* Check JSON and take the white space out, in place. `source` is what it came from. */
+static int compact(struct qt_run *run, struct qt_bytes *bytes, const char *source)
+{
+    struct qt_json json;
+    uint64_t line = 1;
+    const char *begin = bytes->data;
+
+    if (qt_json_whole(&json, bytes->data, bytes->size) == 0) {
+        bytes->size = qt_json_compact((struct qt_span){bytes->data, bytes->size}, bytes->data);
+        return 0;
+    }
+    for (const char *at = bytes->data; at != json.at; at++) {
+        if (*at == '\n') {
+            line++;
+            begin = at + 1;
+        }
+    }
+    run->problem.line = line;
+    run->problem.column = (uint64_t)(json.at - begin) + 1;
+    return qt_problem_say(&run->problem, QUIPU_INVALID, "%.300s:%llu:%llu: %s", source,
+                          (unsigned long long)line, (unsigned long long)run->problem.column,
+                          json.error);
+}
+
+/* JSON out of the command line; a mistake is told as --data:LINE:COLUMN. */
+static int take_argument(struct qt_run *run, const char *option, struct qt_bytes *bytes)
+{
+    const char *text = qt_args_text(&run->args, option);
+    char source[32] = "--";
+
+    qt_bytes_text(bytes, text);
+    if (qt_bytes_room(bytes, 1) == NULL) /* an empty text has a place, too */
+        return qt_problem_say(&run->problem, QUIPU_NO_MEMORY, "out of memory");
+    memcpy(source + 2, option, strlen(option) + 1);
+    return compact(run, bytes, source);
+}
+
+/* JSON, or with --raw any bytes, out of a file. */
+static int take_file(struct qt_run *run, const char *option, struct qt_bytes *bytes)
+{
+    const char *path = qt_args_text(&run->args, option);
+    int rc = qt_input_whole(path, bytes, &run->problem);
+
+    if (rc < 0 || strcmp(option, "raw") == 0)
+        return rc;
+    return compact(run, bytes, path);
+}
+
+/* The option among those that give data, or NULL if there is none; two are too many. */
+static int data_option(struct qt_run *run, const char **option)
+{
+    static const char *const names[] = {"data", "data-file", "raw"};
+
+    *option = NULL;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (!qt_args_has(&run->args, names[i]))
+            continue;
+        if (*option != NULL)
+            return qt_problem_say(&run->problem, QUIPU_MISUSE, "--%s and --%s exclude each other",
+                                  *option, names[i]);
+        *option = names[i];
+    }
+    return 0;
+}
+
+/* Fill in data and meta of the draft; they live in `append`. */
+static int take_payloads(struct append *append)
+{
+    struct qt_run *run = append->run;
+    quipu_draft *draft = &append->draft;
+    const char *option;
+    int rc = data_option(run, &option);
+
+    if (rc == 0 && option != NULL)
+        rc = strcmp(option, "data") == 0 ? take_argument(run, option, &append->data)
+                                         : take_file(run, option, &append->data);
+    if (rc == 0 && qt_args_has(&run->args, "meta"))
+        rc = take_argument(run, "meta", &append->meta);
+    if (rc < 0)
+        return rc;
+    if (append->data.size > QT_DATA_BYTES_MAX ||
+        append->meta.size > QT_DATA_BYTES_MAX - append->data.size)
+        return qt_problem_say(&run->problem, QUIPU_TOO_LARGE, "data and meta are over 64 MiB");
+    if (append->data.size > 0) {
+        draft->data = append->data.data;
+        draft->data_size = (uint32_t)append->data.size;
+        draft->data_format = qt_args_has(&run->args, "raw") ? QUIPU_BINARY : QUIPU_JSON;
+    }
+    if (append->meta.size > 0) {
+        draft->meta = append->meta.data;
+        draft->meta_size = (uint32_t)append->meta.size;
+        draft->meta_format = QUIPU_JSON;
+    }
+    return 0;
+}
+
+/* All that can be refused without a store. */
+static int take_arguments(struct append *append)
+{
+    struct qt_run *run = append->run;
+    int rc = parse_expect(run, &append->expected);
+
+    if (rc < 0)
+        return rc;
+    append->draft.type = qt_args_text(&run->args, "type");
+    if (append->draft.type == NULL)
+        return qt_problem_say(&run->problem, QUIPU_MISUSE,
+                              "--type is missing; see quipu help append");
+    return take_payloads(append);
+}
+
+/* The answer that scripts wait for: what the version is, so that they can go on from there. */
+static int conflict(struct append *append, const quipu_receipt *receipt)
+{
+    struct qt_problem *problem = &append->run->problem;
+    const char *stream = append->run->args.operands[1];
+    unsigned long long actual = receipt->actual;
+
+    problem->stream = stream;
+    problem->versions = true;
+    problem->expected = append->expected;
+    problem->actual = receipt->actual;
+    if (append->expected == QUIPU_EXISTS)
+        return qt_problem_say(problem, QUIPU_CONFLICT, "conflict: %s has no events", stream);
+    if (append->expected == QUIPU_NEW)
+        return qt_problem_say(problem, QUIPU_CONFLICT,
+                              "conflict: %s is at version %llu, expected none", stream, actual);
+    return qt_problem_say(problem, QUIPU_CONFLICT, "conflict: %s is at version %llu, expected %llu",
+                          stream, actual, (unsigned long long)append->expected);
+}
+
+/* Printed only after the commit: who reads this knows that the event is on the disk. */
+static void put_result(struct qt_run *run, const quipu_receipt *receipt)
+{
+    struct qt_out *out = &run->out;
+    const char *stream = run->args.operands[1];
+    size_t size = strlen(stream);
+
+    if (run->json) {
+        qt_out_text(out, "{\"verdict\":\"committed\"");
+        qt_out_key(out, "stream");
+        qt_out_json(out, stream, size);
+        qt_out_key(out, "version");
+        qt_out_number(out, receipt->last_version);
+        qt_out_key(out, "position");
+        qt_out_number(out, receipt->last_position);
+        qt_out_text(out, "}\n");
+        return;
+    }
+    qt_text_put(out, stream, size);
+    qt_out_text(out, " version ");
+    qt_out_number(out, receipt->last_version);
+    qt_out_text(out, " position ");
+    qt_out_number(out, receipt->last_position);
+    qt_out_char(out, '\n');
+}
+
+static int run_append(struct qt_run *run)
+{
+    struct append append = {.run = run};
+    quipu *store = NULL;
+    quipu_receipt receipt = {0};
+    quipu_error error = {0};
+    int rc = take_arguments(&append);
+
+    if (rc < 0)
+        goto done;
+    rc = qt_store_open(run, QT_STORE_WRITE, &store);
+    if (rc < 0)
+        goto done;
+    rc = quipu_append(store, run->args.operands[1], append.expected, &append.draft, 1, &receipt,
+                      &error);
+    if (rc == QUIPU_CONFLICT)
+        rc = conflict(&append, &receipt);
+    else if (rc < 0)
+        rc = qt_problem_library(&run->problem, rc, &error, run->args.operands[1]);
+    else
+        put_result(run, &receipt);
+
+done:
+    quipu_close(store);
+    qt_bytes_release(&append.data);
+    qt_bytes_release(&append.meta);
+    return rc;
+}
+
+const struct qt_command qt_command_append = {
+    .verb = "append",
+    .summary = "append one event to a stream",
+    .operands = "STORE STREAM",
+    .example = "quipu append orders order-1000 --type ORDER_CREATED --data '{\"sum\":9.50}' "
+               "--expect new",
+    .text = "Appends one event and prints the version and position that it got, when it is on\n"
+            "the disk. JSON is kept as it is written, less the white space between its tokens.\n"
+            "With --expect, exit code 3 says that somebody else was faster: read again, decide\n"
+            "again, append again. A store that is missing is created.\n",
+    .options = options,
+    .run = run_append,
+};

@@ -1,0 +1,212 @@
+/* cmd_stat.c - quipu stat: how a store is, on one screen.
+ *
+ * Figures are of one moment and none is estimated. What an operator should act on is marked WARN.
+ */
+#include "command.h"
+#include "number.h"
+#include "stamp.h"
+#include "store.h"
+#include "text.h"
+#include "uuid.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LAG_WARN 1000 /* transactions: 16 to 25 KiB of file each that cannot be used again */
+
+static void put_count(struct qt_out *out, const char *name, uint64_t count)
+{
+    qt_out_key(out, name);
+    qt_out_number(out, count);
+}
+
+static void put_time(struct qt_out *out, const char *name, int64_t time_ns)
+{
+    struct qt_stamp stamp = {0};
+    char *to;
+
+    qt_out_key(out, name);
+    to = qt_out_room(out, QT_STAMP_FULL + 2);
+    *to++ = '"';
+    to = qt_stamp_full(&stamp, time_ns, to);
+    *to++ = '"';
+    qt_out_took(out, to);
+}
+
+/* A reader other than the one that these figures were read with. */
+static bool has_oldest(const quipu_stat *stat)
+{
+    return stat->oldest_reader_pid != 0 && stat->oldest_reader_pid != (uint32_t)getpid();
+}
+
+/* One line; a field that has nothing to say in an empty store is absent. */
+static void put_json(struct qt_out *out, const quipu_stat *stat)
+{
+    char chain[17];
+
+    qt_number_hex16(stat->chain, chain);
+    qt_out_text(out, "{\"uuid\":");
+    qt_uuid_put(out, stat->uuid);
+    put_count(out, "format", stat->format);
+    put_count(out, "events", stat->events);
+    put_count(out, "streams", stat->streams);
+    put_count(out, "head", stat->head);
+    put_count(out, "indexed", stat->indexed);
+    put_count(out, "tail_events", stat->tail_events);
+    qt_out_key(out, "chain");
+    qt_out_json(out, chain, 16);
+    put_count(out, "log_bytes", stat->log_bytes);
+    put_count(out, "index_bytes", stat->index_bytes);
+    put_count(out, "free_bytes", stat->free_bytes);
+    if (stat->events > 0) {
+        put_time(out, "first_time", stat->first_time_ns);
+        put_time(out, "last_time", stat->last_time_ns);
+    }
+    qt_out_key(out, "oldest_reader");
+    if (has_oldest(stat)) {
+        qt_out_text(out, "{\"pid\":");
+        qt_out_number(out, stat->oldest_reader_pid);
+        put_count(out, "lag", stat->oldest_reader_lag);
+        qt_out_char(out, '}');
+    } else {
+        qt_out_text(out, "{}");
+    }
+    qt_out_text(out, "}\n");
+}
+
+/* The first column. */
+static void put_label(struct qt_out *out, const char *label)
+{
+    qt_out_style(out, "1");
+    qt_text_padded(out, label, strlen(label), 13);
+    qt_out_plain(out);
+}
+
+static void put_amount(struct qt_out *out, uint64_t bytes)
+{
+    char amount[QT_AMOUNT_MAX];
+
+    qt_out_text(out, qt_number_amount(bytes, amount));
+}
+
+/* How long ago the newest event happened, unless that is in the future: times are the caller's. */
+static void put_newest(struct qt_out *out, int64_t time_ns)
+{
+    char age[QT_AMOUNT_MAX];
+    struct timespec now;
+    int64_t seconds;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    seconds = (int64_t)now.tv_sec - time_ns / 1000000000;
+    if (seconds < 0)
+        return;
+    qt_out_text(out, "; newest ");
+    qt_out_text(out, qt_number_age((uint64_t)seconds, age));
+    qt_out_text(out, " ago");
+}
+
+/* When the first and the newest event happened: what the callers said, so not always in order. */
+static void put_times(struct qt_out *out, const quipu_stat *stat)
+{
+    struct qt_stamp stamp = {0};
+    char *to;
+
+    put_label(out, "times");
+    to = qt_out_room(out, QT_STAMP_SHORT);
+    qt_out_took(out, qt_stamp_short(&stamp, stat->first_time_ns, to));
+    qt_out_text(out, " to ");
+    to = qt_out_room(out, QT_STAMP_SHORT);
+    qt_out_took(out, qt_stamp_short(&stamp, stat->last_time_ns, to));
+    qt_out_char(out, '\n');
+}
+
+/* A reader left open pins pages of the file: whose it is, and how far behind. */
+static void put_readers(struct qt_out *out, const quipu_stat *stat)
+{
+    put_label(out, "readers");
+    qt_text_grouped(out, stat->readers > 0 ? stat->readers - 1 : 0, 0); /* our own is counted */
+    if (has_oldest(stat)) {
+        qt_out_text(out, "; oldest pid ");
+        qt_out_number(out, stat->oldest_reader_pid);
+        qt_out_text(out, ", ");
+        qt_text_grouped(out, stat->oldest_reader_lag, 0);
+        qt_out_text(out, " commits behind");
+        if (stat->oldest_reader_lag >= LAG_WARN) {
+            qt_out_style(out, "33");
+            qt_out_text(out, "     WARN: the file grows until it is closed");
+            qt_out_plain(out);
+        }
+    }
+    qt_out_char(out, '\n');
+}
+
+static void put_text(struct qt_out *out, const quipu_stat *stat)
+{
+    char chain[17];
+
+    put_label(out, "events");
+    qt_text_grouped(out, stat->events, 0);
+    qt_out_text(out, " in ");
+    qt_text_grouped(out, stat->streams, 0);
+    qt_out_text(out, stat->streams == 1 ? " stream" : " streams");
+    if (stat->events > 0)
+        put_newest(out, stat->last_time_ns);
+    qt_out_char(out, '\n');
+    if (stat->events > 0)
+        put_times(out, stat);
+    put_label(out, "disk");
+    qt_out_text(out, "log ");
+    put_amount(out, stat->log_bytes);
+    qt_out_text(out, " (");
+    put_amount(out, stat->free_bytes);
+    qt_out_text(out, " free inside), index ");
+    put_amount(out, stat->index_bytes);
+    qt_out_char(out, '\n');
+    put_label(out, "index");
+    qt_out_text(out, "complete to ");
+    qt_text_grouped(out, stat->indexed, 0);
+    qt_out_text(out, ", ");
+    qt_text_grouped(out, stat->tail_events, 0);
+    qt_out_text(out, " in the tail\n");
+    put_readers(out, stat);
+    qt_number_hex16(stat->chain, chain);
+    put_label(out, "chain");
+    qt_out_text(out, chain);
+    qt_out_text(out, " at ");
+    qt_text_grouped(out, stat->head, 0);
+    qt_out_char(out, '\n');
+}
+
+static int run_stat(struct qt_run *run)
+{
+    quipu *store = NULL;
+    quipu_stat stat = {QUIPU_INIT(quipu_stat), .format = 0};
+    quipu_error error = {0};
+    int rc = qt_store_open(run, QT_STORE_READ, &store);
+
+    if (rc < 0)
+        goto done;
+    rc = quipu_stat_get(store, &stat, &error);
+    if (rc < 0)
+        rc = qt_store_failed(run, rc, &error);
+    else if (run->json)
+        put_json(&run->out, &stat);
+    else
+        put_text(&run->out, &stat);
+
+done:
+    quipu_close(store);
+    return rc;
+}
+
+const struct qt_command qt_command_stat = {
+    .verb = "stat",
+    .summary = "show how a store is",
+    .operands = "STORE",
+    .example = "quipu stat orders",
+    .text = "Events, disk, index, readers. Two stores with the same chain at the same position\n"
+            "have the same history up to there.\n",
+    .options = NULL,
+    .run = run_stat,
+};

@@ -1,0 +1,187 @@
+/* cmd_verify.c - quipu verify: is every byte what it was, and what is not?
+ *
+ * Findings are printed as they are found, then the sum of it, then what to do. Damage is exit code
+ * 5; a call that could not be finished says so instead, and is no statement about the store. */
+#include "command.h"
+#include "number.h"
+#include "progress.h"
+#include "store.h"
+#include "text.h"
+
+#include <string.h>
+
+struct verify {
+    struct qt_run *run;
+    struct qt_progress progress;
+    uint64_t log_findings; /* those of the index heal themselves */
+};
+
+static void put_json_finding(struct qt_out *out, const quipu_finding *finding)
+{
+    const char *status = quipu_status_name(finding->status);
+
+    qt_out_text(out, "{\"status\":");
+    qt_out_json(out, status, strlen(status));
+    if (finding->file != NULL) {
+        qt_out_key(out, "file");
+        qt_out_json(out, finding->file, strlen(finding->file));
+    }
+    if (finding->table != NULL) {
+        qt_out_key(out, "table");
+        qt_out_json(out, finding->table, strlen(finding->table));
+    }
+    if (finding->position != 0) {
+        qt_out_key(out, "position");
+        qt_out_number(out, finding->position);
+    }
+    qt_out_key(out, "text");
+    qt_out_json(out, finding->text, strlen(finding->text));
+    qt_out_text(out, "}\n");
+}
+
+/* One line each, so that they can be counted and searched. */
+static void put_text_finding(struct qt_out *out, const quipu_finding *finding)
+{
+    qt_out_style(out, "31");
+    qt_out_text(out, "DAMAGED");
+    qt_out_plain(out);
+    if (finding->file != NULL) {
+        qt_out_char(out, ' ');
+        qt_text_put(out, finding->file, strlen(finding->file));
+    }
+    if (finding->table != NULL) {
+        qt_out_char(out, ' ');
+        qt_text_put(out, finding->table, strlen(finding->table));
+    }
+    if (finding->position != 0) {
+        qt_out_text(out, ": position ");
+        qt_text_grouped(out, finding->position, 0);
+    }
+    qt_out_text(out, ": ");
+    qt_text_put(out, finding->text, strlen(finding->text));
+    qt_out_char(out, '\n');
+}
+
+/* The library calls this for each finding; anything but 0 ends the verification. */
+static int found(void *payload, const quipu_finding *finding)
+{
+    struct verify *verify = payload;
+    struct qt_out *out = &verify->run->out;
+
+    if (finding->file == NULL || strcmp(finding->file, "index.mdb") != 0)
+        verify->log_findings++;
+    qt_progress_end(&verify->progress);
+    if (verify->run->json)
+        put_json_finding(out, finding);
+    else
+        put_text_finding(out, finding);
+    return out->failed == 0 ? 0 : QUIPU_CLOSED;
+}
+
+/* Called every now and then, also while nothing is found. */
+static int progress(void *payload, uint64_t done, uint64_t total)
+{
+    struct verify *verify = payload;
+
+    qt_progress_show(&verify->progress, done, total);
+    return 0;
+}
+
+/* The last line, also after findings. */
+static void put_json(struct qt_out *out, const quipu_verified *verified)
+{
+    char chain[17];
+
+    qt_number_hex16(verified->chain, chain);
+    qt_out_text(out, "{\"checked\":");
+    qt_out_number(out, verified->checked);
+    qt_out_key(out, "findings");
+    qt_out_number(out, verified->findings);
+    qt_out_key(out, "head");
+    qt_out_number(out, verified->head);
+    qt_out_key(out, "chain");
+    qt_out_json(out, chain, 16);
+    qt_out_text(out, "}\n");
+}
+
+static void put_label(struct qt_out *out, const char *label)
+{
+    qt_out_style(out, "1");
+    qt_text_padded(out, label, strlen(label), 9);
+    qt_out_plain(out);
+}
+
+/* What to do next; the log is the truth, the index can be made again from it. */
+static void put_advice(struct qt_out *out, const struct verify *verify)
+{
+    put_label(out, "next");
+    if (verify->log_findings == 0)
+        qt_out_text(out, "close the store everywhere and delete index.mdb: it is made again\n");
+    else
+        qt_out_text(out,
+                    "keep these files as they are; a whole copy of log.mdb is a whole store\n");
+}
+
+/* The sum of it for people; the chain lets two stores be compared. */
+static void put_text(struct qt_out *out, const struct verify *verify,
+                     const quipu_verified *verified)
+{
+    char chain[17];
+
+    put_label(out, "events");
+    qt_text_grouped(out, verified->checked, 0);
+    qt_out_text(out, " checked, ");
+    if (verified->findings == 0) {
+        qt_out_text(out, "all whole\n");
+    } else {
+        qt_text_grouped(out, verified->findings, 0);
+        qt_out_text(out, verified->findings == 1 ? " finding\n" : " findings\n");
+    }
+    qt_number_hex16(verified->chain, chain);
+    put_label(out, "chain");
+    qt_out_text(out, chain);
+    qt_out_text(out, " at ");
+    qt_text_grouped(out, verified->head, 0);
+    qt_out_char(out, '\n');
+    if (verified->findings > 0)
+        put_advice(out, verify);
+}
+
+static int run_verify(struct qt_run *run)
+{
+    struct verify verify = {.run = run};
+    quipu_verified verified = {QUIPU_INIT(quipu_verified), .checked = 0};
+    quipu_error error = {0};
+    const char *path = run->args.operands[0];
+    int rc;
+
+    qt_progress_begin(&verify.progress, "events");
+    rc = quipu_verify(path, 0, found, progress, &verify, &verified, &error);
+    qt_progress_end(&verify.progress);
+    if (rc == QUIPU_CLOSED && run->out.failed != 0)
+        return 0; /* nobody listens any more; finish_output() knows whether that is a failure */
+    if (rc == QUIPU_NOT_FOUND)
+        return qt_problem_say(&run->problem, rc, "no store here: %.300s", path);
+    if (rc < 0 && (rc != QUIPU_CORRUPT || verified.findings == 0))
+        return qt_store_failed(run, rc, &error);
+    if (run->json)
+        put_json(&run->out, &verified);
+    else
+        put_text(&run->out, &verify, &verified);
+    if (rc == 0)
+        return 0;
+    return qt_problem_say(&run->problem, rc, "%.300s: damaged: %llu finding%s", path,
+                          (unsigned long long)verified.findings, verified.findings == 1 ? "" : "s");
+}
+
+const struct qt_command qt_command_verify = {
+    .verb = "verify",
+    .summary = "check a store from end to end",
+    .operands = "STORE",
+    .example = "quipu verify orders",
+    .text = "Checks each value's checksum, the chain through all events, positions and versions\n"
+            "without gaps, and that the index says what the log says. Exit code 5 if anything is\n"
+            "damaged. Other programs may go on writing: what is there now is checked.\n",
+    .options = NULL,
+    .run = run_verify,
+};

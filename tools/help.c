@@ -1,0 +1,114 @@
+/* help.c - help is the command table, printed; it begins with an example.
+ *
+ * Nothing about a verb is known here: what a verb is, takes and does stands in its row, beside its
+ * code, so that help cannot fall behind. Every example is run by the tests. */
+#include "command.h"
+#include "text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define NAME_COLUMNS 22
+
+static const struct qt_option no_options[] = {{0}};
+
+static void put_heading(struct qt_out *out, const char *heading)
+{
+    qt_out_char(out, '\n');
+    qt_out_style(out, "1");
+    qt_out_text(out, heading);
+    qt_out_plain(out);
+    qt_out_char(out, '\n');
+}
+
+/* A name that is too long for its column pushes its text on, by one blank. */
+static void put_row(struct qt_out *out, const char *name, const char *text)
+{
+    qt_out_text(out, "  ");
+    qt_text_padded(out, name, strlen(name), NAME_COLUMNS);
+    if (strlen(name) >= NAME_COLUMNS)
+        qt_out_char(out, ' ');
+    qt_out_text(out, text);
+    qt_out_char(out, '\n');
+}
+
+static void put_options(struct qt_out *out, const struct qt_option *option)
+{
+    for (; option->name != NULL; option++) {
+        char name[80];
+
+        (void)snprintf(name, sizeof(name), "--%s%s%s", option->name,
+                       option->value == NULL ? "" : " ",
+                       option->value == NULL ? "" : option->value);
+        put_row(out, name, option->help);
+    }
+}
+
+static void put_verb(struct qt_out *out, const struct qt_command *command)
+{
+    qt_out_text(out, "  ");
+    qt_out_text(out, command->example);
+    qt_out_text(out, "\n\nUsage: quipu ");
+    qt_out_text(out, command->verb);
+    if (command->options != NULL)
+        qt_out_text(out, " [options]");
+    if (command->operands[0] != '\0') {
+        qt_out_char(out, ' ');
+        qt_out_text(out, command->operands);
+    }
+    qt_out_text(out, "\n\n");
+    qt_out_text(out, command->text);
+    put_heading(out, "Options");
+    put_options(out, command->options == NULL ? no_options : command->options);
+    put_options(out, qt_common_options);
+}
+
+/* Three calls that a newcomer can type as they stand, in this order. */
+static void put_all(struct qt_out *out)
+{
+    qt_out_text(out, "  quipu append orders order-1 --type ORDER_CREATED --data '{\"sum\":9.5}'\n"
+                     "  quipu dump orders --stream order-1\n"
+                     "  quipu state orders order-1\n\n"
+                     "Usage: quipu VERB [options] STORE [...]\n\n"
+                     "Quipu is an embedded event store; STORE is its directory.\n");
+    put_heading(out, "Verbs");
+    for (size_t i = 0; qt_commands[i] != NULL; i++)
+        put_row(out, qt_commands[i]->verb, qt_commands[i]->summary);
+    put_heading(out, "Options of every verb");
+    put_options(out, qt_common_options);
+    qt_out_text(out,
+                "\nquipu help VERB says more. Exit codes: 0 ok, 1 failed, 2 usage, 3 conflict,\n"
+                "4 not found, 5 corrupt, 6 busy.\n");
+}
+
+void qt_help_put(struct qt_out *out, const struct qt_command *command)
+{
+    if (command == NULL)
+        put_all(out);
+    else
+        put_verb(out, command);
+}
+
+static int run_help(struct qt_run *run)
+{
+    const struct qt_command *command = NULL;
+
+    if (run->args.operand_count > 0) {
+        command = qt_command_find(run->args.operands[0]);
+        if (command == NULL)
+            return qt_problem_say(&run->problem, QUIPU_MISUSE,
+                                  "no such verb: %.80s; see quipu help", run->args.operands[0]);
+    }
+    qt_help_put(&run->out, command);
+    return 0;
+}
+
+const struct qt_command qt_command_help = {
+    .verb = "help",
+    .summary = "say what a verb does",
+    .operands = "[VERB]",
+    .example = "quipu help dump",
+    .text = "Prints how a verb is used; without one, lists them all.\n",
+    .options = NULL,
+    .run = run_help,
+};
