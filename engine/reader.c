@@ -229,7 +229,7 @@ static int start_query(struct qp_reader *reader, quipu_error *error)
 int qp_reader_open(struct qp_handle *handle, const quipu_query *query, const struct qp_range *range,
                    struct qp_reader **out, quipu_error *error)
 {
-    struct qp_reader *reader;
+    struct qp_reader *reader = NULL;
     int rc = begin(handle, range, &reader, error);
 
     *out = NULL;
@@ -275,7 +275,7 @@ static int start_damaged(struct qp_reader *reader, const struct qp_stream_edge *
 static int start_stream(struct qp_reader *reader, const char *stream, quipu_error *error)
 {
     struct qp_bytes name = {.data = stream};
-    struct qp_stream_edge edge;
+    struct qp_stream_edge edge = {0};
     int rc = qp_text_name(stream, QP_NAME_MAX, "a stream", &name.size, error);
 
     if (rc == QUIPU_OK)
@@ -303,7 +303,7 @@ static int start_stream(struct qp_reader *reader, const char *stream, quipu_erro
 int qp_reader_open_stream(struct qp_handle *handle, const char *stream,
                           const struct qp_range *range, struct qp_reader **out, quipu_error *error)
 {
-    struct qp_reader *reader;
+    struct qp_reader *reader = NULL;
     int rc = begin(handle, range, &reader, error);
 
     *out = NULL;
@@ -467,10 +467,11 @@ static int take_source(struct qp_reader *reader, const struct source *source, ui
     if (passed < 0)
         return passed;
     if (rc == QUIPU_ROW && reader->mode == MODE_STREAM &&
-        (record->version != number || !is_of(record, reader->sources[0])))
+        (record->version != number || !is_of(record, reader->sources[0]))) {
         return qp_fail(error, QUIPU_CORRUPT,
                        "the index says that position %llu is version %llu of this stream",
                        (unsigned long long)at, (unsigned long long)number);
+    }
     return rc;
 }
 

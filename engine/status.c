@@ -69,8 +69,3 @@ int qp_fail_os(quipu_error *error, int status, int os_error, const char *format,
     va_end(values);
     return status;
 }
-
-int qp_fail_memory(quipu_error *error)
-{
-    return qp_fail(error, QUIPU_NO_MEMORY, "out of memory");
-}

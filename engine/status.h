@@ -19,6 +19,10 @@ int qp_fail_os(quipu_error *error, int status, int os_error, const char *format,
     __attribute__((format(printf, 4, 5)));
 
 /* Memory is out: one place for the text. */
-int qp_fail_memory(quipu_error *error);
+static inline int qp_fail_memory(quipu_error *error)
+{
+    (void)qp_fail(error, QUIPU_NO_MEMORY, "out of memory");
+    return QUIPU_NO_MEMORY;
+}
 
 #endif

@@ -143,8 +143,8 @@ static int check_record(struct verify *verify, uint64_t position, struct qp_byte
 
 static int check_row(struct verify *verify, struct qp_bytes key, struct qp_bytes row)
 {
-    struct qp_record record;
-    struct qp_bytes bytes;
+    struct qp_record record = {0};
+    struct qp_bytes bytes = {0};
     quipu_error why = {0};
     uint64_t position;
     int rc;
@@ -184,7 +184,7 @@ static int check_log(struct verify *verify)
 {
     struct qp_cursor cursor = {0};
     struct qp_bytes key = {0};
-    struct qp_bytes row;
+    struct qp_bytes row = {0};
     int rc = qp_cursor_open(&cursor, verify->moment->txn, QP_TABLE_LOG, verify->error);
 
     if (rc == QUIPU_OK)
@@ -209,7 +209,7 @@ static int check_table(struct verify *verify, struct qp_txn *txn, const char *fi
 {
     struct qp_cursor cursor = {0};
     struct qp_bytes key = {0};
-    struct qp_bytes value;
+    struct qp_bytes value = {0};
     int rc = qp_cursor_open(&cursor, txn, spec->table, verify->error);
 
     if (rc == QUIPU_OK)
