@@ -56,10 +56,10 @@
 #define QP_BLOCK_POSITIONS 512
 
 /* The tail and its merge. */
-#define QP_SEGMENT_EVENTS        16384 /* of the tail; dropped one by one */
-#define QP_SLICE_EVENTS          98304 /* one index transaction, which rewrites most of `terms` */
-#define QP_MERGE_EVENTS          98304 /* a longer tail is merged by who committed */
-#define QP_MERGE_AT_CLOSE_EVENTS 4096  /* so that a short program opens in milliseconds */
+#define QP_SEGMENT_EVENTS        16384  /* of the tail; dropped one by one */
+#define QP_SLICE_EVENTS          131072 /* one index transaction, which rewrites most of `terms` */
+#define QP_MERGE_EVENTS          131072 /* a longer tail is merged by who committed */
+#define QP_MERGE_AT_CLOSE_EVENTS 4096   /* so that a short program opens in milliseconds */
 #define QP_UNMERGED_MAX          (1024 * QP_KIB) /* events; above it a committer merges first */
 #define QP_TAIL_BYTES_DEFAULT    (64 * QP_MIB)
 #define QP_TAIL_BYTES_MIN        (1 * QP_MIB) /* with less every commit would merge */

@@ -7,35 +7,51 @@
 #include <string.h>
 
 enum {
-    AT_NUMBER = 8,
-    AT_FIRST = 16,
-    AT_COUNT = 24,
-    AT_FIRST_POSITION = 32,
-    AT_LAST_POSITION = 40,
-    AT_BASE = 48,
-    AT_INLINE = 56,
+    AT_NUMBERS = 8,
     AT_BLOCK_BASE = 8,
     AT_BLOCK_COUNT = 16,
-    DELTA_BYTES_MAX = 7 /* 7 * 7 bits hold QP_POSITION_MAX */
+    NUMBER_BYTES_MAX = 7 /* 7 * 7 bits hold QP_POSITION_MAX */
 };
+
+/* One number; NULL if it runs past the end or is longer than any position. */
+static const uint8_t *get_number(const uint8_t *at, const uint8_t *end, uint64_t *number)
+{
+    uint64_t value = 0;
+
+    for (unsigned i = 0; i < NUMBER_BYTES_MAX && at < end; i++) {
+        uint8_t byte = *at++;
+
+        value |= (uint64_t)(byte & 0x7f) << (7 * i);
+        if (byte < 0x80) {
+            *number = value;
+            return at;
+        }
+    }
+    return NULL;
+}
 
 bool qp_term_row_read(struct qp_bytes value, struct qp_term_row *row)
 {
+    uint64_t *const fields[] = {&row->number,         &row->first,         &row->count,
+                                &row->first_position, &row->last_position, &row->base};
     const uint8_t *at = value.data;
+    const uint8_t *end = at + value.size;
+    uint64_t inline_count;
 
     if (value.size < QP_TERM_ROW_HEADER_BYTES)
         return false;
-    row->number = qp_get_u64(at + AT_NUMBER);
-    row->first = qp_get_u64(at + AT_FIRST);
-    row->count = qp_get_u64(at + AT_COUNT);
-    row->first_position = qp_get_u64(at + AT_FIRST_POSITION);
-    row->last_position = qp_get_u64(at + AT_LAST_POSITION);
-    row->base = qp_get_u64(at + AT_BASE);
-    row->inline_count = qp_get_u16(at + AT_INLINE);
-    row->deltas =
-        (struct qp_bytes){at + QP_TERM_ROW_HEADER_BYTES, value.size - QP_TERM_ROW_HEADER_BYTES};
-    return row->inline_count < QP_BLOCK_POSITIONS && row->inline_count <= row->count &&
-           row->count <= QP_POSITION_MAX && row->first <= QP_POSITION_MAX;
+    at += AT_NUMBERS;
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        at = get_number(at, end, fields[i]);
+        if (at == NULL || *fields[i] > QP_POSITION_MAX)
+            return false;
+    }
+    at = get_number(at, end, &inline_count);
+    if (at == NULL || inline_count >= QP_BLOCK_POSITIONS || inline_count > row->count)
+        return false;
+    row->inline_count = (uint16_t)inline_count;
+    row->deltas = (struct qp_bytes){at, (size_t)(end - at)};
+    return true;
 }
 
 bool qp_block_row_read(struct qp_bytes value, struct qp_block_row *row)
@@ -51,13 +67,13 @@ bool qp_block_row_read(struct qp_bytes value, struct qp_block_row *row)
     return row->count == QP_BLOCK_POSITIONS;
 }
 
-static uint8_t *put_delta(uint8_t *at, uint64_t delta)
+static uint8_t *put_number(uint8_t *at, uint64_t number)
 {
-    while (delta >= 0x80) {
-        *at++ = (uint8_t)(delta | 0x80);
-        delta >>= 7;
+    while (number >= 0x80) {
+        *at++ = (uint8_t)(number | 0x80);
+        number >>= 7;
     }
-    *at++ = (uint8_t)delta;
+    *at++ = (uint8_t)number;
     return at;
 }
 
@@ -67,11 +83,11 @@ static size_t put_deltas(uint8_t *out, uint64_t base, const uint64_t *positions,
 
     for (size_t i = 0; i < count; i++) {
         if (positions[i] == 0) {
-            at = put_delta(at, 0);
+            at = put_number(at, 0);
             continue;
         }
         assert(positions[i] > base && positions[i] <= QP_POSITION_MAX);
-        at = put_delta(at, positions[i] - base);
+        at = put_number(at, positions[i] - base);
         base = positions[i];
     }
     return (size_t)(at - out);
@@ -79,20 +95,19 @@ static size_t put_deltas(uint8_t *out, uint64_t base, const uint64_t *positions,
 
 size_t qp_term_row_write(const struct qp_term_row *row, const uint64_t *positions, uint8_t *out)
 {
-    size_t size;
+    const uint64_t fields[] = {row->number,         row->first,         row->count,
+                               row->first_position, row->last_position, row->base,
+                               row->inline_count};
+    uint8_t *at = out + AT_NUMBERS;
 
     assert(row->inline_count < QP_BLOCK_POSITIONS);
-    qp_set_u64(out + AT_NUMBER, row->number);
-    qp_set_u64(out + AT_FIRST, row->first);
-    qp_set_u64(out + AT_COUNT, row->count);
-    qp_set_u64(out + AT_FIRST_POSITION, row->first_position);
-    qp_set_u64(out + AT_LAST_POSITION, row->last_position);
-    qp_set_u64(out + AT_BASE, row->base);
-    qp_set_u16(out + AT_INLINE, row->inline_count);
-    size = QP_TERM_ROW_HEADER_BYTES +
-           put_deltas(out + QP_TERM_ROW_HEADER_BYTES, row->base, positions, row->inline_count);
-    assert(size <= QP_ROW_BYTES_MAX);
-    return size;
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        assert(fields[i] <= QP_POSITION_MAX);
+        at = put_number(at, fields[i]);
+    }
+    at += put_deltas(at, row->base, positions, row->inline_count);
+    assert(at - out <= QP_ROW_BYTES_MAX);
+    return (size_t)(at - out);
 }
 
 size_t qp_block_row_write(uint64_t base, const uint64_t *positions, size_t count, uint8_t *out)
@@ -108,23 +123,6 @@ size_t qp_block_row_write(uint64_t base, const uint64_t *positions, size_t count
     return size;
 }
 
-/* One number; NULL if it runs past the end or is longer than any position. */
-static const uint8_t *get_delta(const uint8_t *at, const uint8_t *end, uint64_t *delta)
-{
-    uint64_t number = 0;
-
-    for (unsigned i = 0; i < DELTA_BYTES_MAX && at < end; i++) {
-        uint8_t byte = *at++;
-
-        number |= (uint64_t)(byte & 0x7f) << (7 * i);
-        if (byte < 0x80) {
-            *delta = number;
-            return at;
-        }
-    }
-    return NULL;
-}
-
 bool qp_deltas_read(struct qp_bytes deltas, uint64_t base, uint64_t *positions, size_t count)
 {
     const uint8_t *at = deltas.data;
@@ -135,7 +133,7 @@ bool qp_deltas_read(struct qp_bytes deltas, uint64_t base, uint64_t *positions, 
     for (size_t i = 0; i < count; i++) {
         uint64_t delta;
 
-        at = get_delta(at, end, &delta);
+        at = get_number(at, end, &delta);
         if (at == NULL)
             return false;
         base += delta;
