@@ -158,7 +158,7 @@ typedef struct quipu_options {
     uint32_t data_bytes_max;   /* 16 MiB, at most 64 MiB: one event's data plus meta */
     uint32_t batch_events_max; /* 4 096 */
     uint32_t async_pending_max; /* must be 0 in this release */
-    uint64_t batch_bytes_max;   /* 64 MiB */
+    uint64_t batch_bytes_max;   /* 64 MiB, of records, for more than one event */
     quipu_log_fn log;           /* NULL: silent */
     void *log_payload;
 } quipu_options;

@@ -65,8 +65,10 @@
 #define QP_TAIL_BYTES_MIN        (1 * QP_MIB) /* with less every commit would merge */
 
 /* Processes, readers, maps. */
-#define QP_READERS_DEFAULT         1022 /* 64 bytes each: lock file of 16 pages */
-#define QP_READERS_MAX             65535
+#define QP_READERS_DEFAULT 1022 /* 64 bytes each: lock file of 16 pages */
+#define QP_READERS_MAX     65535
+#define QP_POOL_MAX                                                                                \
+    16 /* snapshots at rest a process: each keeps a reader slot that others may need */
 #define QP_PROCESSES_MAX           128 /* slots in the shared page */
 #define QP_LOG_MAP_BYTES_DEFAULT   (1024 * QP_GIB)
 #define QP_MAP_BYTES_MIN           (4 * QP_MIB)

@@ -36,6 +36,7 @@ struct qp_request {
 static void join(struct qp_queue *queue, struct qp_request *request)
 {
     (void)pthread_mutex_lock(&queue->lock);
+    queue->inside++;
     if (queue->last != NULL)
         queue->last->next = request;
     else
@@ -100,8 +101,15 @@ static void hand_on(struct qp_queue *queue)
         (void)pthread_cond_signal(&queue->first->wake);
     } else {
         queue->leading = false;
-        (void)pthread_cond_broadcast(&queue->idle);
     }
+    (void)pthread_mutex_unlock(&queue->lock);
+}
+
+static void leave(struct qp_queue *queue)
+{
+    (void)pthread_mutex_lock(&queue->lock);
+    if (--queue->inside == 0)
+        (void)pthread_cond_broadcast(&queue->idle);
     (void)pthread_mutex_unlock(&queue->lock);
 }
 
@@ -110,7 +118,7 @@ void qp_commit_drain(struct qp_handle *handle)
     struct qp_queue *queue = &handle->queue;
 
     (void)pthread_mutex_lock(&queue->lock);
-    while (queue->leading)
+    while (queue->inside > 0)
         (void)pthread_cond_wait(&queue->idle, &queue->lock);
     (void)pthread_mutex_unlock(&queue->lock);
 }
@@ -345,7 +353,7 @@ static int check_batch(const struct qp_handle *handle, const struct qp_batch *ba
     if (batch->draft_count > options->batch_events_max)
         return qp_fail(error, QUIPU_TOO_LARGE, "the batch has %zu events, more than %u",
                        batch->draft_count, options->batch_events_max);
-    if (batch->bytes.size > options->batch_bytes_max)
+    if (batch->draft_count > 1 && batch->bytes.size > options->batch_bytes_max)
         return qp_fail(error, QUIPU_TOO_LARGE, "the batch has %zu bytes, more than %llu",
                        batch->bytes.size, (unsigned long long)options->batch_bytes_max);
     return QUIPU_OK;
@@ -369,6 +377,7 @@ int qp_commit(struct qp_handle *handle, struct qp_batch *batch, quipu_receipt *r
         lead(handle, take_group(&handle->queue));
         qp_merge_if_long(handle); /* after leadership was handed on */
     }
+    leave(&handle->queue);
     (void)pthread_cond_destroy(&request.wake);
     if (receipt != NULL)
         *receipt = request.receipt;

@@ -24,6 +24,7 @@ struct qp_queue {
     struct qp_request *first;
     struct qp_request *last;
     bool leading;
+    unsigned inside; /* threads in qp_commit(), the one that merges after it has led included */
 };
 
 struct qp_handle {
@@ -40,10 +41,11 @@ struct qp_handle {
     uint8_t uuid[16];
     struct qp_tail tail;
     struct qp_queue queue;
-    atomic_bool merging;        /* a thread of this process merges */
-    atomic_ullong unmerged;     /* events, as the last commit saw it */
-    pthread_mutex_t pool_lock;  /* a leaf */
-    struct qp_moment *pool;     /* snapshots at rest */
+    atomic_bool merging;       /* a thread of this process merges */
+    atomic_ullong unmerged;    /* events, as the last commit saw it */
+    pthread_mutex_t pool_lock; /* a leaf */
+    struct qp_moment *pool;    /* snapshots at rest */
+    unsigned pool_count;
     const unsigned char *alive; /* a page that is wiped in a forked child */
 };
 

@@ -13,8 +13,10 @@ static struct qp_moment *from_pool(struct qp_handle *handle)
 
     (void)pthread_mutex_lock(&handle->pool_lock);
     moment = handle->pool;
-    if (moment != NULL)
+    if (moment != NULL) {
         handle->pool = moment->next;
+        handle->pool_count--;
+    }
     (void)pthread_mutex_unlock(&handle->pool_lock);
     if (moment == NULL) {
         moment = qp_zalloc(sizeof(*moment));
@@ -22,16 +24,6 @@ static struct qp_moment *from_pool(struct qp_handle *handle)
             moment->handle = handle;
     }
     return moment;
-}
-
-static void to_pool(struct qp_moment *moment)
-{
-    struct qp_handle *handle = moment->handle;
-
-    (void)pthread_mutex_lock(&handle->pool_lock);
-    moment->next = handle->pool;
-    handle->pool = moment;
-    (void)pthread_mutex_unlock(&handle->pool_lock);
 }
 
 static void destroy(struct qp_moment *moment)
@@ -42,12 +34,32 @@ static void destroy(struct qp_moment *moment)
     qp_free(moment);
 }
 
+/* A few rest: more would keep slots from other threads and processes. */
+static void to_pool(struct qp_moment *moment)
+{
+    struct qp_handle *handle = moment->handle;
+    unsigned most = handle->options.readers_max / 8;
+    bool rests;
+
+    (void)pthread_mutex_lock(&handle->pool_lock);
+    rests = handle->pool_count < (most < QP_POOL_MAX ? most : QP_POOL_MAX);
+    if (rests) {
+        handle->pool_count++;
+        moment->next = handle->pool;
+        handle->pool = moment;
+    }
+    (void)pthread_mutex_unlock(&handle->pool_lock);
+    if (!rests)
+        destroy(moment);
+}
+
 void qp_moment_drain(struct qp_handle *handle)
 {
     while (handle->pool != NULL) {
         struct qp_moment *moment = handle->pool;
 
         handle->pool = moment->next;
+        handle->pool_count--;
         destroy(moment);
     }
 }

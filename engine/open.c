@@ -345,6 +345,28 @@ static int settle_late(struct qp_handle *handle, int64_t deadline, quipu_error *
     return rc;
 }
 
+/* A process that died in a commit, after LMDB's meta page and before LMDB's word in the lock file
+ * that readers look at, has left events that nobody sees until the next commit shows them. Who
+ * opens to look whether they are in must not miss them. If somebody else has the lock, they see to
+ * it. */
+static int see_last_commit(struct qp_handle *handle, quipu_error *error)
+{
+    struct qp_txn txn = {0};
+    uint32_t holder = 0;
+    int rc = QUIPU_OK;
+    enum qp_lock_state state = qp_shared_lock(&handle->shared, 0, &holder);
+
+    if (state >= QP_LOCK_TIMEOUT)
+        return QUIPU_OK;
+    if (state == QP_LOCK_INHERITED && qp_store_settle(handle->log, NULL) < 0)
+        qp_shared_set(&handle->shared, QP_SHARED_POISONED, true);
+    if (!qp_shared_get(&handle->shared, QP_SHARED_POISONED))
+        rc = qp_txn_begin_write(handle->log, &txn, error); /* LMDB looks at its meta pages */
+    qp_txn_end(&txn);
+    qp_shared_stand_back(&handle->shared, qp_shared_unlock(&handle->shared, false));
+    return rc;
+}
+
 static int open_with_others(struct qp_handle *handle, int64_t deadline, quipu_error *error)
 {
     enum qp_file_state state = QP_FILE_MISSING;
@@ -363,6 +385,8 @@ static int open_with_others(struct qp_handle *handle, int64_t deadline, quipu_er
     }
     if (!handle->read_only && qp_shared_get(&handle->shared, QP_SHARED_UNSETTLED))
         rc = settle_late(handle, deadline, error);
+    if (rc == QUIPU_OK && !handle->read_only)
+        rc = see_last_commit(handle, error);
     return rc;
 }
 

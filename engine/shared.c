@@ -205,6 +205,11 @@ int qp_shared_create(const struct qp_place *place, const bool flags[QP_SHARED_FL
     int os_error = make_file(place, &page);
     int rc = QUIPU_OK;
 
+    if (os_error == ENOSPC && !flags[QP_SHARED_INDEX_POISONED]) {
+        /* On a full disk the old one's blocks have to do, or nobody could even read. */
+        (void)unlinkat(place->fd, QP_SHARED_FILE, 0);
+        os_error = make_file(place, &page);
+    }
     if (os_error == 0) {
         rc = fill_page(page, flags, anchor_ns, error);
         (void)munmap(page, sizeof(*page));
