@@ -546,7 +546,7 @@ typedef struct quipu_stat {
     uint64_t tail_events;       /* head - indexed */
     uint64_t oldest_reader_lag; /* transactions of the log that the oldest reader is behind */
     uint32_t oldest_reader_pid; /* 0: none */
-    uint32_t readers;
+    uint32_t readers;      /* snapshots of the log in all processes, this call's own among them */
     int64_t first_time_ns; /* of the events at position 1 and at the head; 0 if there is none */
     int64_t last_time_ns;
     uint64_t chain;      /* of the newest event: equal chain at equal position, equal history */
