@@ -20,6 +20,17 @@ enum {
 #define LIST_BYTES_MAX  (sizeof(struct qp_term_list) + 1 + QP_NAME_MAX + 8)
 #define CHUNK_BYTES_MAX (sizeof(struct qp_list_chunk) + QP_CHUNK_OFFSETS_MAX * sizeof(uint32_t))
 
+/* An empty table, in one piece with its hashes. */
+static bool make_table(struct qp_segment *segment, size_t size)
+{
+    segment->table = qp_zalloc(size * (sizeof(struct qp_term_list *) + sizeof(uint32_t)));
+    if (segment->table == NULL)
+        return false;
+    segment->hashes = (uint32_t *)(void *)(segment->table + size);
+    segment->table_size = size;
+    return true;
+}
+
 struct qp_segment *qp_segment_new(uint64_t after)
 {
     struct qp_segment *segment = qp_zalloc(sizeof(*segment));
@@ -28,9 +39,7 @@ struct qp_segment *qp_segment_new(uint64_t after)
         return NULL;
     segment->after = after;
     segment->upto = after;
-    segment->table = qp_zalloc(TABLE_FIRST * sizeof(*segment->table));
-    segment->table_size = TABLE_FIRST;
-    if (segment->table == NULL) {
+    if (!make_table(segment, TABLE_FIRST)) {
         qp_free(segment);
         return NULL;
     }
@@ -48,48 +57,53 @@ void qp_segment_free(struct qp_segment *segment)
 
 size_t qp_segment_bytes(const struct qp_segment *segment)
 {
-    return sizeof(*segment) + segment->arena.bytes + segment->table_size * sizeof(*segment->table);
+    return sizeof(*segment) + segment->arena.bytes +
+           segment->table_size * (sizeof(struct qp_term_list *) + sizeof(uint32_t));
 }
 
 uint32_t qp_segment_hash(const struct qp_key *key)
 {
-    return (uint32_t)qp_sum(key->bytes, key->size, 0);
+    uint32_t hash = (uint32_t)qp_sum(key->bytes, key->size, 0);
+
+    return hash != 0 ? hash : 1;
 }
 
-/* Where a key's list is, or would be put. */
-static size_t slot_of(struct qp_term_list *const *table, size_t table_size, uint32_t hash,
-                      struct qp_bytes key)
+/* Where a key's list is, or would be put. Most probes end at the hashes, which stay in the cache.
+ */
+static size_t slot_of(const struct qp_segment *segment, uint32_t hash, struct qp_bytes key)
 {
-    size_t slot = hash & (table_size - 1);
+    size_t slot = hash & (segment->table_size - 1);
 
-    while (table[slot] != NULL) {
-        const struct qp_term_list *list = table[slot];
+    while (segment->hashes[slot] != 0) {
+        const struct qp_term_list *list = segment->table[slot];
 
-        if (list->hash == hash && list->key_size == key.size &&
+        if (segment->hashes[slot] == hash && list->key_size == key.size &&
             memcmp(list->key, key.data, key.size) == 0)
             break;
-        slot = (slot + 1) & (table_size - 1);
+        slot = (slot + 1) & (segment->table_size - 1);
     }
     return slot;
 }
 
 static bool grow_table(struct qp_segment *segment)
 {
-    size_t size = segment->table_size * 2;
-    struct qp_term_list **table = qp_zalloc(size * sizeof(*table));
+    struct qp_segment old = *segment;
 
-    if (table == NULL)
+    if (!make_table(segment, old.table_size * 2)) {
+        *segment = old;
         return false;
-    for (size_t i = 0; i < segment->table_size; i++) {
-        struct qp_term_list *list = segment->table[i];
-
-        if (list != NULL)
-            table[slot_of(table, size, list->hash, (struct qp_bytes){list->key, list->key_size})] =
-                list;
     }
-    qp_free(segment->table);
-    segment->table = table;
-    segment->table_size = size;
+    for (size_t i = 0; i < old.table_size; i++) {
+        struct qp_term_list *list = old.table[i];
+        size_t slot;
+
+        if (list == NULL)
+            continue;
+        slot = slot_of(segment, old.hashes[i], (struct qp_bytes){list->key, list->key_size});
+        segment->table[slot] = list;
+        segment->hashes[slot] = old.hashes[i];
+    }
+    qp_free(old.table);
     return true;
 }
 
@@ -104,16 +118,17 @@ static struct qp_term_list *list_of(struct qp_segment *segment, const struct qp_
 {
     struct qp_bytes bytes = qp_key_bytes(key);
     uint32_t hash = qp_segment_hash(key);
-    size_t slot = slot_of(segment->table, segment->table_size, hash, bytes);
+    size_t slot = slot_of(segment, hash, bytes);
     struct qp_term_list *list = segment->table[slot];
 
     if (list != NULL)
         return list;
     list = qp_arena_take(&segment->arena, offsetof(struct qp_term_list, key) + bytes.size);
     assert(list != NULL); /* make_room() */
-    *list = (struct qp_term_list){.hash = hash, .key_size = key->size};
+    *list = (struct qp_term_list){.key_size = key->size};
     memcpy(list->key, bytes.data, bytes.size);
     segment->table[slot] = list;
+    segment->hashes[slot] = hash;
     segment->list_count++;
     return list;
 }
@@ -169,6 +184,21 @@ static bool put_term(struct qp_segment *segment, enum qp_term_kind kind, struct 
     return put(segment, list_of(segment, &key), offset);
 }
 
+/* The same for a kind that has few terms, with the last one at hand. */
+static bool put_common(struct qp_segment *segment, enum qp_term_kind kind, struct qp_bytes name,
+                       uint32_t offset)
+{
+    struct qp_term_list **recent = &segment->recent[kind == QP_TERM_CATEGORY ? 0 : 1];
+    struct qp_key key;
+
+    if (*recent == NULL || (*recent)->key_size != name.size + 1 ||
+        memcmp((*recent)->key + 1, name.data, name.size) != 0) {
+        qp_key_term(&key, kind, name);
+        *recent = list_of(segment, &key);
+    }
+    return put(segment, *recent, offset);
+}
+
 /* Versions between the last one seen and this one were of records that could not be read. There
  * cannot be more of them than positions between the two. */
 static bool follows(const struct qp_term_list *list, uint64_t version, uint32_t offset)
@@ -218,8 +248,8 @@ bool qp_segment_add(struct qp_segment *segment, const struct qp_record *record)
             return false; /* what was put stays true: those versions are not known */
     if (!make_room(segment))
         return false;
-    done = put(segment, list, offset) && put_term(segment, QP_TERM_CATEGORY, category, offset) &&
-           put_term(segment, QP_TERM_TYPE, record->type, offset);
+    done = put(segment, list, offset) && put_common(segment, QP_TERM_CATEGORY, category, offset) &&
+           put_common(segment, QP_TERM_TYPE, record->type, offset);
     assert(done);
     (void)done;
     segment->upto++;
@@ -229,8 +259,7 @@ bool qp_segment_add(struct qp_segment *segment, const struct qp_record *record)
 const struct qp_term_list *qp_segment_find(const struct qp_segment *segment,
                                            const struct qp_key *key, uint32_t hash)
 {
-    const struct qp_term_list *list =
-        segment->table[slot_of(segment->table, segment->table_size, hash, qp_key_bytes(key))];
+    const struct qp_term_list *list = segment->table[slot_of(segment, hash, qp_key_bytes(key))];
 
     return list != NULL && list->count > 0 ? list : NULL; /* empty: memory ran out in between */
 }

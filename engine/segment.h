@@ -31,7 +31,6 @@ struct qp_term_list {
     uint32_t count;
     uint32_t first_offset;
     uint32_t last_offset;
-    uint32_t hash;
     uint16_t key_size;
     uint8_t key[]; /* as in `terms` */
 };
@@ -46,7 +45,10 @@ struct qp_segment {
     bool damaged; /* it has positions whose record cannot be read */
     struct qp_arena arena;
     struct qp_term_list **table;
+    uint32_t *hashes;  /* behind the table: of each list, 0 where there is none */
     size_t table_size; /* a power of two, at least twice the lists */
+    struct qp_term_list
+        *recent[2]; /* of the newest event's category and type: mostly the next's too */
     size_t list_count;
 };
 
