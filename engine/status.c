@@ -22,19 +22,6 @@ const char *qp_status_name(int status)
     }
 }
 
-const char *qp_status_text(int status)
-{
-    switch (status) {
-#define QUIPU_X(name, number, exit_code, text)                                                     \
-    case number:                                                                                   \
-        return text;
-        QUIPU_STATUS_MAP(QUIPU_X)
-#undef QUIPU_X
-    default:
-        return qp_status_name(status);
-    }
-}
-
 static void fill(quipu_error *error, int status, int os_error, const char *format, va_list values)
 {
     int length;

@@ -6,9 +6,6 @@
 
 const char *qp_status_name(int status);
 
-/* The status's own text, without a period. */
-const char *qp_status_text(int status);
-
 /* Fill `error` (may be NULL) with a status and one line of text, cut at its capacity. Returns
  * `status`, so that a failing function ends in `return qp_fail(...)`. */
 int qp_fail(quipu_error *error, int status, const char *format, ...)

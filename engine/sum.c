@@ -11,17 +11,6 @@ uint64_t qp_sum(const void *bytes, size_t size, uint64_t seed)
     return XXH3_64bits_withSeed(bytes, size, seed);
 }
 
-uint64_t qp_sum_joined(struct qp_bytes first, struct qp_bytes second, uint64_t seed)
-{
-    XXH3_state_t state;
-
-    XXH3_INITSTATE(&state);
-    (void)XXH3_64bits_reset_withSeed(&state, seed);
-    (void)XXH3_64bits_update(&state, first.data, first.size);
-    (void)XXH3_64bits_update(&state, second.data, second.size);
-    return XXH3_64bits_digest(&state);
-}
-
 uint64_t qp_sum_chain(uint64_t chain_before, uint64_t head, uint64_t content)
 {
     uint64_t links[3] = {chain_before, head, content};

@@ -6,9 +6,6 @@
 
 uint64_t qp_sum(const void *bytes, size_t size, uint64_t seed);
 
-/* Of the two joined, as if they lay one behind the other. */
-uint64_t qp_sum_joined(struct qp_bytes first, struct qp_bytes second, uint64_t seed);
-
 /* The next link of the log's chain. */
 uint64_t qp_sum_chain(uint64_t chain_before, uint64_t head, uint64_t content);
 

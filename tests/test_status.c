@@ -53,20 +53,6 @@ Test(status, names_and_numbers)
         cr_expect_str_eq(qp_status_name(names[i].status), names[i].name, "%d", names[i].status);
 }
 
-Test(status, each_has_a_text_of_one_line)
-{
-    for (int status = -24; status < 0; status++) {
-        const char *text = qp_status_text(status);
-
-        cr_expect_gt(strlen(text), 5, "%d", status);
-        cr_expect_null(strchr(text, '\n'), "%d", status);
-        cr_expect_neq(text[strlen(text) - 1], '.', "%d: %s", status, text);
-        cr_expect_str_neq(text, qp_status_name(status));
-    }
-    cr_expect_str_eq(qp_status_text(0), "OK");
-    cr_expect_str_eq(qp_status_text(-77), "UNKNOWN");
-}
-
 Test(status, fail_fills_everything)
 {
     quipu_error error;

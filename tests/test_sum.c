@@ -61,22 +61,6 @@ Test(sum, seed_counts)
     cr_expect_neq(qp_sum("", 0, 0), qp_sum("", 0, 1));
 }
 
-Test(sum, joined_is_as_if_in_one)
-{
-    uint8_t bytes[1200];
-
-    fill(bytes, sizeof(bytes));
-    for (size_t size = 0; size <= sizeof(bytes); size += 37) {
-        for (size_t cut = 0; cut <= size; cut += 1 + size / 7) {
-            struct qp_bytes first = {bytes, cut};
-            struct qp_bytes second = {bytes + cut, size - cut};
-
-            cr_expect_eq(qp_sum_joined(first, second, size), qp_sum(bytes, size, size),
-                         "%zu cut at %zu", size, cut);
-        }
-    }
-}
-
 Test(sum, chain_is_the_sum_of_its_three_links)
 {
     uint64_t links[3] = {UINT64_C(0x0102030405060708), 2, UINT64_MAX};
