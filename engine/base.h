@@ -55,14 +55,15 @@
 #define QP_POSITION_MAX    ((UINT64_C(1) << 48) - 1)
 #define QP_BLOCK_POSITIONS 512
 
-/* The tail and its merge. */
-#define QP_SEGMENT_EVENTS        16384  /* of the tail; dropped one by one */
-#define QP_SLICE_EVENTS          131072 /* one index transaction, which rewrites most of `terms` */
-#define QP_MERGE_EVENTS          131072 /* a longer tail is merged by who committed */
-#define QP_MERGE_AT_CLOSE_EVENTS 4096   /* so that a short program opens in milliseconds */
-#define QP_UNMERGED_MAX          (1024 * QP_KIB) /* events; above it a committer merges first */
-#define QP_TAIL_BYTES_DEFAULT    (64 * QP_MIB)
-#define QP_TAIL_BYTES_MIN        (1 * QP_MIB) /* with less every commit would merge */
+/* The tail and its merge, in events. A longer tail is merged by who committed; a segment of it, and
+ * so one index transaction, has at most as many. Each such transaction rewrites most pages of
+ * `terms`: few and large ones cost least, and the memory of a tail this long is the price. What is
+ * less than the minimum waits for the next merge, at close too: folding it takes an open 2 ms. */
+#define QP_MERGE_EVENTS       (192 * QP_KIB)
+#define QP_MERGE_EVENTS_MIN   4096
+#define QP_UNMERGED_MAX       (1024 * QP_KIB) /* above it a committer merges first */
+#define QP_TAIL_BYTES_DEFAULT (64 * QP_MIB)
+#define QP_TAIL_BYTES_MIN     (1 * QP_MIB) /* with less every commit would merge */
 
 /* Processes, readers, maps. */
 #define QP_READERS_DEFAULT 1022 /* 64 bytes each: lock file of 16 pages */

@@ -1,6 +1,6 @@
-/* merge.c - slices: each one index transaction of at most QP_SLICE_EVENTS events. A slice that dies
- * leaves no trace. What the tail holds in full segments is put as it is; the rest, and what other
- * processes wrote, is folded from the log for the purpose. */
+/* merge.c - slices: each one index transaction of at most QP_MERGE_EVENTS events. A slice that dies
+ * leaves no trace. What the tail has from `indexed` on is put as it is; else, and where other
+ * processes wrote it, the log is folded for the purpose. */
 #include "merge.h"
 
 #include "clock.h"
@@ -50,8 +50,8 @@ static int put_segments(struct qp_txn *index, const struct qp_pin *pin, struct q
     return rc;
 }
 
-/* What the tail has of it already need not be read again. Returns: ROW: merged; OK: it has nothing
- * that is full, or it does not end at a whole record. */
+/* What the tail has of it already need not be read again. Returns: ROW: merged; OK: it does not
+ * begin there, or does not end at a whole record. */
 static int put_tail(struct merge *merge, struct qp_txn *index, struct qp_indexed *indexed,
                     quipu_error *error)
 {
@@ -60,7 +60,7 @@ static int put_tail(struct merge *merge, struct qp_txn *index, struct qp_indexed
     struct qp_pin pin;
     int rc = QUIPU_OK;
 
-    qp_tail_pin_full(tail, indexed->position, merge->head, &pin);
+    qp_tail_pin_sealed(tail, indexed->position, merge->head, &pin);
     if (pin.first != NULL && qp_log_get(&merge->cursor, pin.head, &record, NULL) == QUIPU_ROW) {
         rc = put_segments(index, &pin, indexed, error);
         indexed->chain = record.chain;
@@ -82,8 +82,8 @@ static int put_log(struct merge *merge, struct qp_txn *index, struct qp_indexed 
     uint64_t chain = 0;
     int rc;
 
-    if (upto - indexed->position > QP_SLICE_EVENTS)
-        upto = indexed->position + QP_SLICE_EVENTS;
+    if (upto - indexed->position > QP_MERGE_EVENTS)
+        upto = indexed->position + QP_MERGE_EVENTS;
     rc = whole_end(merge, indexed->position, upto, &end, &chain, error);
     if (rc < 0 || end == 0)
         return rc;
@@ -126,7 +126,7 @@ static int merge_slice(struct merge *merge, quipu_error *error)
     if (rc < 0)
         goto done;
     qp_tail_prune(&handle->tail, indexed.position);
-    rc = indexed.position < merge->head ? QUIPU_ROW : QUIPU_OK;
+    rc = merge->head - indexed.position >= QP_MERGE_EVENTS_MIN ? QUIPU_ROW : QUIPU_OK;
 
 done:
     qp_txn_end(&index);
@@ -135,8 +135,10 @@ done:
 
 static int merge_all(struct merge *merge, quipu_error *error)
 {
-    int rc = qp_txn_begin_read(merge->handle->log, &merge->log, error);
+    int rc;
 
+    qp_tail_seal(&merge->handle->tail); /* before the head is read: it then has all of it */
+    rc = qp_txn_begin_read(merge->handle->log, &merge->log, error);
     if (rc == QUIPU_OK)
         rc = qp_log_open(&merge->cursor, &merge->log, true, error);
     if (rc == QUIPU_OK)
@@ -211,7 +213,7 @@ int qp_merge(struct qp_handle *handle, quipu_error *error)
 /* What readers pin stays in memory however often one merges: a few events are not worth a merge. */
 static bool is_worth_its_memory(struct qp_handle *handle, uint64_t unmerged, uint64_t bytes_max)
 {
-    return unmerged >= QP_MERGE_AT_CLOSE_EVENTS && qp_tail_bytes(&handle->tail) > bytes_max;
+    return unmerged >= QP_MERGE_EVENTS_MIN && qp_tail_bytes(&handle->tail) > bytes_max;
 }
 
 static bool is_full(struct qp_handle *handle)

@@ -477,7 +477,7 @@ void qp_handle_close(struct qp_handle *handle)
         return;
     }
     if (handle->opened) {
-        qp_merge_rest(handle, QP_MERGE_AT_CLOSE_EVENTS);
+        qp_merge_rest(handle, QP_MERGE_EVENTS_MIN);
         (void)qp_guard_lock(&handle->guard, QP_GUARD_DOOR, QP_GUARD_EXCLUSIVE,
                             qp_clock_deadline_ns(handle->options.busy_timeout_ms), NULL);
     }

@@ -13,7 +13,7 @@
 
 enum {
     TABLE_FIRST = 64,
-    CHUNK_FIRST = 2, /* most streams have few events in a segment */
+    CHUNK_FIRST = 3, /* most streams have few events in a segment; 2n + 1 leave no padding */
     TERMS_MAX = 3    /* of one event: stream, category, type */
 };
 
@@ -94,13 +94,13 @@ static bool grow_table(struct qp_segment *segment)
         return false;
     }
     for (size_t i = 0; i < old.table_size; i++) {
-        struct qp_term_list *list = old.table[i];
-        size_t slot;
+        size_t slot = old.hashes[i] & (segment->table_size - 1);
 
-        if (list == NULL)
+        if (old.hashes[i] == 0)
             continue;
-        slot = slot_of(segment, old.hashes[i], (struct qp_bytes){list->key, list->key_size});
-        segment->table[slot] = list;
+        while (segment->hashes[slot] != 0) /* all keys differ: none is looked at */
+            slot = (slot + 1) & (segment->table_size - 1);
+        segment->table[slot] = old.table[i];
         segment->hashes[slot] = old.hashes[i];
     }
     qp_free(old.table);
@@ -142,7 +142,7 @@ static struct qp_list_chunk *open_chunk(struct qp_segment *segment, struct qp_te
     if (newest != NULL && newest->count < newest->capacity)
         return newest;
     if (newest != NULL)
-        capacity = (uint16_t)(newest->capacity * 2);
+        capacity = (uint16_t)(newest->capacity * 2 + 1);
     if (capacity > QP_CHUNK_OFFSETS_MAX)
         capacity = QP_CHUNK_OFFSETS_MAX;
     chunk = qp_arena_take(&segment->arena, offsetof(struct qp_list_chunk, offsets) +

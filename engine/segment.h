@@ -42,6 +42,7 @@ struct qp_segment {
     struct qp_segment *newer;
     unsigned pins;
     bool linked;
+    bool sealed;  /* the owner adds nothing more */
     bool damaged; /* it has positions whose record cannot be read */
     struct qp_arena arena;
     struct qp_term_list **table;

@@ -52,18 +52,13 @@ void qp_tail_release(struct qp_tail *tail)
 
 /* ---- growing ---- */
 
-static bool is_full(const struct qp_segment *segment)
-{
-    return segment->upto - segment->after >= QP_SEGMENT_EVENTS;
-}
-
 /* The segment that the next event goes to; NULL if memory is out. */
 static struct qp_segment *open_segment(struct qp_tail *tail)
 {
     struct qp_segment *newest = tail->newest;
     struct qp_segment *segment;
 
-    if (newest != NULL && !is_full(newest))
+    if (newest != NULL && !newest->sealed)
         return newest;
     segment = qp_segment_new(tail->top);
     if (segment == NULL)
@@ -93,6 +88,8 @@ static bool add(struct qp_tail *tail, const struct qp_record *record)
     tail->bytes += qp_segment_bytes(segment) - before;
     if (done)
         tail->top = segment->upto;
+    if (segment->upto - segment->after >= QP_MERGE_EVENTS)
+        segment->sealed = true;
     assert(!done || tail->top == segment->upto);
     return done;
 }
@@ -194,19 +191,35 @@ static void pin_segments(struct qp_tail *tail, struct qp_pin *pin)
     }
 }
 
-void qp_tail_pin_full(struct qp_tail *tail, uint64_t indexed, uint64_t head, struct qp_pin *pin)
+void qp_tail_seal(struct qp_tail *tail)
+{
+    (void)pthread_mutex_lock(&tail->lock);
+    if (tail->newest != NULL && tail->newest->upto > tail->newest->after)
+        tail->newest->sealed = true;
+    (void)pthread_mutex_unlock(&tail->lock);
+}
+
+void qp_tail_pin_sealed(struct qp_tail *tail, uint64_t indexed, uint64_t head, struct qp_pin *pin)
 {
     struct qp_segment *segment;
-    uint64_t most = indexed + QP_SLICE_EVENTS < head ? indexed + QP_SLICE_EVENTS : head;
+    uint64_t most = indexed + QP_MERGE_EVENTS < head ? indexed + QP_MERGE_EVENTS : head;
 
     *pin = (struct qp_pin){.indexed = indexed, .head = indexed};
     (void)pthread_mutex_lock(&tail->lock);
     for (segment = tail->oldest; segment != NULL; segment = segment->newer)
-        if (segment->after == pin->head && segment->upto <= most && is_full(segment))
+        if (segment->after == pin->head && segment->upto <= most && segment->sealed)
             pin->head = segment->upto;
     if (pin->head > indexed)
         pin_segments(tail, pin);
     (void)pthread_mutex_unlock(&tail->lock);
+}
+
+/* Another process merged up to within a segment. The few events behind are cheaper to fold again
+ * than the segment is to keep until it is full. */
+static bool is_mostly_indexed(const struct qp_tail *tail, uint64_t indexed)
+{
+    return tail->oldest != NULL && tail->oldest->pins == 0 &&
+           indexed >= tail->base + QP_MERGE_EVENTS_MIN && indexed + QP_MERGE_EVENTS_MIN > tail->top;
 }
 
 int qp_tail_pin(struct qp_tail *tail, uint64_t indexed, uint64_t head, struct qp_log_cursor *log,
@@ -218,14 +231,14 @@ int qp_tail_pin(struct qp_tail *tail, uint64_t indexed, uint64_t head, struct qp
     *pin = (struct qp_pin){.indexed = indexed, .head = head};
     assert(indexed <= head);
     (void)pthread_mutex_lock(&tail->lock);
-    if (tail->top < indexed)
+    drop_front(tail, indexed); /* whoever merged it */
+    if (tail->top < indexed || is_mostly_indexed(tail, indexed))
         reset(tail, indexed);
     behind = tail->base > indexed;
     if (!behind && tail->top < head)
         rc = fold(tail, head, log, error);
     if (!behind && rc == QUIPU_OK) {
         pin_segments(tail, pin);
-        drop_front(tail, indexed); /* whoever merged it */
         rc = QUIPU_ROW;
     }
     (void)pthread_mutex_unlock(&tail->lock);

@@ -45,9 +45,12 @@ int qp_tail_pin(struct qp_tail *tail, uint64_t indexed, uint64_t head, struct qp
                 struct qp_pin *pin, quipu_error *error);
 void qp_tail_unpin(struct qp_tail *tail, struct qp_pin *pin);
 
-/* For a merge: pin the segments from `indexed` on that are full, and so never change again, at most
- * QP_SLICE_EVENTS of them and none beyond `head`. `pin->first` is NULL if there is none. */
-void qp_tail_pin_full(struct qp_tail *tail, uint64_t indexed, uint64_t head, struct qp_pin *pin);
+/* For a merge. What the tail has now never changes again: later events go to a new segment. */
+void qp_tail_seal(struct qp_tail *tail);
+
+/* Pin the sealed segments from `indexed` on, of at most QP_MERGE_EVENTS and none beyond `head`.
+ * `pin->first` is NULL if there is none. */
+void qp_tail_pin_sealed(struct qp_tail *tail, uint64_t indexed, uint64_t head, struct qp_pin *pin);
 
 /* The index was seen committed up to here. */
 void qp_tail_prune(struct qp_tail *tail, uint64_t indexed);

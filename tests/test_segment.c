@@ -32,12 +32,12 @@ static bool add(struct qp_segment *segment, const char *stream, const char *type
     return qp_segment_add(segment, &record);
 }
 
-/* Chunks of 2, 4, 8 ... offsets, linked both ways, numbered without gaps. */
+/* Chunks of 3, 7, 15 ... offsets, linked both ways, numbered without gaps. */
 static void check_shape(const struct qp_term_list *list)
 {
     const struct qp_list_chunk *older = NULL;
     uint64_t number = list->first;
-    uint32_t capacity = 2;
+    uint32_t capacity = 3;
 
     for (const struct qp_list_chunk *chunk = list->oldest; chunk != NULL; chunk = chunk->newer) {
         cr_assert_eq(chunk->older, older);
@@ -46,7 +46,9 @@ static void check_shape(const struct qp_term_list *list)
         cr_assert(chunk->count > 0 && chunk->count <= capacity);
         cr_assert(chunk->newer == NULL || chunk->count == capacity);
         number += chunk->count;
-        capacity = capacity < QP_CHUNK_OFFSETS_MAX ? capacity * 2 : capacity;
+        capacity = capacity * 2 + 1;
+        if (capacity > QP_CHUNK_OFFSETS_MAX)
+            capacity = QP_CHUNK_OFFSETS_MAX;
         older = chunk;
     }
     cr_assert_eq(list->newest, older);
@@ -348,15 +350,15 @@ Test(segment, out_of_memory_behind_lost_versions)
             cr_assert(add(segment, stream, "T", 1));
         }
         cr_assert(add(segment, "s", "T", 1));
-        for (int i = 0; i < 2045; i++)
+        for (int i = 0; i < 2035; i++)
             cr_assert(qp_segment_add_damaged(segment));
         support_heap_fail(1, true);
-        if (!add(segment, "s", "U", 2047)) {
+        if (!add(segment, "s", "U", 2037)) {
             support_heap_fail(0, false);
-            cr_assert(add(segment, "s", "U", 2047), "%u before it", fillers);
+            cr_assert(add(segment, "s", "U", 2037), "%u before it", fillers);
         }
         support_heap_fail(0, false);
-        cr_expect_eq(find(segment, QP_TERM_STREAM, "s")->count, 2047);
+        cr_expect_eq(find(segment, QP_TERM_STREAM, "s")->count, 2037);
         cr_expect_eq(find(segment, QP_TERM_TYPE, "U")->count, 1);
         check_shape(find(segment, QP_TERM_STREAM, "s"));
         qp_segment_free(segment);

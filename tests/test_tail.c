@@ -10,7 +10,7 @@
 
 SUPPORT_SUITE(tail);
 
-enum { EVENTS = 50000 }; /* more than three segments */
+enum { EVENTS = 50000, SEGMENT = 16384 }; /* three segments and a piece */
 
 static struct support_event events[EVENTS];
 static struct support_entry entries[EVENTS];
@@ -68,6 +68,23 @@ static void pin_to(struct bench *bench, uint64_t indexed, uint64_t head, struct 
     cr_assert_eq(rc, QUIPU_ROW, "(%llu, %llu] of (%llu, %llu]: %d", (unsigned long long)indexed,
                  (unsigned long long)head, (unsigned long long)bench->tail.base,
                  (unsigned long long)bench->tail.top, rc);
+}
+
+/* Fold it all, sealed where a merge would have done it. */
+static void fold_in_segments(struct bench *bench, uint64_t indexed)
+{
+    struct qp_pin all;
+
+    pin_to(bench, indexed, indexed, &all); /* a tail without segments is not sealed: no harm */
+    for (uint64_t head = indexed + SEGMENT; head <= EVENTS; head += SEGMENT) {
+        qp_tail_seal(&bench->tail);
+        pin_to(bench, indexed, head, &all);
+        qp_tail_unpin(&bench->tail, &all);
+        qp_tail_seal(&bench->tail);
+        qp_tail_seal(&bench->tail); /* again: nothing to do */
+    }
+    pin_to(bench, indexed, EVENTS, &all);
+    qp_tail_unpin(&bench->tail, &all);
 }
 
 /* ---- what it finds ---- */
@@ -141,13 +158,14 @@ static void check_pin(struct bench *bench, const struct qp_pin *pin)
 
 static void check_ranges(unsigned damaged_of_1000)
 {
-    static const uint64_t edges[] = {0, 1, 16383, 16384, 16385, 32768, 49999, EVENTS};
+    static const uint64_t edges[] = {0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 32768, 49999, EVENTS};
     enum { EDGES = sizeof(edges) / sizeof(edges[0]) };
     struct support_random random = {13};
     struct bench bench;
     struct qp_pin all; /* keeps all segments */
 
     begin(&bench, damaged_of_1000, EVENTS, 0);
+    fold_in_segments(&bench, 0);
     pin_to(&bench, 0, EVENTS, &all);
     cr_expect_eq(all.damaged, damaged_of_1000 > 0);
     for (int i = 0; i < EDGES + 20; i++) {
@@ -230,6 +248,7 @@ Test(tail, each_term_of_a_kind)
     struct visits visits = {.bench = &bench, .pin = &pin};
 
     begin(&bench, 0, EVENTS, 0);
+    fold_in_segments(&bench, 0);
     pin_to(&bench, 7000, 45000, &pin);
     cr_expect(qp_tail_each(&bench.tail, &pin, QP_TERM_STREAM, QP_LITERAL(""), visit, &visits));
     for (size_t i = 0; i < SUPPORT_STREAMS; i++) {
@@ -265,8 +284,8 @@ Test(tail, counts_lost_versions_between_chunks)
     qp_tail_release(&bench.tail);
     close_log(&bench);
     for (size_t i = 0; i < 10; i++) {
-        /* versions 1 to 10 of one stream: a chunk has 1, 2, the next 3 to 6, then 7 to 14 */
-        events[i] = (struct support_event){"s", "T", i + 1, i >= 2 && i <= 7};
+        /* versions 1 to 10 of one stream: a chunk has 2 to 4, the next 5 to 11 */
+        events[i] = (struct support_event){"s", "T", i + 1, i >= 3 && i <= 7};
     }
     support_append_events(bench.store, events, 1, 10);
     open_log(&bench);
@@ -382,12 +401,10 @@ Test(tail, prune_drops_from_the_front)
     } steps[] = {{0, 4, 0},         {16383, 4, 0},     {16384, 3, 16384},   {16384, 3, 16384},
                  {40000, 2, 32768}, {49999, 1, 49152}, {EVENTS, 0, EVENTS}, {EVENTS, 0, EVENTS}};
     struct bench bench;
-    struct qp_pin pin;
     uint64_t bytes;
 
     begin(&bench, 0, EVENTS, 0);
-    pin_to(&bench, 0, EVENTS, &pin);
-    qp_tail_unpin(&bench.tail, &pin);
+    fold_in_segments(&bench, 0);
     bytes = qp_tail_bytes(&bench.tail);
     cr_expect_gt(bytes, EVENTS * 3 * 4);
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -409,8 +426,7 @@ Test(tail, pinning_drops_what_the_index_has)
     struct qp_pin pin;
 
     begin(&bench, 0, EVENTS, 0);
-    pin_to(&bench, 0, EVENTS, &pin);
-    qp_tail_unpin(&bench.tail, &pin);
+    fold_in_segments(&bench, 0);
     cr_expect_eq(segments(&bench.tail), 4);
     pin_to(&bench, 33000, EVENTS, &pin);
     cr_expect_eq(segments(&bench.tail), 2);
@@ -427,8 +443,7 @@ Test(tail, pinned_segment_keeps_all_behind_it)
     struct qp_pin third;
 
     begin(&bench, 0, EVENTS, 0);
-    pin_to(&bench, 100, EVENTS, &first);
-    qp_tail_unpin(&bench.tail, &first);
+    fold_in_segments(&bench, 0);
     pin_to(&bench, 100, 200, &first);
     pin_to(&bench, 33000, 34000, &third);
     cr_expect(first.first == first.last && third.first == third.last);
@@ -446,39 +461,40 @@ Test(tail, pinned_segment_keeps_all_behind_it)
     end(&bench);
 }
 
-/* What a merge may take: full segments from exactly where the index ends. */
+/* What a merge may take: sealed segments from exactly where the index ends. */
 static const struct {
     uint64_t indexed;
     uint64_t head;
     uint64_t upto; /* of what is pinned; `indexed`: nothing */
-} full[] = {
+} sealed[] = {
     {0, EVENTS, 49152},     {0, 49152, 49152},
     {0, 49151, 32768},      {0, 16384, 16384},
     {0, 16383, 0},          {0, 0, 0},
     {16384, EVENTS, 49152}, {32768, EVENTS, 49152},
-    {49152, EVENTS, 49152}, /* the last one is not full */
+    {49152, EVENTS, 49152}, /* the last one is not sealed */
     {100, EVENTS, 100},     /* another process has merged up to within a segment */
     {20000, EVENTS, 20000}, {49000, EVENTS, 49000},
     {49500, EVENTS, 49500}, {EVENTS, EVENTS, EVENTS},
 };
 
-Test(tail, pins_what_is_full)
+Test(tail, pins_what_is_sealed)
 {
     struct bench bench;
     struct qp_pin all;
 
     begin(&bench, 0, EVENTS, 0);
+    fold_in_segments(&bench, 0);
     pin_to(&bench, 0, EVENTS, &all);
-    for (size_t i = 0; i < sizeof(full) / sizeof(full[0]); i++) {
+    for (size_t i = 0; i < sizeof(sealed) / sizeof(sealed[0]); i++) {
         struct qp_pin pin;
 
-        qp_tail_pin_full(&bench.tail, full[i].indexed, full[i].head, &pin);
-        cr_expect_eq(pin.first != NULL, full[i].upto > full[i].indexed, "case %zu", i);
-        cr_expect_eq(pin.indexed, full[i].indexed, "case %zu", i);
-        cr_expect_eq(pin.head, full[i].upto, "case %zu", i);
+        qp_tail_pin_sealed(&bench.tail, sealed[i].indexed, sealed[i].head, &pin);
+        cr_expect_eq(pin.first != NULL, sealed[i].upto > sealed[i].indexed, "case %zu", i);
+        cr_expect_eq(pin.indexed, sealed[i].indexed, "case %zu", i);
+        cr_expect_eq(pin.head, sealed[i].upto, "case %zu", i);
         if (pin.first != NULL) {
-            cr_expect_eq(pin.first->after, full[i].indexed, "case %zu", i);
-            cr_expect_eq(pin.last->upto, full[i].upto, "case %zu", i);
+            cr_expect_eq(pin.first->after, sealed[i].indexed, "case %zu", i);
+            cr_expect_eq(pin.last->upto, sealed[i].upto, "case %zu", i);
         }
         qp_tail_unpin(&bench.tail, &pin);
     }
@@ -490,12 +506,9 @@ Test(tail, pinned_in_the_middle)
 {
     struct bench bench;
     struct qp_pin pin;
-    struct qp_pin all;
 
     begin(&bench, 0, EVENTS, 0);
-    pin_to(&bench, 0, EVENTS, &all);
-    qp_tail_unpin(&bench.tail, &all);
-    cr_expect_null(all.first, "it pins nothing any more");
+    fold_in_segments(&bench, 0);
     pin_to(&bench, 20000, 21000, &pin);
     qp_tail_prune(&bench.tail, EVENTS);
     cr_expect_eq(segments(&bench.tail), 3, "the first one went");
@@ -541,13 +554,49 @@ Test(tail, begins_behind_what_is_asked)
     struct qp_pin pin;
 
     begin(&bench, 0, EVENTS, 0);
-    pin_to(&bench, 0, EVENTS, &pin);
-    qp_tail_unpin(&bench.tail, &pin);
-    qp_tail_prune(&bench.tail, 16384);
-    cr_expect_eq(try_pin(&bench, 16383, EVENTS, &pin), QUIPU_OK, "a newer snapshot is to be had");
+    fold_in_segments(&bench, 0);
+    qp_tail_prune(&bench.tail, SEGMENT);
+    cr_expect_eq(try_pin(&bench, SEGMENT - 1, EVENTS, &pin), QUIPU_OK,
+                 "a newer snapshot is to be had");
     cr_expect_null(pin.first);
-    pin_to(&bench, 16384, EVENTS, &pin);
+    pin_to(&bench, SEGMENT, EVENTS, &pin);
     qp_tail_unpin(&bench.tail, &pin);
+    cr_expect_null(pin.first, "it pins nothing any more");
+    end(&bench);
+}
+
+/* The segment that another process's merge ended in goes when little of it is not in the index. */
+Test(tail, mostly_indexed_segment_is_not_kept)
+{
+    static const struct {
+        uint64_t indexed;
+        uint64_t base; /* afterwards */
+    } cases[] = {
+        {EVENTS - QP_MERGE_EVENTS_MIN, 0}, /* too much to fold again */
+        {EVENTS - QP_MERGE_EVENTS_MIN + 1, EVENTS - QP_MERGE_EVENTS_MIN + 1},
+        {EVENTS - 1, EVENTS - QP_MERGE_EVENTS_MIN + 1}, /* too little gained */
+        {EVENTS, EVENTS},
+    };
+    struct bench bench;
+    struct qp_pin pin;
+    struct qp_pin other;
+
+    begin(&bench, 20, EVENTS, 0);
+    pin_to(&bench, 0, EVENTS, &pin);
+    pin_to(&bench, EVENTS - 1, EVENTS, &other);
+    cr_expect_eq(bench.tail.base, 0, "who pins it may need it");
+    qp_tail_unpin(&bench.tail, &other);
+    qp_tail_unpin(&bench.tail, &pin);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        pin_to(&bench, cases[i].indexed, EVENTS, &pin);
+        cr_expect_eq(bench.tail.base, cases[i].base, "case %zu: %llu", i,
+                     (unsigned long long)bench.tail.base);
+        cr_expect_eq(bench.tail.top, EVENTS);
+        check_pin(&bench, &pin);
+        qp_tail_unpin(&bench.tail, &pin);
+    }
+    cr_expect_eq(try_pin(&bench, 0, EVENTS, &pin), QUIPU_OK, "a newer snapshot is to be had");
+    cr_expect_eq(qp_tail_bytes(&bench.tail), 0);
     end(&bench);
 }
 
