@@ -15,7 +15,7 @@ struct quipu {
     uint64_t inode;
     long pid;               /* whose it is: a forked child has no part in it */
     unsigned opens;         /* 0: closed, and waiting for its children */
-    unsigned children;      /* readers and lists */
+    unsigned children;      /* readers and lists; a close that waits */
     bool changing;          /* being opened or closed by some thread */
     atomic_uint generation; /* children of an earlier one are closed */
 };
@@ -49,5 +49,9 @@ int qp_store_acquire(const char *path, const quipu_options *options, bool any_op
 
 /* Bring a struct of the caller's release into ours. MISUSE: it is of a newer one. */
 int qp_struct_in(const void *given, size_t size, void *out, const char *what, quipu_error *error);
+
+/* Give ours back to a caller whose release may have a shorter or a longer one: what we do not know
+ * is 0 there. */
+void qp_struct_out(const void *own, size_t size, void *out);
 
 #endif

@@ -63,15 +63,6 @@ void quipu_list_close(quipu_list *list)
 
 /* ---- figures ---- */
 
-/* Give a struct back to a caller whose release may have a shorter one. */
-static void struct_out(const void *own, size_t own_size, void *out, uint32_t given_size)
-{
-    size_t size = given_size != 0 && given_size < own_size ? given_size : own_size;
-
-    memcpy(out, own, size);
-    memcpy(out, &given_size, sizeof(given_size));
-}
-
 int quipu_stat_get(quipu *store, quipu_stat *out, quipu_error *error)
 {
     quipu_stat stat = {0};
@@ -83,7 +74,7 @@ int quipu_stat_get(quipu *store, quipu_stat *out, quipu_error *error)
         return qp_fail(error, QUIPU_MISUSE, "out is NULL");
     rc = qp_stat(store->handle, &stat, error);
     if (rc == QUIPU_OK)
-        struct_out(&stat, sizeof(stat), out, out->struct_size);
+        qp_struct_out(&stat, sizeof(stat), out);
     return rc;
 }
 
@@ -123,6 +114,6 @@ int quipu_verify(const char *path, uint32_t flags, quipu_finding_fn found,
         rc = qp_verify(store->handle, &calls, &verified, error);
     quipu_close(store);
     if (out != NULL)
-        struct_out(&verified, sizeof(verified), out, out->struct_size);
+        qp_struct_out(&verified, sizeof(verified), out);
     return rc;
 }

@@ -54,6 +54,17 @@ int qp_struct_in(const void *given, size_t size, void *out, const char *what, qu
     return QUIPU_OK;
 }
 
+void qp_struct_out(const void *own, size_t size, void *out)
+{
+    uint32_t given_size;
+
+    memcpy(&given_size, out, sizeof(given_size));
+    if (given_size > size)
+        memset((char *)out + size, 0, given_size - size);
+    memcpy(out, own, given_size != 0 && given_size < size ? given_size : size);
+    memcpy(out, &given_size, sizeof(given_size));
+}
+
 /* ---- the registry ---- */
 
 static void lock_registry(void)
@@ -255,22 +266,37 @@ static void close_files(struct quipu *store)
     (void)pthread_cond_broadcast(&registry.changed);
 }
 
+/* One child fewer: the last of them closes what nobody has open any more. */
+static void let_go(struct quipu *store)
+{
+    lock_registry();
+    store->children--;
+    if (store->children == 0 && store->opens == 0)
+        close_files(store);
+    unlock_registry();
+}
+
 void quipu_close(quipu *store)
 {
+    bool last;
+
     if (store == NULL)
         return;
     if (qp_handle_forked(store->handle)) {
         qp_handle_close(store->handle); /* lets go of the locks' descriptor, no more */
         return;
     }
-    qp_commit_drain(store->handle);
     lock_registry();
-    if (store->opens > 0 && --store->opens == 0) {
+    last = store->opens > 0 && --store->opens == 0;
+    if (last) {
         atomic_fetch_add(&store->generation, 1);
-        if (store->children == 0)
-            close_files(store);
+        store->children++; /* while we wait it must not go */
     }
     unlock_registry();
+    if (!last)
+        return;
+    qp_commit_drain(store->handle);
+    let_go(store);
 }
 
 /* ---- entering ---- */
@@ -309,13 +335,7 @@ bool qp_child_may_end(const struct qp_child *child)
 
 void qp_child_end(const struct qp_child *child)
 {
-    struct quipu *store = child->store;
-
-    lock_registry();
-    store->children--;
-    if (store->children == 0 && store->opens == 0)
-        close_files(store);
-    unlock_registry();
+    let_go(child->store);
 }
 
 int quipu_head(quipu *store, uint64_t *position, quipu_error *error)

@@ -4,7 +4,7 @@
 #ifndef QP_AHEAD_H
 #define QP_AHEAD_H
 
-#include "store.h"
+#include "table.h"
 
 /* The records at ascending or descending `positions` of `log` will be read. `value` is any value
  * of this snapshot. */

@@ -170,6 +170,9 @@ struct compare {
     struct qp_moment *moment;
     struct qp_cursor blocks;
     uint64_t blocks_seen;
+    uint64_t streams; /* rows of this kind */
+    uint64_t damaged; /* positions listed as such */
+    bool all_seen;    /* no row was damaged, so that the two are right */
     qp_census_found_fn found;
     void *payload;
     quipu_error *error;
@@ -189,6 +192,13 @@ static int tell(struct compare *compare, const char *table, struct qp_bytes key,
         (void)snprintf(text, sizeof(text), "%s %.*s: %s", kinds[bytes[0] < 4 ? bytes[0] : 0],
                        (int)key.size - 1, (const char *)bytes + 1, what);
     return compare->found(compare->payload, table, text);
+}
+
+static int tell_lost(struct compare *compare, const char *table, struct qp_bytes key,
+                     const char *what)
+{
+    compare->all_seen = false;
+    return tell(compare, table, key, what);
 }
 
 /* Entries that the log can confirm. A record that was damaged since cannot say what it was. */
@@ -217,13 +227,8 @@ static int count_blocks(struct compare *compare, const struct qp_term_row *row, 
             rc = qp_index_block(&compare->blocks, row, 0, &block, &first, NULL);
         else
             rc = qp_index_next_block(&compare->blocks, row, false, &block, &first, NULL);
-        if (rc == QUIPU_ROW) {
-            rc = qp_index_positions(block.deltas, block.base, positions, block.count, NULL) ==
-                         QUIPU_OK
-                     ? QUIPU_ROW
-                     : QUIPU_CORRUPT;
-        }
-        if (rc != QUIPU_ROW || first != (versions ? number : positions[0]))
+        if (rc != QUIPU_ROW || !qp_deltas_read(block.deltas, block.base, positions, block.count) ||
+            first != (versions ? number : positions[0]))
             return QUIPU_OK;
         compare->blocks_seen++;
         count_positions(compare, term, versions, number, positions, block.count);
@@ -257,14 +262,20 @@ static int compare_term(struct compare *compare, struct qp_bytes key, struct qp_
     if (term != NULL)
         term->seen = true;
     if (!qp_row_whole(QP_TABLE_TERMS, key, value) || !qp_term_row_read(value, &row) ||
-        qp_index_positions(row.deltas, row.base, positions, row.inline_count, NULL) < 0)
-        return tell(compare, "terms", key, "its row is damaged");
+        !qp_deltas_read(row.deltas, row.base, positions, row.inline_count))
+        return tell_lost(compare, "terms", key, "its row is damaged");
     if (count_blocks(compare, &row, versions, &counted) != QUIPU_ROW)
-        return tell(compare, "blocks", key, "a block is damaged or missing");
+        return tell_lost(compare, "blocks", key, "a block is damaged or missing");
     count_positions(compare, &counted, versions, row.first + row.count - row.inline_count,
                     positions, row.inline_count);
-    if (*(const uint8_t *)key.data == QP_TERM_DAMAGED)
+    if (row.number >= compare->moment->indexed.next_term ||
+        (row.count - row.inline_count) % QP_BLOCK_POSITIONS != 0)
+        return tell(compare, "terms", key, "its number or its count is wrong");
+    compare->streams += versions;
+    if (*(const uint8_t *)key.data == QP_TERM_DAMAGED) {
+        compare->damaged += row.count;
         return compare_damaged(compare, key, &counted);
+    }
     if (term == NULL && counted.count == 0)
         return QUIPU_OK; /* all of its records are damaged now */
     if (term == NULL || !equal(term, &counted))
@@ -305,6 +316,10 @@ static int compare_all(struct compare *compare, struct qp_cursor *terms)
     }
     if (rc == QUIPU_OK)
         rc = compare_missing(compare);
+    if (rc == QUIPU_OK && compare->all_seen &&
+        (compare->streams != compare->moment->indexed.streams ||
+         compare->damaged != compare->moment->indexed.damaged))
+        rc = tell(compare, "meta", (struct qp_bytes){0}, "it counts other streams than it has");
     if (rc == QUIPU_OK &&
         compare->blocks_seen != qp_table_rows(&compare->moment->index_txn, QP_TABLE_BLOCKS))
         rc = tell(compare, "blocks", (struct qp_bytes){0}, "there are blocks of no term");
@@ -314,8 +329,12 @@ static int compare_all(struct compare *compare, struct qp_cursor *terms)
 int qp_census_compare(struct qp_census *census, struct qp_moment *moment, qp_census_found_fn found,
                       void *payload, quipu_error *error)
 {
-    struct compare compare = {
-        .census = census, .moment = moment, .found = found, .payload = payload, .error = error};
+    struct compare compare = {.census = census,
+                              .moment = moment,
+                              .all_seen = true,
+                              .found = found,
+                              .payload = payload,
+                              .error = error};
     struct qp_cursor terms = {0};
     int rc = qp_cursor_open(&terms, &moment->index_txn, QP_TABLE_TERMS, error);
 

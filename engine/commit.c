@@ -7,6 +7,7 @@
 
 #include "clock.h"
 #include "decide.h"
+#include "lock.h"
 #include "merge.h"
 #include "moment.h"
 #include "status.h"
@@ -15,7 +16,10 @@
 #include <string.h>
 
 /* A group is bounded, so that a follower waits for little more than the running commit. */
-enum { GROUP_BATCHES_MAX = 1024 };
+enum {
+    GROUP_BATCHES_MAX = 1024,
+    UNSEEN_COMMITS_MAX = 16 /* of others: they are folded before the store lock is taken */
+};
 #define GROUP_BYTES_MAX (8 * QP_MIB)
 
 enum request_state { WAITING, LEADING, TOLD };
@@ -210,7 +214,8 @@ static int apply_group(struct qp_txn *txn, struct qp_request *group, struct edge
     return QUIPU_OK;
 }
 
-/* Where the log ends, what time it is, and that no record is damaged that may belong anywhere. */
+/* Where the log ends, what time it is, and that no record is damaged that may belong anywhere. How
+ * much is not in the index is noted for the next leader. */
 static int look_at_edge(struct qp_handle *handle, struct qp_moment *moment, struct edge *edge,
                         quipu_error *error)
 {
@@ -258,20 +263,16 @@ static int transact(struct qp_handle *handle, struct qp_request *group, bool *co
         qp_shared_set(&handle->shared, QP_SHARED_POISONED, true);
     if (rc < 0)
         *committed = false;
+    handle->seen = qp_store_newest(handle->log);
     return rc;
 }
 
 /* ---- lead ---- */
 
 /* The lock is ours: may anything be written? */
-static int check_store(struct qp_handle *handle, enum qp_lock_state state, quipu_error *error)
+static int check_store(struct qp_handle *handle, quipu_error *error)
 {
-    if (state == QP_LOCK_INHERITED) {
-        qp_handle_tell(handle, 1, "a process died while it held the store");
-        if (qp_store_settle(handle->log, error) < 0)
-            qp_shared_set(&handle->shared, QP_SHARED_POISONED, true);
-    }
-    if (state == QP_LOCK_LOST || qp_shared_get(&handle->shared, QP_SHARED_POISONED))
+    if (qp_shared_get(&handle->shared, QP_SHARED_POISONED))
         return qp_fail(error, QUIPU_IO,
                        "a flush has failed: close the store in all processes and open it again");
     if (!qp_place_same(&handle->place, QP_LOG_FILE, handle->log_inode) ||
@@ -281,7 +282,7 @@ static int check_store(struct qp_handle *handle, enum qp_lock_state state, quipu
     return QUIPU_OK;
 }
 
-static void settle_requests(struct qp_request *group, int rc, const quipu_error *error)
+static void fail_requests(struct qp_request *group, int rc, const quipu_error *error)
 {
     for (struct qp_request *request = group; rc < 0 && request != NULL; request = request->next) {
         request->status = rc;
@@ -298,36 +299,44 @@ static void publish(struct qp_handle *handle, struct qp_request *group)
             qp_tail_publish(&handle->tail, request->batch, request->receipt.first_position);
 }
 
+/* Others have committed much since this process looked last: fold that now and not while holding
+ * the store lock. A failure will be met again, by who can tell it. */
+static void catch_up(struct qp_handle *handle)
+{
+    struct qp_moment *moment;
+
+    if (qp_store_newest(handle->log) - handle->seen < UNSEEN_COMMITS_MAX)
+        return;
+    if (qp_moment_begin(handle, true, &moment, NULL) < 0)
+        return;
+    atomic_store(&handle->unmerged, moment->pin.head - moment->pin.indexed);
+    qp_moment_end(moment);
+}
+
 static void lead(struct qp_handle *handle, struct qp_request *group)
 {
-    int64_t deadline = qp_clock_deadline_ns(handle->options.busy_timeout_ms);
     quipu_error error = {0};
-    enum qp_lock_state state = QP_LOCK_TIMEOUT;
     bool committed = false;
     uint64_t ticket = 0;
-    uint32_t holder = 0;
-    int rc = qp_merge_if_full(handle, &error);
+    int rc;
 
+    catch_up(handle);
+    rc = qp_merge_if_full(handle, &error);
+    if (rc == QUIPU_OK) /* each wait for others has its own time */
+        rc = qp_lock_take(handle, qp_clock_deadline_ns(handle->options.busy_timeout_ms), &error);
     if (rc == QUIPU_OK) {
-        state = qp_shared_lock(&handle->shared, deadline, &holder);
-        if (state == QP_LOCK_TIMEOUT)
-            rc = qp_fail(&error, QUIPU_BUSY, "process %u holds the store", holder);
-        else
-            rc = check_store(handle, state, &error);
-    }
-    if (rc == QUIPU_OK) {
-        rc = transact(handle, group, &committed, &error);
+        rc = check_store(handle, &error);
+        if (rc == QUIPU_OK)
+            rc = transact(handle, group, &committed, &error);
         while (rc == QUIPU_FULL && qp_store_grow(handle->log))
             rc = transact(handle, group, &committed, &error);
+        ticket = qp_lock_release(handle, committed);
     }
-    if (state == QP_LOCK_TAKEN || state == QP_LOCK_INHERITED)
-        ticket = qp_shared_unlock(&handle->shared, committed);
-    settle_requests(group, rc, &error);
+    fail_requests(group, rc, &error);
     if (committed)
         publish(handle, group);
     tell_followers(&handle->queue, group);
-    if (ticket != 0)
-        qp_shared_stand_back(&handle->shared, ticket);
+    qp_lock_stand_back(handle, ticket);
     hand_on(&handle->queue);
 }
 

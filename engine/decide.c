@@ -193,7 +193,8 @@ int qp_decide(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_ba
 
     *receipt = (quipu_receipt){0};
     batch->decided = false;
-    if (batch->draft_count > QP_POSITION_MAX - overlay->next_position)
+    assert(overlay->next_position >= 1 && overlay->next_position <= QP_POSITION_MAX + 1);
+    if (batch->draft_count > QP_POSITION_MAX - (overlay->next_position - 1))
         return qp_fail(error, QUIPU_TOO_LARGE, "the store has no positions left");
     overlay->batch++;
     for (size_t i = 0; i < batch->step_count; i++) {

@@ -43,6 +43,7 @@ struct qp_handle {
     struct qp_queue queue;
     atomic_bool merging;       /* a thread of this process merges */
     atomic_ullong unmerged;    /* events, as the last commit saw it */
+    uint64_t seen;             /* the log's newest transaction then; the leader's own */
     pthread_mutex_t pool_lock; /* a leaf */
     struct qp_moment *pool;    /* snapshots at rest */
     unsigned pool_count;

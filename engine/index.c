@@ -11,18 +11,20 @@
 #include <string.h>
 
 const struct qp_table_spec qp_index_tables[] = {
-    {"terms", QP_TABLE_TERMS, false},         {"blocks", QP_TABLE_BLOCKS, false},
-    {"snapshots", QP_TABLE_SNAPSHOTS, false}, {"blobs", QP_TABLE_INDEX_BLOBS, false},
-    {"meta", QP_TABLE_INDEX_META, false},
+    {QP_TABLE_TERMS, false},       {QP_TABLE_BLOCKS, false},     {QP_TABLE_SNAPSHOTS, false},
+    {QP_TABLE_INDEX_BLOBS, false}, {QP_TABLE_INDEX_META, false},
 };
 const size_t qp_index_table_count = sizeof(qp_index_tables) / sizeof(qp_index_tables[0]);
 
-static int damaged(const char *what, quipu_error *error)
+int qp_index_damaged(const char *what, struct qp_bytes key, quipu_error *error)
 {
+    char text[64];
+
+    qp_key_text(key, text, sizeof(text));
     return qp_fail(error, QUIPU_CORRUPT,
-                   "the index is damaged: %s; delete index.mdb while the store "
-                   "is closed, it is made again",
-                   what);
+                   "the index is damaged: %s of %s; close the store and delete index.mdb, it is "
+                   "made again",
+                   what, text);
 }
 
 /* ---- read ---- */
@@ -36,7 +38,7 @@ int qp_index_term(struct qp_txn *txn, const struct qp_key *key, struct qp_term_r
     if (rc != QUIPU_ROW)
         return rc;
     if (!qp_row_whole(QP_TABLE_TERMS, qp_key_bytes(key), value) || !qp_term_row_read(value, row))
-        return damaged("a term", error);
+        return qp_index_damaged("the row", qp_key_bytes(key), error);
     return QUIPU_ROW;
 }
 
@@ -47,11 +49,11 @@ static int read_block(struct qp_bytes key, struct qp_bytes value, const struct q
     uint64_t number;
 
     if (!qp_key_block_read(key, &number, first))
-        return damaged("a block's key", error);
+        return qp_index_damaged("the key", key, error);
     if (number != term->number)
         return QUIPU_OK;
     if (!qp_row_whole(QP_TABLE_BLOCKS, key, value) || !qp_block_row_read(value, block))
-        return damaged("a block", error);
+        return qp_index_damaged("the block", key, error);
     return QUIPU_ROW;
 }
 
@@ -98,14 +100,6 @@ int qp_index_next_block(struct qp_cursor *blocks, const struct qp_term_row *term
     return rc == QUIPU_ROW ? read_block(key, value, term, block, first, error) : rc;
 }
 
-int qp_index_positions(struct qp_bytes deltas, uint64_t base, uint64_t *positions, size_t count,
-                       quipu_error *error)
-{
-    if (!qp_deltas_read(deltas, base, positions, count))
-        return damaged("positions", error);
-    return QUIPU_OK;
-}
-
 /* ---- what it is a fold of ---- */
 
 int qp_index_indexed(struct qp_txn *txn, struct qp_indexed *indexed, quipu_error *error)
@@ -116,7 +110,7 @@ int qp_index_indexed(struct qp_txn *txn, struct qp_indexed *indexed, quipu_error
     if (rc < 0)
         return rc;
     if (rc == QUIPU_OK || !qp_indexed_read(value, indexed))
-        return damaged("its row \"indexed\"", error);
+        return qp_index_damaged("the row", QP_META_INDEXED, error);
     return QUIPU_OK;
 }
 
@@ -188,20 +182,16 @@ static uint64_t last_known(const uint64_t *positions, size_t count, uint64_t bas
 }
 
 /* The row's own entries, decoded, in front. */
-static int load_row(struct merge *merge, const struct qp_term_row *row)
+static int load_row(struct merge *merge, struct qp_bytes key, const struct qp_term_row *row)
 {
-    int rc;
-
     merge->positions.size = 0;
     if (!qp_buffer_reserve(&merge->positions, QP_BLOCK_POSITIONS * sizeof(uint64_t)))
         return qp_fail_memory(merge->error);
     merge->positions.size = row->inline_count * sizeof(uint64_t);
-    rc = qp_index_positions(row->deltas, row->base, positions_of(merge), row->inline_count,
-                            merge->error);
-    if (rc == QUIPU_OK &&
+    if (!qp_deltas_read(row->deltas, row->base, positions_of(merge), row->inline_count) ||
         last_known(positions_of(merge), row->inline_count, row->base) > row->last_position)
-        return damaged("a term's newest entry", merge->error);
-    return rc;
+        return qp_index_damaged("the positions", key, merge->error);
+    return QUIPU_OK;
 }
 
 /* Versions of a stream between the row's and the list's belong to damaged records. */
@@ -298,10 +288,10 @@ static int merge_term(struct merge *merge, const struct qp_term_list *list)
     }
     if (rc == QUIPU_ROW &&
         (row.base > row.last_position || row.last_position > merge->segment->after))
-        return damaged("a term is ahead of what is indexed", merge->error);
+        return qp_index_damaged("the newest position", qp_key_bytes(&key), merge->error);
     if (list->key[0] == QP_TERM_DAMAGED)
         merge->indexed->damaged += list->count;
-    rc = load_row(merge, &row);
+    rc = load_row(merge, qp_key_bytes(&key), &row);
     if (rc == QUIPU_OK && row.count > 0)
         rc = fill_gap(merge, &row, list);
     if (rc == QUIPU_OK)

@@ -8,7 +8,7 @@
 #include "meta.h"
 #include "posting.h"
 #include "segment.h"
-#include "store.h"
+#include "table.h"
 
 /* A term's row. Returns: ROW; OK: it does not occur; CORRUPT; IO. Its deltas live as long as the
  * transaction. */
@@ -20,13 +20,12 @@ int qp_index_term(struct qp_txn *txn, const struct qp_key *key, struct qp_term_r
 int qp_index_block(struct qp_cursor *blocks, const struct qp_term_row *term, uint64_t number,
                    struct qp_block_row *block, uint64_t *first, quipu_error *error);
 
-/* The term's block behind (before) the one that the cursor stands at. As qp_index_block. */
+/* The term's block after (before) the one that the cursor stands at. As qp_index_block(). */
 int qp_index_next_block(struct qp_cursor *blocks, const struct qp_term_row *term, bool backwards,
                         struct qp_block_row *block, uint64_t *first, quipu_error *error);
 
-/* Positions of a block or of a row's own entries; CORRUPT if they are malformed. */
-int qp_index_positions(struct qp_bytes deltas, uint64_t base, uint64_t *positions, size_t count,
-                       quipu_error *error);
+/* CORRUPT: says what is wrong, of which key, and what to do about it. */
+int qp_index_damaged(const char *what, struct qp_bytes key, quipu_error *error);
 
 /* What the index is a fold of. Returns: OK; CORRUPT; IO. */
 int qp_index_indexed(struct qp_txn *txn, struct qp_indexed *indexed, quipu_error *error);

@@ -4,7 +4,38 @@
 #include "sum.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
+
+const char *qp_table_name(enum qp_table table)
+{
+    static const char *const names[QP_TABLES] = {
+        [QP_TABLE_LOG] = "log",           [QP_TABLE_CHUNKS] = "chunks",
+        [QP_TABLE_STREAMS] = "streams",   [QP_TABLE_HOLES] = "holes",
+        [QP_TABLE_EDITS] = "edits",       [QP_TABLE_VIEWS] = "views",
+        [QP_TABLE_GROUPS] = "groups",     [QP_TABLE_PARKED] = "parked",
+        [QP_TABLE_MARKS] = "marks",       [QP_TABLE_BLOBS] = "blobs",
+        [QP_TABLE_META] = "meta",         [QP_TABLE_TERMS] = "terms",
+        [QP_TABLE_BLOCKS] = "blocks",     [QP_TABLE_SNAPSHOTS] = "snapshots",
+        [QP_TABLE_INDEX_BLOBS] = "blobs", [QP_TABLE_INDEX_META] = "meta",
+    };
+
+    return table < QP_TABLES && names[table] != NULL ? names[table] : "?";
+}
+
+void qp_key_text(struct qp_bytes key, char *out, size_t capacity)
+{
+    const uint8_t *at = key.data;
+    size_t used = 0;
+
+    assert(capacity > 0);
+    for (size_t i = 0; i < key.size && used + 3 < capacity; i++) {
+        bool letter = at[i] > ' ' && at[i] < 0x7f;
+
+        used += (size_t)snprintf(out + used, capacity - used, letter ? "%c" : "%02x", at[i]);
+    }
+    out[used] = '\0';
+}
 
 struct qp_bytes qp_key_bytes(const struct qp_key *key)
 {

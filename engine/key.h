@@ -26,6 +26,9 @@ enum qp_table {
     QP_TABLES
 };
 
+/* Its name in the file; "?" for no table. */
+const char *qp_table_name(enum qp_table table);
+
 /* What events are found by. The numbers are part of the format. */
 enum qp_term_kind {
     QP_TERM_STREAM = 1,
@@ -44,6 +47,9 @@ struct qp_key {
 };
 
 struct qp_bytes qp_key_bytes(const struct qp_key *key);
+
+/* A key for a message: its letters as they are, all else in hex. Cut off where `out` ends. */
+void qp_key_text(struct qp_bytes key, char *out, size_t capacity);
 
 /* kind8 name: a row of `terms`. The name has at most QP_NAME_MAX bytes. */
 void qp_key_term(struct qp_key *key, enum qp_term_kind kind, struct qp_bytes name);

@@ -24,18 +24,6 @@ static bool is_beyond(const quipu_point *at, const quipu_event *event)
 }
 
 /* A callback that fails without a text gets one. */
-static int callback_failed(int rc, const char *what, const quipu_event *event, quipu_error *error)
-{
-    if (error == NULL || error->status == rc)
-        return rc;
-    if (error->text[0] != '\0') {
-        error->status = rc;
-        return rc;
-    }
-    return qp_fail(error, rc, "%s returned %d at %.100s version %llu", what, rc, event->stream,
-                   (unsigned long long)event->version);
-}
-
 static int apply(const quipu_fold *fold, const quipu_event *event, void *state, quipu_error *error)
 {
     quipu_error own = {0};
@@ -45,7 +33,10 @@ static int apply(const quipu_fold *fold, const quipu_event *event, void *state, 
         return rc;
     if (rc > 0)
         return qp_fail(error, QUIPU_MISUSE, "apply returned %d", rc);
-    rc = callback_failed(rc, "apply", event, &own);
+    if (own.text[0] == '\0')
+        return qp_fail(error, rc, "apply returned %d at %.100s version %llu", rc, event->stream,
+                       (unsigned long long)event->version);
+    own.status = rc;
     if (error != NULL)
         *error = own;
     return rc;

@@ -9,12 +9,10 @@
 #include <string.h>
 
 const struct qp_table_spec qp_log_tables[] = {
-    {"log", QP_TABLE_LOG, true},          {"chunks", QP_TABLE_CHUNKS, false},
-    {"streams", QP_TABLE_STREAMS, false}, {"holes", QP_TABLE_HOLES, false},
-    {"edits", QP_TABLE_EDITS, false},     {"views", QP_TABLE_VIEWS, false},
-    {"groups", QP_TABLE_GROUPS, false},   {"parked", QP_TABLE_PARKED, false},
-    {"marks", QP_TABLE_MARKS, false},     {"blobs", QP_TABLE_BLOBS, false},
-    {"meta", QP_TABLE_META, false},
+    {QP_TABLE_LOG, true},     {QP_TABLE_CHUNKS, false}, {QP_TABLE_STREAMS, false},
+    {QP_TABLE_HOLES, false},  {QP_TABLE_EDITS, false},  {QP_TABLE_VIEWS, false},
+    {QP_TABLE_GROUPS, false}, {QP_TABLE_PARKED, false}, {QP_TABLE_MARKS, false},
+    {QP_TABLE_BLOBS, false},  {QP_TABLE_META, false},
 };
 const size_t qp_log_table_count = sizeof(qp_log_tables) / sizeof(qp_log_tables[0]);
 

@@ -6,7 +6,7 @@
 
 #include "memory.h"
 #include "record.h"
-#include "store.h"
+#include "table.h"
 
 /* The right edge. */
 struct qp_log_head {

@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "index.h"
+#include "lock.h"
 #include "moment.h"
 #include "status.h"
 
@@ -183,7 +184,7 @@ static int try_merge(struct qp_handle *handle, quipu_error *error)
     if (handle->read_only || handle->index == NULL ||
         !atomic_compare_exchange_strong(&handle->merging, &idle, true))
         return QUIPU_OK;
-    rc = qp_guard_try(&handle->guard, QP_GUARD_MERGER, QP_GUARD_EXCLUSIVE, error);
+    rc = qp_lock_try_merger(handle, error);
     if (rc != QUIPU_ROW)
         goto done;
     rc = prepare(handle, error);
@@ -192,7 +193,7 @@ static int try_merge(struct qp_handle *handle, quipu_error *error)
         rc = merge_all(&merge, error);
         qp_shared_set(&handle->shared, QP_SHARED_MERGING, false);
     }
-    qp_guard_unlock(&handle->guard, QP_GUARD_MERGER);
+    qp_lock_release_merger(handle);
     if (rc == QUIPU_OK) {
         atomic_store(&handle->unmerged, 0);
         rc = QUIPU_ROW;
@@ -247,8 +248,9 @@ int qp_merge_if_full(struct qp_handle *handle, quipu_error *error)
         if (unmerged < QP_MERGE_EVENTS)
             return QUIPU_OK;
         if (qp_clock_monotonic_ns() >= deadline)
-            return qp_fail(error, QUIPU_BUSY, "the index is behind and process %u merges it",
-                           qp_shared_other_pid(&handle->shared));
+            return qp_fail(error, QUIPU_BUSY,
+                           "too much is not in the index yet, and process %u merges it",
+                           qp_shared_merger(&handle->shared));
         qp_clock_sleep_ms(1);
     }
     return QUIPU_OK;

@@ -87,26 +87,19 @@ static int look_at_log(struct qp_moment *moment, bool check, uint64_t *head, qui
     return qp_log_edge(&moment->log, head, error);
 }
 
-/* Each time round somebody has merged meanwhile, so that it ends. */
+/* Returns: ROW: pinned; OK: somebody has merged meanwhile, a newer snapshot of the index is to be
+ * had; CORRUPT; as qp_tail_pin(). */
 static int pin_tail(struct qp_moment *moment, uint64_t head, quipu_error *error)
 {
-    for (;;) {
-        int rc;
-
-        if (moment->indexed.position > head)
-            return qp_fail(error, QUIPU_CORRUPT, "the index is ahead of the log: %llu > %llu",
-                           (unsigned long long)moment->indexed.position, (unsigned long long)head);
-        rc = qp_tail_pin(&moment->handle->tail, moment->indexed.position, head, &moment->log,
-                         &moment->pin, error);
-        if (rc != QUIPU_OK)
-            return rc == QUIPU_ROW ? QUIPU_OK : rc;
-        rc = look_at_index(moment, error);
-        if (rc < 0)
-            return rc;
-    }
+    if (moment->indexed.position > head)
+        return qp_fail(error, QUIPU_CORRUPT, "the index is ahead of the log: %llu > %llu",
+                       (unsigned long long)moment->indexed.position, (unsigned long long)head);
+    return qp_tail_pin(&moment->handle->tail, moment->indexed.position, head, &moment->log,
+                       &moment->pin, error);
 }
 
-/* The tail was behind the index's snapshot: with a newer one the log's may be too old. */
+/* Both snapshots anew each time: to a newer one of the index the log's may be too old. Each time
+ * round somebody has merged meanwhile, so that it ends. */
 static int begin_read(struct qp_moment *moment, bool check, quipu_error *error)
 {
     uint64_t head = 0;
@@ -122,8 +115,7 @@ static int begin_read(struct qp_moment *moment, bool check, quipu_error *error)
             rc = look_at_log(moment, check, &head, error);
         if (rc < 0)
             return rc;
-        rc = qp_tail_pin(&moment->handle->tail, moment->indexed.position, head, &moment->log,
-                         &moment->pin, error);
+        rc = pin_tail(moment, head, error);
         if (rc != QUIPU_OK)
             return rc == QUIPU_ROW ? QUIPU_OK : rc;
         qp_txn_reset(&moment->log_txn);
@@ -159,16 +151,17 @@ int qp_moment_begin_writing(struct qp_handle *handle, struct qp_txn *txn, struct
         return qp_fail_memory(error);
     moment->txn = txn;
     qp_cursor_close(&moment->log.cursor); /* a reader's cursor cannot be renewed for a writer */
-    rc = look_at_index(moment, error);
-    if (rc == QUIPU_OK)
-        rc = look_at_log(moment, true, &head, error);
-    if (rc == QUIPU_OK)
-        rc = pin_tail(moment, head, error);
+    rc = look_at_log(moment, true, &head, error);
+    while (rc == QUIPU_OK) {
+        rc = look_at_index(moment, error);
+        if (rc == QUIPU_OK)
+            rc = pin_tail(moment, head, error);
+    }
     if (rc < 0)
         qp_moment_end(moment);
     else
         *out = moment;
-    return rc;
+    return rc < 0 ? rc : QUIPU_OK;
 }
 
 void qp_moment_end(struct qp_moment *moment)
@@ -195,6 +188,7 @@ int qp_moment_stream(struct qp_moment *moment, struct qp_bytes stream, struct qp
     struct qp_key key;
     int rc = QUIPU_OK;
 
+    assert(moment->txn != NULL);
     *edge = (struct qp_stream_edge){0};
     qp_key_term(&key, QP_TERM_STREAM, stream);
     if (!qp_tail_newest(&moment->handle->tail, &moment->pin, &key, &edge->newest,

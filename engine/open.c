@@ -5,16 +5,20 @@
 
 #include "clock.h"
 #include "index.h"
+#include "lock.h"
 #include "merge.h"
 #include "moment.h"
 #include "row.h"
 #include "status.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+
+enum { ALIVE_BYTES = 4096 }; /* of the page that tells a forked child from its parent */
 
 /* ---- create ---- */
 
@@ -83,16 +87,17 @@ int qp_handle_create(const char *path, quipu_error *error)
 
 /* ---- the two files ---- */
 
-/* Of an address space that is limited, a store takes a part: a quarter for 1 TiB, less for less. */
-static uint64_t map_that_fits(uint64_t wanted)
+/* Of an address space that is limited the log takes at most a quarter, the index a sixteenth. */
+static uint64_t map_bytes_of(const struct qp_handle *handle, bool log)
 {
+    uint64_t wanted = log ? handle->options.map_bytes : handle->options.map_bytes / 4;
+    uint64_t most;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return wanted;
-    if (wanted >= QP_LOG_MAP_BYTES_DEFAULT)
-        return (uint64_t)limit.rlim_cur / 4;
-    return wanted < limit.rlim_cur / 16 ? wanted : (uint64_t)limit.rlim_cur / 16;
+    most = (uint64_t)limit.rlim_cur / (log ? 4 : 16);
+    return wanted < most ? wanted : most;
 }
 
 static int open_file(struct qp_handle *handle, const char *name, bool create,
@@ -100,14 +105,13 @@ static int open_file(struct qp_handle *handle, const char *name, bool create,
 {
     bool log = strcmp(name, QP_LOG_FILE) == 0;
     char path[QP_PLACE_PATH_BYTES];
-    struct qp_store_config config = {
-        .path = path,
-        .tables = log ? qp_log_tables : qp_index_tables,
-        .table_count = log ? qp_log_table_count : qp_index_table_count,
-        .map_bytes = map_that_fits(log ? handle->options.map_bytes : handle->options.map_bytes / 4),
-        .readers_max = handle->options.readers_max,
-        .read_only = handle->read_only,
-        .create = create};
+    struct qp_store_config config = {.path = path,
+                                     .tables = log ? qp_log_tables : qp_index_tables,
+                                     .table_count = log ? qp_log_table_count : qp_index_table_count,
+                                     .map_bytes = map_bytes_of(handle, log),
+                                     .readers_max = handle->options.readers_max,
+                                     .read_only = handle->read_only,
+                                     .create = create};
 
     qp_place_path(&handle->place, name, path);
     return qp_store_open(&config, store, error);
@@ -139,11 +143,31 @@ static int check_format(struct qp_handle *handle, struct qp_txn *txn, quipu_erro
     return QUIPU_OK;
 }
 
+/* Before the map exists: a file that ends before its last page would kill the process. */
+static int check_log_file(struct qp_handle *handle, quipu_error *error)
+{
+    enum qp_file_state state = QP_FILE_MISSING;
+    int rc = qp_place_probe(&handle->place, QP_LOG_FILE, &state, error);
+
+    if (rc < 0)
+        return rc;
+    if (state == QP_FILE_MISSING)
+        return qp_fail(error, QUIPU_UNSAFE, "%s has vanished", QP_LOG_FILE);
+    if (state == QP_FILE_FOREIGN)
+        return qp_fail(error, QUIPU_INVALID, "%s is not a store's file", QP_LOG_FILE);
+    if (state != QP_FILE_WHOLE)
+        return qp_fail(error, QUIPU_CORRUPT, "%s is cut off: it ends before its last page",
+                       QP_LOG_FILE);
+    return QUIPU_OK;
+}
+
 static int open_log(struct qp_handle *handle, quipu_error *error)
 {
     struct qp_txn txn = {0};
-    int rc = open_file(handle, QP_LOG_FILE, false, &handle->log, error);
+    int rc = check_log_file(handle, error);
 
+    if (rc == QUIPU_OK)
+        rc = open_file(handle, QP_LOG_FILE, false, &handle->log, error);
     if (rc == QUIPU_OK)
         rc = qp_place_inode(&handle->place, QP_LOG_FILE, &handle->log_inode, error);
     if (rc == QUIPU_OK)
@@ -172,25 +196,56 @@ static bool has_history(struct qp_txn *txn, const struct qp_indexed *indexed)
 }
 
 /* Is the index a fold of this very log? Its snapshot first, then the log's: others may go on. */
-static bool index_fits(struct qp_handle *handle)
+static int index_fits(struct qp_handle *handle, bool *fits, quipu_error *error)
 {
     struct qp_txn index = {0};
     struct qp_txn log = {0};
     struct qp_indexed indexed;
-    bool fits = qp_txn_begin_read(handle->index, &index, NULL) == QUIPU_OK &&
-                qp_txn_begin_read(handle->log, &log, NULL) == QUIPU_OK &&
-                qp_index_is_ours(&index, handle->uuid) &&
-                qp_index_indexed(&index, &indexed, NULL) == QUIPU_OK && has_history(&log, &indexed);
+    int rc = qp_txn_begin_read(handle->index, &index, error);
 
+    if (rc == QUIPU_OK)
+        rc = qp_txn_begin_read(handle->log, &log, error);
+    if (rc == QUIPU_OK) {
+        *fits = qp_index_is_ours(&index, handle->uuid) &&
+                qp_index_indexed(&index, &indexed, NULL) == QUIPU_OK && has_history(&log, &indexed);
+    }
     qp_txn_end(&log);
     qp_txn_end(&index);
-    return fits;
+    return rc;
 }
 
 static void close_index(struct qp_handle *handle)
 {
     qp_store_close(handle->index);
     handle->index = NULL;
+}
+
+/* Is it the file that is wrong, or does the machine lack something? */
+static bool is_of_file(int rc)
+{
+    return rc == QUIPU_INVALID || rc == QUIPU_CORRUPT || rc == QUIPU_UNSAFE || rc == QUIPU_IO;
+}
+
+/* Open the index if it can be used: handle->index is NULL if it cannot. */
+static int open_index(struct qp_handle *handle, enum qp_file_state *state, quipu_error *error)
+{
+    quipu_error why = {0};
+    bool fits = false;
+    int rc = qp_place_probe(&handle->place, QP_INDEX_FILE, state, error);
+
+    if (rc < 0 || *state != QP_FILE_WHOLE)
+        return rc;
+    rc = open_file(handle, QP_INDEX_FILE, false, &handle->index, &why);
+    if (rc == QUIPU_OK)
+        rc = index_fits(handle, &fits, &why);
+    if (rc == QUIPU_OK && fits)
+        return QUIPU_OK;
+    close_index(handle);
+    if (rc == QUIPU_OK || is_of_file(rc))
+        return QUIPU_OK;
+    if (error != NULL)
+        *error = why;
+    return rc;
 }
 
 /* An empty one, with its rows. */
@@ -221,22 +276,18 @@ static int make_index(struct qp_handle *handle, quipu_error *error)
 static int open_index_alone(struct qp_handle *handle, bool poisoned, quipu_error *error)
 {
     enum qp_file_state state = QP_FILE_MISSING;
-    bool usable;
-    int rc = qp_place_probe(&handle->place, QP_INDEX_FILE, &state, error);
+    int rc = open_index(handle, &state, error);
 
     if (rc < 0)
         return rc;
-    usable = state == QP_FILE_WHOLE && !poisoned &&
-             open_file(handle, QP_INDEX_FILE, false, &handle->index, NULL) == QUIPU_OK;
-    if (usable && !handle->read_only)
-        usable = qp_store_settle(handle->index, NULL) == QUIPU_OK;
-    if (usable && index_fits(handle))
-        return QUIPU_OK;
-    if (handle->read_only) {
+    if (poisoned ||
+        (handle->index != NULL && !handle->read_only && qp_store_settle(handle->index, NULL) < 0))
         close_index(handle);
-        handle->index_refused = state != QP_FILE_MISSING;
+    if (handle->index != NULL)
         return QUIPU_OK;
-    }
+    handle->index_refused = state != QP_FILE_MISSING;
+    if (handle->read_only)
+        return QUIPU_OK;
     if (state != QP_FILE_MISSING)
         qp_handle_tell(handle, 1, "the index does not fit the log or is damaged: it is made again");
     return make_index(handle, error);
@@ -244,10 +295,9 @@ static int open_index_alone(struct qp_handle *handle, bool poisoned, quipu_error
 
 /* ---- open ---- */
 
-/* Before the map exists: a file that ends before its last page would kill the process. */
-static int check_log_file(struct qp_handle *handle, quipu_error *error)
+/* Alone among Quipu's processes: does anybody else use the log's lock file? */
+static int check_no_stranger(struct qp_handle *handle, quipu_error *error)
 {
-    enum qp_file_state state = QP_FILE_MISSING;
     bool held;
     int rc = qp_guard_probe(&handle->place, QP_LOG_LOCK_FILE, &held, error);
 
@@ -256,18 +306,7 @@ static int check_log_file(struct qp_handle *handle, quipu_error *error)
                      "an LMDB program, or a process whose guard file was deleted, has %s open",
                      QP_LOG_FILE);
     }
-    if (rc == QUIPU_OK)
-        rc = qp_place_probe(&handle->place, QP_LOG_FILE, &state, error);
-    if (rc < 0)
-        return rc;
-    if (state == QP_FILE_MISSING)
-        return qp_fail(error, QUIPU_UNSAFE, "%s has vanished", QP_LOG_FILE);
-    if (state == QP_FILE_FOREIGN)
-        return qp_fail(error, QUIPU_INVALID, "%s is not a store's file", QP_LOG_FILE);
-    if (state != QP_FILE_WHOLE)
-        return qp_fail(error, QUIPU_CORRUPT, "%s is cut off: it ends before its last page",
-                       QP_LOG_FILE);
-    return QUIPU_OK;
+    return rc;
 }
 
 /* The store's clock begins at the wall clock, but never before what it has recorded. */
@@ -291,7 +330,7 @@ static int open_alone(struct qp_handle *handle, quipu_error *error)
 {
     bool flags[QP_SHARED_FLAGS];
     bool index_poisoned;
-    int rc = check_log_file(handle, error);
+    int rc = check_no_stranger(handle, error);
 
     if (rc < 0)
         return rc;
@@ -323,47 +362,52 @@ static int must_be_alone(struct qp_handle *handle, quipu_error *error)
 
 /* The first who may write comes after one who could only read: it settles what that one could not.
  */
+static int settle_both(struct qp_handle *handle, quipu_error *error)
+{
+    int rc = qp_store_settle(handle->log, error);
+
+    assert(handle->index != NULL); /* a writer has one */
+    if (rc < 0) {
+        qp_shared_set(&handle->shared, QP_SHARED_POISONED, true);
+        return rc;
+    }
+    if (qp_shared_get(&handle->shared, QP_SHARED_INDEX_POISONED) ||
+        qp_store_settle(handle->index, NULL) < 0)
+        return must_be_alone(handle, error);
+    qp_shared_set(&handle->shared, QP_SHARED_UNSETTLED, false);
+    return QUIPU_OK;
+}
+
 static int settle_late(struct qp_handle *handle, int64_t deadline, quipu_error *error)
 {
-    uint32_t holder = 0;
-    int rc = qp_guard_lock(&handle->guard, QP_GUARD_MERGER, QP_GUARD_EXCLUSIVE, deadline, error);
+    int rc = qp_lock_take_merger(handle, deadline, error);
 
     if (rc < 0)
         return rc;
-    if (qp_shared_lock(&handle->shared, deadline, &holder) >= QP_LOCK_TIMEOUT) {
-        qp_guard_unlock(&handle->guard, QP_GUARD_MERGER);
-        return qp_fail(error, QUIPU_BUSY, "the store is busy: process %u holds it", holder);
+    rc = qp_lock_take(handle, deadline, error);
+    if (rc == QUIPU_OK) {
+        rc = settle_both(handle, error);
+        qp_lock_stand_back(handle, qp_lock_release(handle, false));
     }
-    rc = qp_store_settle(handle->log, error);
-    if (rc == QUIPU_OK && (qp_shared_get(&handle->shared, QP_SHARED_INDEX_POISONED) ||
-                           qp_store_settle(handle->index, NULL) < 0))
-        rc = must_be_alone(handle, error);
-    if (rc == QUIPU_OK)
-        qp_shared_set(&handle->shared, QP_SHARED_UNSETTLED, false);
-    qp_shared_stand_back(&handle->shared, qp_shared_unlock(&handle->shared, false));
-    qp_guard_unlock(&handle->guard, QP_GUARD_MERGER);
+    qp_lock_release_merger(handle);
     return rc;
 }
 
 /* A process that died in a commit, after LMDB's meta page and before LMDB's word in the lock file
  * that readers look at, has left events that nobody sees until the next commit shows them. Who
  * opens to look whether they are in must not miss them. If somebody else has the lock, they see to
- * it. */
+ * it; a poisoned store shows what its last sole opener saw. Only a writer may take the lock. */
 static int see_last_commit(struct qp_handle *handle, quipu_error *error)
 {
     struct qp_txn txn = {0};
-    uint32_t holder = 0;
     int rc = QUIPU_OK;
-    enum qp_lock_state state = qp_shared_lock(&handle->shared, 0, &holder);
 
-    if (state >= QP_LOCK_TIMEOUT)
+    if (qp_lock_take(handle, 0, NULL) < 0)
         return QUIPU_OK;
-    if (state == QP_LOCK_INHERITED && qp_store_settle(handle->log, NULL) < 0)
-        qp_shared_set(&handle->shared, QP_SHARED_POISONED, true);
     if (!qp_shared_get(&handle->shared, QP_SHARED_POISONED))
         rc = qp_txn_begin_write(handle->log, &txn, error); /* LMDB looks at its meta pages */
     qp_txn_end(&txn);
-    qp_shared_stand_back(&handle->shared, qp_shared_unlock(&handle->shared, false));
+    qp_lock_stand_back(handle, qp_lock_release(handle, false));
     return rc;
 }
 
@@ -373,16 +417,12 @@ static int open_with_others(struct qp_handle *handle, int64_t deadline, quipu_er
     int rc = open_log(handle, error);
 
     if (rc == QUIPU_OK)
-        rc = qp_place_probe(&handle->place, QP_INDEX_FILE, &state, error);
-    if (rc == QUIPU_OK && state == QP_FILE_WHOLE)
-        rc = open_file(handle, QP_INDEX_FILE, false, &handle->index, error);
+        rc = open_index(handle, &state, error);
     if (rc < 0)
         return rc;
-    if (handle->index == NULL || !index_fits(handle)) {
-        close_index(handle);
-        if (!handle->read_only)
-            return must_be_alone(handle, error);
-    }
+    handle->index_refused = handle->index == NULL && state != QP_FILE_MISSING;
+    if (handle->index == NULL && !handle->read_only)
+        return must_be_alone(handle, error);
     if (!handle->read_only && qp_shared_get(&handle->shared, QP_SHARED_UNSETTLED))
         rc = settle_late(handle, deadline, error);
     if (rc == QUIPU_OK && !handle->read_only)
@@ -409,10 +449,25 @@ static int enter(struct qp_handle *handle, int64_t deadline, quipu_error *error)
     return rc;
 }
 
+/* A lock of the guard does not say who has it; `shared`, if there is one, says who may. */
+static int lock_door(struct qp_handle *handle, int64_t deadline, quipu_error *error)
+{
+    uint32_t pid;
+    int rc = qp_guard_lock(&handle->guard, QP_GUARD_DOOR, QP_GUARD_EXCLUSIVE, deadline, error);
+
+    if (rc != QUIPU_BUSY)
+        return rc;
+    pid = qp_shared_peek_pid(&handle->place);
+    if (pid == 0)
+        return rc;
+    return qp_fail(error, QUIPU_BUSY,
+                   "the store is busy: another process opens or closes it; process %u has it open",
+                   pid);
+}
+
 static struct qp_handle *new_handle(struct qp_place *place, const quipu_options *options)
 {
     struct qp_handle *handle = qp_zalloc(sizeof(*handle));
-    unsigned char *page;
 
     if (handle == NULL)
         return NULL;
@@ -425,14 +480,22 @@ static struct qp_handle *new_handle(struct qp_place *place, const quipu_options 
     (void)pthread_mutex_init(&handle->queue.lock, NULL);
     (void)pthread_cond_init(&handle->queue.idle, NULL);
     qp_tail_init(&handle->tail, 0);
-    page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page != MAP_FAILED && madvise(page, 4096, MADV_WIPEONFORK) == 0) {
-        *page = 1;
-        handle->alive = page;
-        return handle;
-    }
-    qp_handle_close(handle);
-    return NULL;
+    return handle;
+}
+
+/* A page that is wiped in a forked child tells it from its parent. */
+static int watch_forks(struct qp_handle *handle, quipu_error *error)
+{
+    unsigned char *page =
+        mmap(NULL, ALIVE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED)
+        return qp_fail_os(error, QUIPU_NO_MEMORY, errno, "map a page");
+    *page = 1;
+    handle->alive = page;
+    if (madvise(page, ALIVE_BYTES, MADV_WIPEONFORK) != 0)
+        return qp_fail_os(error, QUIPU_SYSTEM, errno, "wipe a page on fork (Linux 4.14)");
+    return QUIPU_OK;
 }
 
 int qp_handle_open(struct qp_place *place, const quipu_options *options, struct qp_handle **out,
@@ -445,17 +508,18 @@ int qp_handle_open(struct qp_place *place, const quipu_options *options, struct 
     *out = NULL;
     if (handle == NULL)
         return qp_fail_memory(error);
-    rc = qp_guard_open(&handle->place, &handle->guard, error);
+    rc = watch_forks(handle, error);
     if (rc == QUIPU_OK)
-        rc = qp_guard_lock(&handle->guard, QP_GUARD_DOOR, QP_GUARD_EXCLUSIVE, deadline, error);
-    if (rc == QUIPU_OK) {
+        rc = qp_guard_open(&handle->place, &handle->guard, error);
+    if (rc == QUIPU_OK)
+        rc = lock_door(handle, deadline, error);
+    if (rc == QUIPU_OK)
         rc = enter(handle, deadline, error);
-        qp_guard_unlock(&handle->guard, QP_GUARD_DOOR);
-    }
     if (rc < 0) {
-        qp_handle_close(handle);
+        qp_handle_close(handle); /* with the door still locked, if it was: nobody comes between */
         return rc;
     }
+    qp_guard_unlock(&handle->guard, QP_GUARD_DOOR);
     handle->opened = true;
     qp_merge_rest(handle, QP_MERGE_EVENTS); /* costs less memory than the tail that would be made */
     *out = handle;
@@ -478,6 +542,8 @@ void qp_handle_close(struct qp_handle *handle)
     }
     if (handle->opened) {
         qp_merge_rest(handle, QP_MERGE_EVENTS_MIN);
+        /* Closing must end. Without the door an opener may see this one half gone: byte 1 is held
+         * to the end, so it opens beside this one, which is right too. */
         (void)qp_guard_lock(&handle->guard, QP_GUARD_DOOR, QP_GUARD_EXCLUSIVE,
                             qp_clock_deadline_ns(handle->options.busy_timeout_ms), NULL);
     }
@@ -492,6 +558,6 @@ void qp_handle_close(struct qp_handle *handle)
     (void)pthread_mutex_destroy(&handle->queue.lock);
     (void)pthread_mutex_destroy(&handle->pool_lock);
     if (handle->alive != NULL)
-        (void)munmap((void *)(uintptr_t)handle->alive, 4096);
+        (void)munmap((void *)(uintptr_t)handle->alive, ALIVE_BYTES);
     qp_free(handle);
 }

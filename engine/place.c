@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -129,7 +130,8 @@ int qp_place_open(const char *path, uint32_t flags, struct qp_place *place,
     place->fd = -1;
     if (rc < 0)
         return rc;
-    place->fd = open(plain, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    place->fd = open(plain, O_RDONLY | O_DIRECTORY | O_CLOEXEC |
+                                ((flags & QUIPU_OPEN_UNSAFE_PATH) == 0 ? O_NOFOLLOW : 0));
     if (place->fd < 0)
         return open_failed(plain, state, error);
 
@@ -193,10 +195,12 @@ int qp_place_remove(const struct qp_place *place, const char *name, quipu_error 
     return QUIPU_OK;
 }
 
-static enum qp_file_state judge(int fd, uint64_t file_bytes)
+/* The size is asked last: another process may enlarge the file, and only then its meta page. */
+static enum qp_file_state judge(int fd)
 {
     uint8_t page[QP_PAGE_META_BYTES];
     struct qp_page_meta newest = {0};
+    struct stat info;
     uint64_t at = 0;
 
     for (int i = 0; i < 2; i++) {
@@ -209,7 +213,10 @@ static enum qp_file_state judge(int fd, uint64_t file_bytes)
             newest = meta;
         at = meta.page_bytes;
     }
-    return file_bytes < (newest.last_page + 1) * newest.page_bytes ? QP_FILE_SHORT : QP_FILE_WHOLE;
+    if (fstat(fd, &info) != 0)
+        return QP_FILE_SHORT;
+    return (uint64_t)info.st_size / newest.page_bytes <= newest.last_page ? QP_FILE_SHORT
+                                                                          : QP_FILE_WHOLE;
 }
 
 int qp_place_probe(const struct qp_place *place, const char *name, enum qp_file_state *state,
@@ -232,7 +239,7 @@ int qp_place_probe(const struct qp_place *place, const char *name, enum qp_file_
     else if (info.st_nlink != 1)
         rc = qp_fail(error, QUIPU_UNSAFE, "%s has another name: two stores would share it", name);
     else
-        *state = info.st_size == 0 ? QP_FILE_EMPTY : judge(fd, (uint64_t)info.st_size);
+        *state = info.st_size == 0 ? QP_FILE_EMPTY : judge(fd);
     (void)close(fd);
     return rc;
 }
@@ -275,10 +282,12 @@ static void remove_staged(int parent, const char *staged)
 
     if (fd < 0)
         return;
-    for (size_t i = 0; i < STORE_FILES; i++)
-        (void)unlinkat(fd, store_files[i], 0);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) { /* else its creator lives, in another pid namespace */
+        for (size_t i = 0; i < STORE_FILES; i++)
+            (void)unlinkat(fd, store_files[i], 0);
+        (void)unlinkat(parent, staged, AT_REMOVEDIR);
+    }
     (void)close(fd);
-    (void)unlinkat(parent, staged, AT_REMOVEDIR);
 }
 
 /* Was this made by a process that is gone? */
@@ -332,14 +341,15 @@ int qp_staging_begin(const char *path, struct qp_staging *staging, quipu_error *
             break;
         if (errno != EEXIST || i + 1 == SIBLINGS_MAX) {
             staging->staged[0] = '\0';
-            return qp_fail_os(error, errno == ENOSPC ? QUIPU_FULL : QUIPU_SYSTEM, errno,
-                              "create %s", path);
+            return qp_fail_os(error, errno == ENOSPC || errno == EDQUOT ? QUIPU_FULL : QUIPU_SYSTEM,
+                              errno, "create %s", path);
         }
     }
     staging->place.fd =
         openat(staging->parent, staging->staged, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (staging->place.fd < 0)
         return qp_fail_os(error, QUIPU_SYSTEM, errno, "open %s", staging->staged);
+    (void)flock(staging->place.fd, LOCK_SH | LOCK_NB); /* says that we live */
     return QUIPU_OK;
 }
 

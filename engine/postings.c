@@ -79,10 +79,7 @@ static void enter(struct qp_postings *postings, enum part part, uint64_t first, 
 static int lost_block(struct qp_postings *postings, quipu_error *error)
 {
     enter(postings, PART_NONE, 0, 0);
-    return qp_fail(error, QUIPU_CORRUPT,
-                   "the index is damaged: a block of %.*s is missing; delete index.mdb while the "
-                   "store is closed, it is made again",
-                   (int)postings->key.size - 1, (const char *)postings->key.bytes + 1);
+    return qp_index_damaged("a block", qp_key_bytes(&postings->key), error);
 }
 
 static uint64_t last_known(const struct qp_postings *postings, uint64_t base)
@@ -99,10 +96,9 @@ static int enter_index(struct qp_postings *postings, struct qp_bytes deltas, uin
                        quipu_error *error)
 {
     uint64_t last;
-    int rc = qp_index_positions(deltas, base, postings->window, postings->count, error);
 
-    if (rc < 0)
-        return rc;
+    if (!qp_deltas_read(deltas, base, postings->window, postings->count))
+        return qp_index_damaged("the positions", qp_key_bytes(&postings->key), error);
     last = last_known(postings, base);
     if (postings->linked && postings->link != (postings->backwards ? last : base))
         return lost_block(postings, error);

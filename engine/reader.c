@@ -40,7 +40,10 @@ struct qp_reader {
     bool open_ended;        /* a stream's range reaches to where it may have gone on unseen */
     bool begun;
     bool ended;
-    uint64_t next; /* MODE_ALL: the position that must come next */
+    bool passing;        /* sources still stand at `passed`: they go on at the next call */
+    uint64_t passed;     /* what was given or told last */
+    quipu_error failure; /* of the index: this reader cannot go on */
+    uint64_t next;       /* MODE_ALL: the position that must come next */
     uint64_t given;
     uint64_t seen; /* forward: everything up to this position was given or told */
     uint64_t seen_at_end;
@@ -435,6 +438,16 @@ static int pass(struct qp_reader *reader, uint64_t position, quipu_error *error)
     return rc;
 }
 
+/* Where the next occurrence is cannot be told: not now and not at any later call, or whole events
+ * would be skipped. */
+static int index_failed(struct qp_reader *reader, uint64_t *position, quipu_error *error)
+{
+    *position = 0;
+    if (error != NULL)
+        *error = reader->failure;
+    return reader->failure.status;
+}
+
 /* Is the record of the stream that the source is about? */
 static bool is_of(const struct qp_record *record, const struct source *source)
 {
@@ -450,7 +463,6 @@ static int take_source(struct qp_reader *reader, const struct source *source, ui
     uint64_t at = source->position;
     uint64_t number = source->number;
     int rc;
-    int passed;
 
     *position = at;
     if (source == reader->damaged) {
@@ -463,9 +475,8 @@ static int take_source(struct qp_reader *reader, const struct source *source, ui
     }
     if (rc < 0 && !is_of_event(rc))
         return rc; /* nothing is passed over: the next call tries again */
-    passed = pass(reader, at, rc == QUIPU_ROW ? error : NULL);
-    if (passed < 0)
-        return passed;
+    reader->passing = true;
+    reader->passed = at;
     if (rc == QUIPU_ROW && reader->mode == MODE_STREAM &&
         (record->version != number || !is_of(record, reader->sources[0]))) {
         return qp_fail(error, QUIPU_CORRUPT,
@@ -478,8 +489,12 @@ static int take_source(struct qp_reader *reader, const struct source *source, ui
 static int next_of_terms(struct qp_reader *reader, uint64_t *position, struct qp_record *record,
                          quipu_error *error)
 {
-    struct source *source = nearest(reader);
+    struct source *source;
 
+    if (reader->passing && pass(reader, reader->passed, &reader->failure) < 0)
+        return index_failed(reader, position, error);
+    reader->passing = false;
+    source = nearest(reader);
     if (source == NULL)
         return QUIPU_OK;
     return take_source(reader, source, position, record, error);
@@ -509,13 +524,15 @@ int qp_reader_next(struct qp_reader *reader, uint64_t *position, struct qp_recor
         bool is;
         int rc;
 
+        if (reader->failure.status != QUIPU_OK)
+            return index_failed(reader, position, error);
         if (reader->mode == MODE_ALL)
             rc = next_of_all(reader, position, record, error);
         else
             rc = next_of_terms(reader, position, record, error);
         if (rc == QUIPU_OK)
             reader->ended = true;
-        if (rc == QUIPU_ROW || (rc < 0 && is_of_event(rc)))
+        if (rc == QUIPU_ROW || (rc < 0 && is_of_event(rc) && *position != 0))
             reader->seen = *position;
         if (rc < 0)
             return rc;

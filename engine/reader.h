@@ -23,7 +23,7 @@ int qp_reader_open_stream(struct qp_handle *handle, const char *stream,
                           const struct qp_range *range, struct qp_reader **out, quipu_error *error);
 void qp_reader_close(struct qp_reader *reader);
 
-/* Returns as quipu_next(). On CORRUPT `*position` says where. */
+/* Returns as quipu_next(). On CORRUPT `*position` says where; 0: the index, and it cannot go on. */
 int qp_reader_next(struct qp_reader *reader, uint64_t *position, struct qp_record *record,
                    quipu_error *error);
 

@@ -3,14 +3,20 @@
 
 #include "status.h"
 
+enum { KEY_TEXT_BYTES = 100 };
+
 int qp_get_row(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, struct qp_bytes *value,
                quipu_error *error)
 {
     int rc = qp_get(txn, table, key, value, error);
 
-    if (rc == QUIPU_ROW && !qp_row_whole(table, key, *value))
-        return qp_fail(error, QUIPU_CORRUPT, "a row of table %d has a wrong checksum", (int)table);
-    return rc;
+    char text[KEY_TEXT_BYTES];
+
+    if (rc != QUIPU_ROW || qp_row_whole(table, key, *value))
+        return rc;
+    qp_key_text(key, text, sizeof(text));
+    return qp_fail(error, QUIPU_CORRUPT, "table %s, row %s: its checksum is wrong",
+                   qp_table_name(table), text);
 }
 
 int qp_put_row(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, uint8_t *value,

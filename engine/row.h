@@ -2,7 +2,7 @@
 #ifndef QP_ROW_H
 #define QP_ROW_H
 
-#include "store.h"
+#include "table.h"
 
 /* As qp_get(), and CORRUPT if the row's sum is wrong. */
 int qp_get_row(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, struct qp_bytes *value,

@@ -48,6 +48,7 @@ struct qp_shared_page {
     struct identity identity;
     pthread_mutex_t lock;
     atomic_uint holder;
+    atomic_uint merger;
     atomic_uint acquired; /* how often the lock was taken: waited on by the polite */
     atomic_uint polite;   /* owners that stand back just now */
     atomic_uint wake;     /* commits: waited on by who wants new events */
@@ -155,7 +156,7 @@ static int write_all(int fd, const void *bytes, size_t size)
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0)
-            return errno != 0 ? errno : EIO;
+            return written < 0 ? errno : EIO;
         at += written;
         size -= (size_t)written;
     }
@@ -205,8 +206,10 @@ int qp_shared_create(const struct qp_place *place, const bool flags[QP_SHARED_FL
     int os_error = make_file(place, &page);
     int rc = QUIPU_OK;
 
-    if (os_error == ENOSPC && !flags[QP_SHARED_INDEX_POISONED]) {
-        /* On a full disk the old one's blocks have to do, or nobody could even read. */
+    if (status_of(os_error) == QUIPU_FULL && !flags[QP_SHARED_POISONED] &&
+        !flags[QP_SHARED_INDEX_POISONED]) {
+        /* On a full disk the old one's blocks have to do, or nobody could even read. Not if that
+         * one says what must not be forgotten should this fail. */
         (void)unlinkat(place->fd, QP_SHARED_FILE, 0);
         os_error = make_file(place, &page);
     }
@@ -273,6 +276,22 @@ static int take_slot(struct qp_shared *shared, quipu_error *error)
                    QP_PROCESSES_MAX);
 }
 
+/* Its maker is another than us: in what? */
+static int check_identity(const struct identity *found, const struct identity *own,
+                          quipu_error *error)
+{
+    if (memcmp(found, own, sizeof(*own)) == 0)
+        return QUIPU_OK;
+    if (found->pid_namespace != own->pid_namespace || found->time_namespace != own->time_namespace)
+        return qp_fail(
+            error, QUIPU_UNSAFE,
+            "the store is open in another pid or time namespace: share the pid namespace");
+    if (memcmp(found->boot, own->boot, sizeof(own->boot)) != 0)
+        return qp_fail(error, QUIPU_UNSAFE, "%s is of another boot, and others use the store",
+                       QP_SHARED_FILE);
+    return qp_fail(error, QUIPU_UNSAFE, "the store is open in another release of the library");
+}
+
 int qp_shared_open(const struct qp_place *place, struct qp_shared *shared, quipu_error *error)
 {
     struct identity own;
@@ -284,12 +303,9 @@ int qp_shared_open(const struct qp_place *place, struct qp_shared *shared, quipu
     if (shared->page == NULL)
         return qp_fail(error, QUIPU_UNSAFE, "%s is missing or not ours while others use the store",
                        QP_SHARED_FILE);
-    if (memcmp(&shared->page->identity, &own, sizeof(own)) != 0) {
-        rc = qp_fail(error, QUIPU_UNSAFE,
-                     "the store is open in another pid or time namespace: share the pid namespace");
-    } else {
+    rc = check_identity(&shared->page->identity, &own, error);
+    if (rc == QUIPU_OK)
         rc = take_slot(shared, error);
-    }
     if (rc < 0)
         qp_shared_forget(shared);
     return rc;
@@ -328,15 +344,45 @@ int64_t qp_shared_now_ns(const struct qp_shared *shared)
            atomic_load(&shared->page->anchor_boottime_ns);
 }
 
-uint32_t qp_shared_other_pid(const struct qp_shared *shared)
+/* In any slot but `own`. */
+static uint32_t pid_beside(const struct qp_shared_page *page, unsigned own)
 {
     for (unsigned i = 0; i < QP_PROCESSES_MAX; i++) {
-        uint32_t pid = atomic_load(&shared->page->slots[i].pid);
+        uint32_t pid = atomic_load(&page->slots[i].pid);
 
-        if (pid != 0 && i != shared->slot)
+        if (pid != 0 && i != own)
             return pid;
     }
     return 0;
+}
+
+uint32_t qp_shared_other_pid(const struct qp_shared *shared)
+{
+    return pid_beside(shared->page, shared->slot);
+}
+
+uint32_t qp_shared_peek_pid(const struct qp_place *place)
+{
+    uint64_t inode;
+    struct qp_shared_page *page = map_file(place, &inode);
+    uint32_t pid = 0;
+
+    if (page == NULL)
+        return 0;
+    if (page->identity.magic == SHARED_MAGIC)
+        pid = pid_beside(page, QP_PROCESSES_MAX);
+    (void)munmap(page, sizeof(*page));
+    return pid;
+}
+
+void qp_shared_set_merger(struct qp_shared *shared, uint32_t pid)
+{
+    atomic_store(&shared->page->merger, pid);
+}
+
+uint32_t qp_shared_merger(const struct qp_shared *shared)
+{
+    return atomic_load(&shared->page->merger);
 }
 
 static void futex_wake(atomic_uint *word)

@@ -67,7 +67,16 @@ uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed);
  * few milliseconds; between the two calls the lock is free and nothing is owed. */
 void qp_shared_stand_back(struct qp_shared *shared, uint64_t ticket);
 
-/* The pid of another process in a slot, 0 if there is none: for messages. */
+/* ---- who is it? For messages ---- */
+
+/* The pid of another process in a slot, 0 if there is none. */
 uint32_t qp_shared_other_pid(const struct qp_shared *shared);
+
+/* The same before the file is open here, of any process. */
+uint32_t qp_shared_peek_pid(const struct qp_place *place);
+
+/* Who merges: set by the one who has the merger's byte of the guard. 0: nobody. */
+void qp_shared_set_merger(struct qp_shared *shared, uint32_t pid);
+uint32_t qp_shared_merger(const struct qp_shared *shared);
 
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* A stream is new if its first version stands here. One whose first record is damaged is not
- * counted. */
+ * counted before it is in the index. */
 static bool count_new(void *payload, const struct qp_tail_term *term)
 {
     uint64_t *streams = payload;

@@ -1,10 +1,11 @@
 /* store.c - LMDB as Quipu uses it (docs/ARCHITECTURE.md says why): MDB_NOSUBDIR, MDB_NOTLS,
  * MDB_NORDAHEAD; never MDB_DUPSORT, MDB_WRITEMAP, MDB_NOSYNC.
  *
- * Invariant: `live` counts this process's transactions that hold a snapshot. The map is only ever
- * replaced while it is 0, under `gate`. */
+ * Invariant: `live` counts this process's transactions that hold a snapshot, and those that are
+ * about to. The map is only ever replaced while it is 0, under `gate`. */
 #include "store.h"
 
+#include "environment.h"
 #include "memory.h"
 #include "status.h"
 
@@ -13,25 +14,17 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #define FREE_TABLE     0            /* LMDB's own */
-#define MAIN_TABLE     1            /* LMDB's own: its records of the named ones */
+#define META_PAGES     2            /* LMDB's: the first of a file, written in turns */
 #define FREE_SPACE_LOW (1 * QP_MIB) /* a short write that reports EIO was for want of room */
-
-struct qp_store {
-    MDB_env *env;
-    MDB_dbi handles[QP_TABLES];
-    int fd; /* LMDB's own */
-    size_t page_bytes;
-    bool map_full; /* what the last put failed for; only a writer looks at it */
-    pthread_mutex_t gate;
-    unsigned live;
-};
 
 static bool space_is_low(const struct qp_store *store)
 {
@@ -52,7 +45,7 @@ static int status_of(const struct qp_store *store, int rc)
     case EFBIG:
         return QUIPU_FULL;
     case EIO:
-        return store != NULL && space_is_low(store) ? QUIPU_FULL : QUIPU_IO;
+        return store->env != NULL && space_is_low(store) ? QUIPU_FULL : QUIPU_IO;
     case MDB_PANIC:
         return QUIPU_IO;
     case MDB_CORRUPTED:
@@ -73,9 +66,10 @@ static int status_of(const struct qp_store *store, int rc)
     }
 }
 
-static int fail(const struct qp_store *store, int rc, const char *what, quipu_error *error)
+int qp_store_fail(const struct qp_store *store, int rc, const char *what, quipu_error *error)
 {
-    int status = qp_fail(error, status_of(store, rc), "%s: %s", what, mdb_strerror(rc));
+    int status =
+        qp_fail(error, status_of(store, rc), "%s: %s: %s", store->name, what, mdb_strerror(rc));
 
     if (error != NULL)
         error->os_error = rc;
@@ -83,6 +77,13 @@ static int fail(const struct qp_store *store, int rc, const char *what, quipu_er
 }
 
 /* ---- open and close ---- */
+
+static void name_file(struct qp_store *store, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    (void)snprintf(store->name, sizeof(store->name), "%.31s", slash != NULL ? slash + 1 : path);
+}
 
 static int open_env_once(const struct qp_store_config *config, uint64_t map_bytes, MDB_env **env)
 {
@@ -109,7 +110,8 @@ static int open_env_once(const struct qp_store_config *config, uint64_t map_byte
 
 /* ENOMEM: no such address space. EINVAL: valgrind's way to say so. A failed env is of no further
  * use, so each try makes a new one. */
-static int open_env(const struct qp_store_config *config, MDB_env **env, quipu_error *error)
+static int open_env(struct qp_store *store, const struct qp_store_config *config,
+                    quipu_error *error)
 {
     uint64_t bytes = config->map_bytes & ~(uint64_t)0xffff;
     int rc;
@@ -117,12 +119,12 @@ static int open_env(const struct qp_store_config *config, MDB_env **env, quipu_e
     if (bytes < QP_MAP_BYTES_MIN)
         bytes = QP_MAP_BYTES_MIN;
     for (;;) {
-        rc = open_env_once(config, bytes, env);
+        rc = open_env_once(config, bytes, &store->env);
         if ((rc != ENOMEM && rc != EINVAL) || bytes / 2 < QP_MAP_BYTES_MIN)
             break;
         bytes /= 2;
     }
-    return rc == 0 ? QUIPU_OK : fail(NULL, rc, "open", error);
+    return rc == 0 ? QUIPU_OK : qp_store_fail(store, rc, "open", error);
 }
 
 static int open_tables(struct qp_store *store, const struct qp_store_config *config,
@@ -137,20 +139,22 @@ static int open_tables(struct qp_store *store, const struct qp_store_config *con
         unsigned kind = spec->integer_key ? MDB_INTEGERKEY : 0;
         unsigned stored = 0;
 
-        rc = mdb_dbi_open(txn, spec->name, flags | kind, &store->handles[spec->table]);
+        rc = mdb_dbi_open(txn, qp_table_name(spec->table), flags | kind,
+                          &store->handles[spec->table]);
         if (rc == 0)
             rc = mdb_dbi_flags(txn, store->handles[spec->table], &stored);
         if (rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE || (rc == 0 && stored != kind)) {
             mdb_txn_abort(txn);
-            return qp_fail(error, QUIPU_INVALID, "not a store of this kind: table %s", spec->name);
+            return qp_fail(error, QUIPU_INVALID, "%s is not a store's: its table %s", store->name,
+                           qp_table_name(spec->table));
         }
     }
     if (rc != 0) {
         mdb_txn_abort(txn); /* takes NULL */
-        return fail(store, rc, "open tables", error);
+        return qp_store_fail(store, rc, "open tables", error);
     }
     rc = mdb_txn_commit(txn);
-    return rc == 0 ? QUIPU_OK : fail(store, rc, "open tables", error);
+    return rc == 0 ? QUIPU_OK : qp_store_fail(store, rc, "open tables", error);
 }
 
 int qp_store_open(const struct qp_store_config *config, struct qp_store **out, quipu_error *error)
@@ -163,13 +167,19 @@ int qp_store_open(const struct qp_store_config *config, struct qp_store **out, q
     if (store == NULL)
         return qp_fail_memory(error);
     (void)pthread_mutex_init(&store->gate, NULL); /* cannot fail without attributes */
+    name_file(store, config->path);
 
-    rc = open_env(config, &store->env, error);
+    rc = open_env(store, config, error);
     if (rc < 0)
         goto done;
     (void)mdb_env_get_fd(store->env, &store->fd);
     (void)mdb_env_stat(store->env, &stat);
     store->page_bytes = stat.ms_psize;
+    store->meta_pages = qp_resize(NULL, META_PAGES * store->page_bytes);
+    if (store->meta_pages == NULL) {
+        rc = qp_fail_memory(error);
+        goto done;
+    }
     if (fcntl(store->fd, F_SETFD, FD_CLOEXEC) != 0) {
         rc = qp_fail_os(error, QUIPU_SYSTEM, errno, "close-on-exec");
         goto done;
@@ -189,27 +199,24 @@ void qp_store_close(struct qp_store *store)
     if (store == NULL)
         return;
     assert(store->live == 0);
-    if (store->env != NULL)
-        mdb_env_close(store->env);
+    if (store->env != NULL && !store->map_lost)
+        mdb_env_close(store->env); /* it would unmap what may be somebody else's by now */
     (void)pthread_mutex_destroy(&store->gate);
+    qp_free(store->meta_pages);
     qp_free(store);
 }
 
 int qp_store_settle(struct qp_store *store, quipu_error *error)
 {
-    uint8_t *pages = qp_resize(NULL, 2 * store->page_bytes);
-    ssize_t size = (ssize_t)(2 * store->page_bytes);
-    int rc = QUIPU_OK;
+    size_t size = META_PAGES * store->page_bytes;
+    int rc;
 
-    if (pages == NULL)
-        return qp_fail_memory(error);
-    if (pread(store->fd, pages, (size_t)size, 0) != size ||
-        pwrite(store->fd, pages, (size_t)size, 0) != size)
-        rc = qp_fail_os(error, QUIPU_IO, errno, "write the meta pages again");
-    qp_free(pages);
-    if (rc == QUIPU_OK && mdb_env_sync(store->env, 1) != 0)
-        rc = qp_fail_os(error, QUIPU_IO, errno, "flush");
-    return rc;
+    errno = EIO; /* what a short read or write is */
+    if (pread(store->fd, store->meta_pages, size, 0) != (ssize_t)size ||
+        pwrite(store->fd, store->meta_pages, size, 0) != (ssize_t)size)
+        return qp_fail_os(error, QUIPU_IO, errno, "%s: write the meta pages again", store->name);
+    rc = mdb_env_sync(store->env, 1);
+    return rc == 0 ? QUIPU_OK : qp_fail_os(error, QUIPU_IO, rc, "%s: flush", store->name);
 }
 
 void qp_store_clear_readers(struct qp_store *store)
@@ -221,69 +228,125 @@ void qp_store_clear_readers(struct qp_store *store)
 
 /* ---- transactions ---- */
 
-/* Another process has made the map larger: take its size, if nobody here looks at the old one. */
-static bool adopt_map(struct qp_store *store, uint64_t bytes)
+/* Is there address space for so many bytes more? LMDB gives the old map up before it asks for the
+ * new one, and is left without any if that fails. */
+static bool has_space(uint64_t bytes)
 {
-    bool done;
+    void *probe = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    (void)pthread_mutex_lock(&store->gate);
-    done = store->live == 0 && mdb_env_set_mapsize(store->env, bytes) == 0;
-    (void)pthread_mutex_unlock(&store->gate);
-    return done;
+    if (probe == MAP_FAILED)
+        return false;
+    (void)munmap(probe, bytes);
+    return true;
+}
+
+/* Under the gate: double the map until it has `bytes`, if nobody here looks at the old one. */
+static bool enlarge(struct qp_store *store, uint64_t bytes)
+{
+    MDB_envinfo info;
+    uint64_t now;
+    uint64_t wanted;
+
+    (void)mdb_env_info(store->env, &info);
+    now = info.me_mapsize;
+    wanted = now;
+    while (wanted < bytes && wanted <= UINT64_MAX / 4)
+        wanted *= 2;
+    if (store->live > 0 || wanted == now || !has_space(wanted - now))
+        return false;
+    if (mdb_env_set_mapsize(store->env, wanted) == 0)
+        return true;
+    store->map_lost = mdb_env_set_mapsize(store->env, now) != 0; /* another thread was faster */
+    return false;
 }
 
 bool qp_store_grow(struct qp_store *store)
 {
     MDB_envinfo info;
+    bool done;
 
     if (!store->map_full)
         return false;
+    (void)pthread_mutex_lock(&store->gate);
     (void)mdb_env_info(store->env, &info);
-    return adopt_map(store, 2 * (uint64_t)info.me_mapsize);
+    done = enlarge(store, 2 * (uint64_t)info.me_mapsize);
+    (void)pthread_mutex_unlock(&store->gate);
+    return done;
+}
+
+/* Another process has made the file larger than this one's map. */
+static bool follow_file(struct qp_store *store)
+{
+    MDB_envinfo info;
+    bool done;
+
+    (void)pthread_mutex_lock(&store->gate);
+    (void)mdb_env_info(store->env, &info);
+    done = enlarge(store, ((uint64_t)info.me_last_pgno + 1) * store->page_bytes);
+    (void)pthread_mutex_unlock(&store->gate);
+    return done;
+}
+
+static void count_ended(struct qp_store *store)
+{
+    (void)pthread_mutex_lock(&store->gate);
+    assert(store->live > 0);
+    store->live--;
+    (void)pthread_mutex_unlock(&store->gate);
 }
 
 /* Under the gate, so that the map is not replaced between LMDB's look at it and the count. */
 static int begin_read_once(struct qp_store *store, struct qp_txn *txn)
 {
-    int rc;
+    int rc = MDB_PANIC;
 
     (void)pthread_mutex_lock(&store->gate);
+    if (store->map_lost)
+        goto done;
     if (txn->mdb != NULL)
         rc = mdb_txn_renew(txn->mdb);
     else
         rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn->mdb);
     if (rc == 0)
         store->live++;
+
+done:
     (void)pthread_mutex_unlock(&store->gate);
     return rc;
 }
 
-/* LMDB's own lock is not waited for under the gate; it refuses a new map while this is open. */
+/* LMDB's own lock is not waited for under the gate: counted first. */
 static int begin_write_once(struct qp_store *store, struct qp_txn *txn)
 {
-    int rc = mdb_txn_begin(store->env, NULL, 0, &txn->mdb);
+    bool lost;
+    int rc;
 
-    if (rc == 0) {
-        (void)pthread_mutex_lock(&store->gate);
-        store->live++;
-        (void)pthread_mutex_unlock(&store->gate);
-    }
+    (void)pthread_mutex_lock(&store->gate);
+    lost = store->map_lost;
+    store->live++;
+    (void)pthread_mutex_unlock(&store->gate);
+    rc = lost ? MDB_PANIC : mdb_txn_begin(store->env, NULL, 0, &txn->mdb);
+    if (rc != 0)
+        count_ended(store);
     return rc;
 }
 
 static int begin(struct qp_store *store, struct qp_txn *txn, bool writing, quipu_error *error)
 {
     int (*once)(struct qp_store *, struct qp_txn *) = writing ? begin_write_once : begin_read_once;
-    int rc = once(store, txn);
+    int rc;
 
-    if (rc == MDB_MAP_RESIZED && adopt_map(store, 0))
+    if (writing)
+        store->map_full = false;
+    rc = once(store, txn);
+    if (rc == MDB_MAP_RESIZED && follow_file(store))
         rc = once(store, txn);
     if (rc == MDB_READERS_FULL) {
         qp_store_clear_readers(store);
         rc = once(store, txn);
     }
     if (rc != 0)
-        return fail(store, rc, writing ? "begin to write" : "begin to read", error);
+        return qp_store_fail(store, rc, writing ? "begin to write" : "begin to read", error);
     txn->store = store;
     txn->writing = writing;
     txn->live = true;
@@ -304,10 +367,7 @@ int qp_txn_begin_write(struct qp_store *store, struct qp_txn *txn, quipu_error *
 
 static void no_longer_live(struct qp_txn *txn)
 {
-    (void)pthread_mutex_lock(&txn->store->gate);
-    assert(txn->store->live > 0);
-    txn->store->live--;
-    (void)pthread_mutex_unlock(&txn->store->gate);
+    count_ended(txn->store);
     txn->live = false;
 }
 
@@ -327,30 +387,23 @@ static void close_hot(struct qp_txn *txn)
     txn->hot = NULL;
 }
 
-/* Rows are written in runs: a cursor that stays finds the next key on its page or near it, where a
- * new one would go down the tree again. */
-static int warm(struct qp_txn *txn, enum qp_table table)
-{
-    if (txn->hot != NULL && txn->hot_table == table)
-        return 0;
-    close_hot(txn);
-    txn->hot_table = table;
-    return mdb_cursor_open(txn->mdb, txn->store->handles[table], &txn->hot);
-}
-
-/* A write that failed for want of room left the old meta page in place: nothing happened. When the
- * meta page itself could not be written, LMDB refuses every transaction from then on. */
+/* A write that failed for want of room or memory left the old meta page in place: nothing happened.
+ * When the meta page itself could not be written, LMDB refuses every transaction from then on. One
+ * that writes is asked for: it needs no reader slot, and whoever commits may begin one. */
 static enum qp_commit_outcome outcome_of(struct qp_store *store, int rc)
 {
-    MDB_txn *probe = NULL;
+    int status = status_of(store, rc);
+    struct qp_txn probe = {0};
     int began;
 
-    if (status_of(store, rc) != QUIPU_FULL)
+    if (status != QUIPU_FULL && status != QUIPU_NO_MEMORY)
         return QP_COMMIT_UNKNOWN;
-    began = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &probe);
-    if (began == 0)
-        mdb_txn_abort(probe);
-    return began == 0 ? QP_COMMIT_UNDONE : QP_COMMIT_UNKNOWN;
+    began = begin_write_once(store, &probe);
+    if (began == 0) {
+        mdb_txn_abort(probe.mdb);
+        count_ended(store);
+    }
+    return began == MDB_PANIC ? QP_COMMIT_UNKNOWN : QP_COMMIT_UNDONE;
 }
 
 int qp_txn_commit(struct qp_txn *txn, enum qp_commit_outcome *outcome, quipu_error *error)
@@ -369,8 +422,8 @@ int qp_txn_commit(struct qp_txn *txn, enum qp_commit_outcome *outcome, quipu_err
         return QUIPU_OK;
     *outcome = outcome_of(store, rc);
     if (*outcome == QP_COMMIT_UNDONE)
-        return fail(store, rc, "commit", error);
-    (void)fail(store, rc, "commit; the outcome is unknown, reopen", error);
+        return qp_store_fail(store, rc, "commit", error);
+    (void)qp_store_fail(store, rc, "commit; the outcome is unknown, reopen", error);
     if (error != NULL)
         error->status = QUIPU_IO;
     return QUIPU_IO;
@@ -386,135 +439,6 @@ void qp_txn_end(struct qp_txn *txn)
         no_longer_live(txn);
 }
 
-/* ---- rows ---- */
-
-static MDB_val in(struct qp_bytes bytes)
-{
-    return (MDB_val){bytes.size, (void *)(uintptr_t)bytes.data};
-}
-
-static struct qp_bytes out_of(MDB_val value)
-{
-    return (struct qp_bytes){value.mv_data, value.mv_size};
-}
-
-int qp_get(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, struct qp_bytes *value,
-           quipu_error *error)
-{
-    MDB_val wanted = in(key);
-    MDB_val found;
-    int rc;
-
-    if (txn->writing) {
-        rc = warm(txn, table);
-        if (rc == 0)
-            rc = mdb_cursor_get(txn->hot, &wanted, &found, MDB_SET);
-    } else {
-        rc = mdb_get(txn->mdb, txn->store->handles[table], &wanted, &found);
-    }
-    if (rc == MDB_NOTFOUND)
-        return QUIPU_OK;
-    if (rc != 0)
-        return fail(txn->store, rc, "read", error);
-    *value = out_of(found);
-    return QUIPU_ROW;
-}
-
-int qp_put(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, struct qp_bytes value,
-           quipu_error *error)
-{
-    MDB_val at = in(key);
-    MDB_val bytes = in(value);
-    int rc = warm(txn, table);
-
-    if (rc == 0)
-        rc = mdb_cursor_put(txn->hot, &at, &bytes, 0);
-
-    txn->store->map_full = rc == MDB_MAP_FULL;
-    return rc == 0 ? QUIPU_OK : fail(txn->store, rc, "write", error);
-}
-
-int qp_append_reserve(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, size_t size,
-                      void **value, quipu_error *error)
-{
-    MDB_val at = in(key);
-    MDB_val room = {size, NULL};
-    int rc = warm(txn, table);
-
-    if (rc == 0)
-        rc = mdb_cursor_put(txn->hot, &at, &room, MDB_APPEND | MDB_RESERVE);
-
-    txn->store->map_full = rc == MDB_MAP_FULL;
-    if (rc == MDB_KEYEXIST)
-        return qp_fail(error, QUIPU_INVALID, "the key is not behind the last one");
-    if (rc != 0)
-        return fail(txn->store, rc, "append", error);
-    *value = room.mv_data;
-    return QUIPU_OK;
-}
-
-uint64_t qp_table_rows(struct qp_txn *txn, enum qp_table table)
-{
-    MDB_stat stat = {0};
-
-    (void)mdb_stat(txn->mdb, txn->store->handles[table], &stat);
-    return stat.ms_entries;
-}
-
-int qp_cursor_open(struct qp_cursor *cursor, struct qp_txn *txn, enum qp_table table,
-                   quipu_error *error)
-{
-    int rc;
-
-    if (cursor->mdb != NULL)
-        rc = mdb_cursor_renew(txn->mdb, cursor->mdb);
-    else
-        rc = mdb_cursor_open(txn->mdb, txn->store->handles[table], &cursor->mdb);
-    if (rc != 0)
-        return fail(txn->store, rc, "open a cursor", error);
-    cursor->store = txn->store;
-    cursor->table = table;
-    return QUIPU_OK;
-}
-
-void qp_cursor_close(struct qp_cursor *cursor)
-{
-    if (cursor->mdb != NULL)
-        mdb_cursor_close(cursor->mdb);
-    cursor->mdb = NULL;
-}
-
-int qp_cursor_seek(struct qp_cursor *cursor, enum qp_seek seek, struct qp_bytes *key,
-                   struct qp_bytes *value, quipu_error *error)
-{
-    static const MDB_cursor_op op[] = {
-        [QP_FIRST] = MDB_FIRST,   [QP_LAST] = MDB_LAST,     [QP_NEXT] = MDB_NEXT,
-        [QP_PREVIOUS] = MDB_PREV, [QP_EXACT] = MDB_SET_KEY, [QP_AT_LEAST] = MDB_SET_RANGE,
-    };
-    MDB_val at = in(*key);
-    MDB_val found;
-    int rc = mdb_cursor_get(cursor->mdb, &at, &found, op[seek]);
-
-    if (rc == MDB_NOTFOUND)
-        return QUIPU_OK;
-    if (rc != 0)
-        return fail(cursor->store, rc, "read", error);
-    *key = out_of(at);
-    *value = out_of(found);
-    return QUIPU_ROW;
-}
-
-int qp_table_record(struct qp_txn *txn, const char *name, struct qp_bytes *record)
-{
-    MDB_val key = {strlen(name), (void *)(uintptr_t)name};
-    MDB_val found;
-
-    if (mdb_get(txn->mdb, MAIN_TABLE, &key, &found) != 0)
-        return QUIPU_OK;
-    *record = out_of(found);
-    return QUIPU_ROW;
-}
-
 void qp_store_extent(struct qp_txn *txn, size_t *page_bytes, uint64_t *pages)
 {
     MDB_envinfo info;
@@ -522,6 +446,14 @@ void qp_store_extent(struct qp_txn *txn, size_t *page_bytes, uint64_t *pages)
     (void)mdb_env_info(txn->store->env, &info);
     *page_bytes = txn->store->page_bytes;
     *pages = (uint64_t)info.me_last_pgno + 1;
+}
+
+uint64_t qp_store_newest(struct qp_store *store)
+{
+    MDB_envinfo info = {0};
+
+    (void)mdb_env_info(store->env, &info);
+    return info.me_last_txnid;
 }
 
 /* ---- look after ---- */
@@ -571,7 +503,8 @@ static int count_free_pages(struct qp_txn *txn, uint64_t *pages, quipu_error *er
     }
     if (cursor != NULL)
         mdb_cursor_close(cursor);
-    return rc == MDB_NOTFOUND ? QUIPU_OK : fail(txn->store, rc, "read the free list", error);
+    return rc == MDB_NOTFOUND ? QUIPU_OK
+                              : qp_store_fail(txn->store, rc, "read the free list", error);
 }
 
 int qp_store_stat(struct qp_txn *txn, struct qp_store_stat *out, quipu_error *error)

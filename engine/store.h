@@ -1,8 +1,7 @@
-/* store.h - one LMDB environment, which is one file: the only door to LMDB.
+/* store.h - one LMDB environment, which is one file; with table.h the only door to LMDB.
  *
- * Owns: opening with a map as large as the machine gives, transactions, cursors, growth, flushes,
- * and what LMDB's codes mean. Refuses to know what stands in a row. Keys and values that come out
- * live as long as their transaction. */
+ * Owns: opening with a map as large as the machine gives, transactions, growth, flushes, and what
+ * LMDB's codes mean. */
 #ifndef QP_STORE_H
 #define QP_STORE_H
 
@@ -11,7 +10,6 @@
 struct qp_store;
 
 struct qp_table_spec {
-    const char *name;
     enum qp_table table;
     bool integer_key;
 };
@@ -46,6 +44,9 @@ struct qp_store_stat {
     uint64_t oldest_reader_lag; /* transactions behind */
 };
 
+/* The number of the newest transaction that any process has committed. */
+uint64_t qp_store_newest(struct qp_store *store);
+
 struct qp_txn {
     struct MDB_txn *mdb;
     struct qp_store *store;
@@ -79,40 +80,6 @@ void qp_txn_end(struct qp_txn *txn);
 /* Was the map too small for the last put or commit? Then double it: `true` if it is worth doing
  * again. Needs that no transaction of this process is live. */
 bool qp_store_grow(struct qp_store *store);
-
-/* One row. Returns: ROW; OK: no such key; IO, CORRUPT. */
-int qp_get(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, struct qp_bytes *value,
-           quipu_error *error);
-
-int qp_put(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, struct qp_bytes value,
-           quipu_error *error);
-
-/* Room for a value behind the last key, to be filled before the next call. INVALID: the key is not
- * behind the last. */
-int qp_append_reserve(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, size_t size,
-                      void **value, quipu_error *error);
-
-uint64_t qp_table_rows(struct qp_txn *txn, enum qp_table table);
-
-enum qp_seek { QP_FIRST, QP_LAST, QP_NEXT, QP_PREVIOUS, QP_EXACT, QP_AT_LEAST };
-
-struct qp_cursor {
-    struct MDB_cursor *mdb;
-    struct qp_store *store;
-    enum qp_table table;
-};
-
-/* Open a zeroed cursor, or bring one of an earlier snapshot into this one. */
-int qp_cursor_open(struct qp_cursor *cursor, struct qp_txn *txn, enum qp_table table,
-                   quipu_error *error);
-void qp_cursor_close(struct qp_cursor *cursor);
-
-/* Returns: ROW; OK: no row there; IO, CORRUPT. `*key` goes in for EXACT and AT_LEAST. */
-int qp_cursor_seek(struct qp_cursor *cursor, enum qp_seek seek, struct qp_bytes *key,
-                   struct qp_bytes *value, quipu_error *error);
-
-/* LMDB's own record of a table, for who looks at pages (page.h): ROW, or OK if there is none. */
-int qp_table_record(struct qp_txn *txn, const char *name, struct qp_bytes *record);
 
 /* How large a page is, and how many of them the file has. */
 void qp_store_extent(struct qp_txn *txn, size_t *page_bytes, uint64_t *pages);

@@ -3,7 +3,7 @@
 #ifndef QP_STREAMS_H
 #define QP_STREAMS_H
 
-#include "store.h"
+#include "table.h"
 
 enum qp_stream_flags { QP_STREAM_DELETED = 1, QP_STREAM_TOMBSTONED = 2 };
 

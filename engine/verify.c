@@ -87,6 +87,8 @@ static int tell_damaged(struct verify *verify, struct qp_bytes row, uint64_t pos
 
     if (row.size >= QP_RECORD_HEADER_BYTES) {
         qp_record_sums(row, position, &stored, &computed);
+        if (stored == computed)
+            return tell_log(verify, position, text);
         if (qp_record_read(row, position, false, &record) == QP_RECORD_WHOLE) {
             (void)snprintf(text, sizeof(text),
                            "%s v%" PRIu64 ": checksum %016" PRIx64 ", expected %016" PRIx64
@@ -204,6 +206,17 @@ static int check_log(struct verify *verify)
 
 /* ---- other tables ---- */
 
+static int tell_row(struct verify *verify, const char *file, enum qp_table table,
+                    struct qp_bytes key, uint64_t position)
+{
+    char name[100];
+    char text[160];
+
+    qp_key_text(key, name, sizeof(name));
+    (void)snprintf(text, sizeof(text), "row %s: its checksum is wrong", name);
+    return tell(verify, file, qp_table_name(table), position, text);
+}
+
 static int check_table(struct verify *verify, struct qp_txn *txn, const char *file,
                        const struct qp_table_spec *spec)
 {
@@ -222,7 +235,7 @@ static int check_table(struct verify *verify, struct qp_txn *txn, const char *fi
         if (!qp_row_whole(spec->table, key, value)) {
             if (spec->table == QP_TABLE_CHUNKS)
                 (void)qp_key_chunk_read(key, &position, &number);
-            rc = tell(verify, file, spec->name, position, "a row has a wrong checksum");
+            rc = tell_row(verify, file, spec->table, key, position);
         }
         if (rc == QUIPU_OK)
             rc = qp_cursor_seek(&cursor, QP_NEXT, &key, &value, verify->error);

@@ -5,7 +5,7 @@
 
 #include "key.h"
 #include "record.h"
-#include "store.h"
+#include "table.h"
 #include "support.h"
 
 enum { SUPPORT_STREAMS = 13, SUPPORT_TYPES = 3, SUPPORT_CATEGORIES = 4 };

@@ -367,7 +367,7 @@ static void make_foreign_lmdb(const char *path)
 
 static void make_wrong_kind(const char *path)
 {
-    static const struct qp_table_spec tables[] = {{.table = QP_TABLE_LOG, .name = "log"}};
+    static const struct qp_table_spec tables[] = {{.table = QP_TABLE_LOG}};
     struct qp_store_config config = {.path = path,
                                      .tables = tables,
                                      .table_count = 1,

@@ -99,3 +99,44 @@ Test(close, readers_leave_slots_for_others)
     cr_expect_eq(qp_merge(store->handle, &error), QUIPU_OK, "%s", error.text);
     quipu_close(store);
 }
+
+/* One of two users of a store closes while the other goes on. */
+struct busy_user {
+    quipu *store;
+    atomic_bool stop;
+    unsigned commits;
+};
+
+static void *commit_on(void *payload)
+{
+    const quipu_draft draft = {.type = "t"};
+    struct busy_user *user = payload;
+
+    while (!atomic_load(&user->stop) &&
+           quipu_append(user->store, "s", QUIPU_ANY, &draft, 1, NULL, NULL) == QUIPU_OK)
+        user->commits++;
+    return NULL;
+}
+
+Test(close, waits_not_for_other_users)
+{
+    enum { USERS = 3 };
+    const quipu_options options = {.struct_size = sizeof(options)};
+    struct busy_user users[USERS];
+    pthread_t threads[USERS];
+    quipu *other = open_with(&options);
+
+    for (int i = 0; i < USERS; i++) {
+        users[i] = (struct busy_user){.store = open_with(&options)};
+        cr_assert_eq(pthread_create(&threads[i], NULL, commit_on, &users[i]), 0);
+    }
+    while (!commits(other))
+        continue;
+    quipu_close(other); /* somebody is always inside: it must not wait until nobody is */
+    for (int i = 0; i < USERS; i++)
+        atomic_store(&users[i].stop, true);
+    for (int i = 0; i < USERS; i++) {
+        cr_assert_eq(pthread_join(threads[i], NULL), 0);
+        quipu_close(users[i].store);
+    }
+}

@@ -2,9 +2,9 @@
  * in the file after a settle, and files that are none. */
 #include "log.h"
 #include "row.h"
-#include "store.h"
 #include "support_events.h"
 #include "support_suite.h"
+#include "table.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -325,6 +325,50 @@ Test(store, map_of_another_process_is_taken_over)
     qp_store_close(store);
 }
 
+/* LMDB gives the old map up before it asks for the new one: without room for that the old one must
+ * stay. ASan's own maps do not fit below any limit. */
+#ifndef __SANITIZE_ADDRESS__
+static uint64_t address_space_used(void)
+{
+    FILE *statm = fopen("/proc/self/statm", "r");
+    unsigned long pages = 0;
+
+    cr_assert(statm != NULL && fscanf(statm, "%lu", &pages) == 1);
+    (void)fclose(statm);
+    return (uint64_t)pages * 4096;
+}
+
+Test(store, map_stays_where_there_is_no_room)
+{
+    struct qp_store *store = open_store(64 * QP_MIB, 10);
+    struct rlimit limit = {address_space_used() + 8 * QP_MIB, RLIM_INFINITY};
+    struct qp_txn txn;
+    quipu_error error = {0};
+    int rc = QUIPU_OK;
+
+    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    for (uint64_t first = 1; rc == QUIPU_OK; first += 1000) {
+        write_begin(store, &txn);
+        rc = fill(&txn, first, 1000, &error);
+        if (rc == QUIPU_OK)
+            commit(&txn);
+        qp_txn_end(&txn);
+    }
+    cr_expect_eq(rc, QUIPU_FULL, "%s", error.text);
+    cr_expect_not(qp_store_grow(store));
+    txn = (struct qp_txn){0};
+    cr_assert_eq(qp_txn_begin_read(store, &txn, NULL), QUIPU_OK);
+    cr_expect_gt(qp_table_rows(&txn, QP_TABLE_LOG), 1000);
+    qp_txn_end(&txn);
+    limit.rlim_cur = RLIM_INFINITY;
+    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    write_begin(store, &txn);
+    cr_expect_eq(fill(&txn, 1000000, 5, &error), QUIPU_OK, "%s", error.text);
+    commit(&txn);
+    qp_store_close(store);
+}
+#endif
+
 Test(store, map_is_halved_until_it_fits)
 {
     struct qp_store *store = open_store(QP_LOG_MAP_BYTES_DEFAULT, 10);
@@ -448,7 +492,7 @@ Test(store, settle_changes_nothing)
     cr_assert(support_read_file(file, after, &after_size));
     support_expect_bytes(before, before_size, after, after_size, "the file");
     support_heap_fail(1, true);
-    cr_expect_eq(qp_store_settle(store, &error), QUIPU_NO_MEMORY);
+    cr_expect_eq(qp_store_settle(store, &error), QUIPU_OK, "or it would poison the store");
     support_heap_fail(0, false);
     qp_store_close(store);
 }
@@ -496,10 +540,9 @@ Test(store, full_disk)
 
 Test(store, files_that_are_none)
 {
-    static const struct qp_table_spec other[] = {{.table = QP_TABLE_LOG, .name = "log"}};
-    static const struct qp_table_spec more[] = {
-        {.table = QP_TABLE_LOG, .name = "log", .integer_key = true},
-        {.table = QP_TABLE_META, .name = "no such table"}};
+    static const struct qp_table_spec other[] = {{.table = QP_TABLE_LOG}};
+    static const struct qp_table_spec more[] = {{.table = QP_TABLE_LOG, .integer_key = true},
+                                                {.table = QP_TABLE_TERMS}};
     struct qp_store_config config = config_of(16 * QP_MIB, 10);
     struct qp_store *store = NULL;
     quipu_error error = {0};

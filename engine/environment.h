@@ -1,0 +1,26 @@
+/* environment.h - what one LMDB environment is inside: for store.c and table.c only. */
+#ifndef QP_ENVIRONMENT_H
+#define QP_ENVIRONMENT_H
+
+#include "key.h"
+
+#include <lmdb.h>
+#include <pthread.h>
+
+struct qp_store {
+    MDB_env *env;
+    char name[32]; /* of its file, for messages */
+    MDB_dbi handles[QP_TABLES];
+    int fd; /* LMDB's own */
+    size_t page_bytes;
+    uint8_t *meta_pages; /* settling must not need memory */
+    bool map_full;       /* what the last put failed for; only a writer looks at it */
+    pthread_mutex_t gate;
+    unsigned live;
+    bool map_lost; /* it could be neither replaced nor put back: nothing may be touched any more */
+};
+
+/* LMDB's code as a status, and as a text with the file's name. */
+int qp_store_fail(const struct qp_store *store, int rc, const char *what, quipu_error *error);
+
+#endif
