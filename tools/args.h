@@ -37,7 +37,7 @@ struct qt_given {
 };
 
 struct qt_args {
-    const struct qt_option *tables[2]; /* the verb's own and those of every verb */
+    const struct qt_option *tables[3]; /* the verb's own first; each may be NULL */
     struct qt_given *given;
     size_t given_count;
     const char *operands[QT_OPERANDS_MAX];

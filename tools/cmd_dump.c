@@ -370,5 +370,6 @@ const struct qt_command qt_command_dump = {
             "  quipu dump orders --json | quipu import copy\n\n"
             "A damaged event ends the dump with exit code 5, after the whole ones before it.\n",
     .options = options,
+    .waits = true,
     .run = run_dump,
 };

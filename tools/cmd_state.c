@@ -198,5 +198,6 @@ const struct qt_command qt_command_state = {
             "those of the same name, null removes, objects are merged. Numbers and texts stay as\n"
             "they were written. Data that is no JSON is passed over.\n",
     .options = options,
+    .waits = true,
     .run = run_state,
 };

@@ -303,5 +303,6 @@ const struct qt_command qt_command_streams = {
     .text = "Lists each stream with its version, its number of events, the position of its\n"
             "newest event, and the times of its first and newest event.\n",
     .options = options,
+    .waits = true,
     .run = run_streams,
 };
