@@ -1,7 +1,8 @@
 /* merge.c - the tree and the patch. A patch is walked once, forward:
  *
- *     {"a":1,"b":{"c":null}}      at '{' go into the node, creating it or turning it into an
- * object; at '}' go up; a null removes, anything else replaces
+ *     {"a":1,"b":{"c":null}}     at '{' go into the node, which is made, or made an object;
+ *                                at '}' go up;
+ *                                a null removes, anything else replaces
  *
  * Invariant: a node with `text` has no children. */
 #include "merge.h"
