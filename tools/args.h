@@ -45,7 +45,7 @@ struct qt_args {
     char error[256]; /* one line */
 };
 
-/* Read `argc` arguments behind the verb. `tables` are set by the caller.
+/* Read `argc` arguments after the verb. `tables` are set by the caller.
  *
  * Memory:  the texts stay those of argv; qt_args_release() frees the rest.
  * Returns: 0, or -1 with args->error. */
