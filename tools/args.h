@@ -37,7 +37,7 @@ struct qt_given {
 };
 
 struct qt_args {
-    const struct qt_option *tables[2]; /* the verb's own and those of every verb */
+    const struct qt_option *tables[3]; /* the verb's own first; each may be NULL */
     struct qt_given *given;
     size_t given_count;
     const char *operands[QT_OPERANDS_MAX];
@@ -45,7 +45,7 @@ struct qt_args {
     char error[256]; /* one line */
 };
 
-/* Read `argc` arguments behind the verb. `tables` are set by the caller.
+/* Read `argc` arguments after the verb. `tables` are set by the caller.
  *
  * Memory:  the texts stay those of argv; qt_args_release() frees the rest.
  * Returns: 0, or -1 with args->error. */

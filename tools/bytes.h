@@ -12,7 +12,7 @@ struct qt_bytes {
     bool failed; /* memory ran out: `data` is not whole, and every later put does nothing */
 };
 
-/* Room for `size` more bytes behind the last one; the caller adds to `size` what it used.
+/* Room for `size` more bytes after the last one; the caller adds to `size` what it used.
  *
  * Returns: where to write, or NULL if memory is out. */
 char *qt_bytes_room(struct qt_bytes *bytes, size_t size);

@@ -258,5 +258,6 @@ const struct qt_command qt_command_append = {
             "With --expect, exit code 3 says that somebody else was faster: read again, decide\n"
             "again, append again. A store that is missing is created.\n",
     .options = options,
+    .waits = true,
     .run = run_append,
 };

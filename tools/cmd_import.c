@@ -2,7 +2,7 @@
  *
  * Events are committed in batches. Whatever ends the import - a bad line, a full disk, ctrl-C -
  * what was good before it is committed, and the message says which line was the last one kept: go
- * on with the line behind it. */
+ * on with the line after it. */
 #include "command.h"
 #include "draft.h"
 #include "input.h"
@@ -34,12 +34,30 @@ struct import {
     const char *name; /* of the input, for messages */
     size_t pending_events;
     size_t pending_bytes;
-    uint64_t pending_line; /* of the newest event that is not committed */
+    uint64_t first_line;   /* of the oldest event that is not committed */
+    uint64_t pending_line; /* of the newest */
     uint64_t kept_line;    /* of the newest that is */
     uint64_t events;
     uint64_t first_position;
     uint64_t last_position;
 };
+
+/* The store refuses the batch. If that is for what is in it, though each line was fine on its own,
+ * the place named is where the batch begins.
+ *
+ * Returns: status. */
+static int commit_failed(struct import *import, int status, const char *text)
+{
+    struct qt_problem *problem = &import->run->problem;
+
+    if (status != QUIPU_TOO_LARGE && status != QUIPU_INVALID)
+        return qt_problem_say(problem, status, "%.300s: %s; last line kept %" PRIu64, import->name,
+                              text, import->kept_line);
+    problem->line = import->first_line;
+    problem->column = 1;
+    return qt_problem_say(problem, status, "%.200s:%" PRIu64 ":1: %s; last line kept %" PRIu64,
+                          import->name, import->first_line, text, import->kept_line);
+}
 
 /* Commit what is pending. Returns: 0, or a status with its problem. */
 static int commit(struct import *import)
@@ -52,8 +70,7 @@ static int commit(struct import *import)
         return 0;
     rc = quipu_commit(import->store, import->batch, &receipt, &error);
     if (rc < 0)
-        return qt_problem_say(&import->run->problem, rc, "%.300s: %s; last line kept %" PRIu64,
-                              import->name, error.text, import->kept_line);
+        return commit_failed(import, rc, error.text);
     assert(receipt.first_position > import->last_position);
     if (import->first_position == 0)
         import->first_position = receipt.first_position;
@@ -115,6 +132,8 @@ static int add_draft(struct import *import)
         return qt_problem_say(&import->run->problem, rc, "%s; last line kept %" PRIu64,
                               "out of memory", import->kept_line);
     assert(import->pending_line < import->lines.number);
+    if (import->pending_events == 0)
+        import->first_line = import->lines.number;
     import->pending_events++;
     import->pending_bytes += size;
     import->pending_line = import->lines.number;
@@ -277,5 +296,6 @@ const struct qt_command qt_command_import = {
             "1: what was good before it is kept, and the message says FILE:LINE:COLUMN, counted\n"
             "in bytes from 1, and the last line kept. So does ctrl-C, between two batches.\n",
     .options = NULL,
+    .waits = true,
     .run = run_import,
 };

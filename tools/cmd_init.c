@@ -55,5 +55,6 @@ const struct qt_command qt_command_init = {
     .text = "Creates the directory STORE; an empty one that is there already is taken. append\n"
             "and import do so too when there is no store yet; init fails if there is one.\n",
     .options = NULL,
+    .waits = true,
     .run = run_init,
 };

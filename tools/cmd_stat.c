@@ -208,5 +208,6 @@ const struct qt_command qt_command_stat = {
     .text = "Events, disk, index, readers. Two stores with the same chain at the same position\n"
             "have the same history up to there.\n",
     .options = NULL,
+    .waits = true,
     .run = run_stat,
 };

@@ -8,6 +8,7 @@
 #include "store.h"
 #include "text.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@ struct state {
     struct qt_bytes scratch; /* what msgpack is rendered to */
     uint64_t position;
     int64_t time_ns;
-    char last_type[256];
+    char last_type[256]; /* a name is at most 255 bytes */
 };
 
 /* One event into the state. Whatever it holds, its place in the stream counts. */
@@ -36,8 +37,8 @@ static int apply(void *memory, const quipu_event *event, void *payload, quipu_er
     (void)error;
     state->position = event->position;
     state->time_ns = event->time_ns;
-    if (event->type_size < sizeof(state->last_type))
-        memcpy(state->last_type, event->type, event->type_size + 1);
+    assert(event->type_size < sizeof(state->last_type));
+    memcpy(state->last_type, event->type, event->type_size + 1);
     if (patch.size == 0 || event->data_format == QUIPU_BINARY)
         return 0;
     if (event->data_format == QUIPU_MSGPACK) {
@@ -198,5 +199,6 @@ const struct qt_command qt_command_state = {
             "those of the same name, null removes, objects are merged. Numbers and texts stay as\n"
             "they were written. Data that is no JSON is passed over.\n",
     .options = options,
+    .waits = true,
     .run = run_state,
 };

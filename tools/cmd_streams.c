@@ -1,7 +1,8 @@
 /* cmd_streams.c - quipu streams: the streams of a store, each on one line.
  *
- * In the order of names they are printed as they come. Another order needs all of them in memory:
- * about 60 bytes and the name for each. */
+ * A list that is left open pins pages of the store, and whoever reads our output may be a person
+ * with a pager; a list cannot go on after a name. So what will be printed is copied first, 56 bytes
+ * and the name for each stream, and the first line is written when the list is closed. */
 #include "bytes.h"
 #include "command.h"
 #include "number.h"
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIT_STREAMS    100 /* rows that decide how wide the column of names is */
 #define NAME_WIDTH_MAX 60
 
 static const struct qt_option options[] = {
@@ -29,7 +29,7 @@ static const struct qt_option options[] = {
     {0},
 };
 
-/* A stream kept for sorting. */
+/* A stream as it was when the list came to it. */
 struct row {
     size_t name; /* where it begins in `names` */
     uint64_t version;
@@ -45,6 +45,7 @@ struct streams {
     quipu *store;
     const char *category;
     const char *prefix;
+    const char *sort; /* NULL: by name, as they come */
     uint64_t limit;
     uint64_t shown;
     bool cut; /* there are more than the limit let through */
@@ -52,6 +53,7 @@ struct streams {
     struct qt_stamp stamp;
     struct qt_bytes names;
     struct qt_bytes rows;
+    size_t row_count;
 };
 
 /* The part before the first '-'; a name without one, or that begins with one, is its own. */
@@ -100,7 +102,6 @@ static void put_json(struct streams *streams, const quipu_item *item)
     qt_out_text(out, "\"}\n");
 }
 
-/* Printed with the first row, so that nothing is printed where there is none. */
 static void put_head(struct streams *streams)
 {
     struct qt_out *out = &streams->run->out;
@@ -133,25 +134,7 @@ static void put_row(struct streams *streams, const quipu_item *item)
     qt_out_took(out, to);
 }
 
-/* Returns: 1, or 0 if the limit is reached. */
-static int put_stream(struct streams *streams, const quipu_item *item)
-{
-    if (streams->shown == streams->limit) {
-        streams->cut = true;
-        return 0;
-    }
-    if (streams->run->json) {
-        put_json(streams, item);
-    } else {
-        if (streams->shown == 0)
-            put_head(streams);
-        put_row(streams, item);
-    }
-    streams->shown++;
-    return streams->run->out.failed == 0 ? 1 : 0;
-}
-
-/* For sorting. Returns: 1, or a status with its problem. */
+/* Returns: 1, 0 if by name nothing more will be printed, or a status with its problem. */
 static int keep_stream(struct streams *streams, const quipu_item *item)
 {
     struct row row = {
@@ -164,29 +147,20 @@ static int keep_stream(struct streams *streams, const quipu_item *item)
         .last_time_ns = item->last_time_ns,
     };
 
+    if (streams->sort == NULL && streams->row_count == streams->limit) {
+        streams->cut = true;
+        return 0;
+    }
     qt_bytes_put(&streams->names, item->name, strlen(item->name) + 1);
     qt_bytes_put(&streams->rows, &row, sizeof(row));
     if (streams->names.failed || streams->rows.failed)
         return qt_problem_say(&streams->run->problem, QUIPU_NO_MEMORY, "out of memory");
+    streams->row_count++;
     return 1;
 }
 
-/* Look at the first names only. Returns: 1, or 0 when that is enough. */
-static int fit_stream(struct streams *streams, const quipu_item *item)
-{
-    size_t width = qt_text_width(item->name, strlen(item->name));
-
-    if (width > NAME_WIDTH_MAX)
-        width = NAME_WIDTH_MAX;
-    if (width > streams->name_width)
-        streams->name_width = width;
-    return ++streams->shown < FIT_STREAMS ? 1 : 0;
-}
-
-/* Call `each` for every stream that is wanted, until it returns something else than 1.
- *
- * Returns: 0, or a status with its problem. */
-static int for_each(struct streams *streams, int (*each)(struct streams *, const quipu_item *))
+/* Copy what is wanted. Returns: 0, or a status with its problem. */
+static int keep_streams(struct streams *streams)
 {
     const char *prefix = streams->prefix != NULL ? streams->prefix : streams->category;
     quipu_list *list = NULL;
@@ -201,7 +175,7 @@ static int for_each(struct streams *streams, int (*each)(struct streams *, const
         if (rc < 0)
             (void)qt_store_failed(streams->run, rc, &error);
         else if (rc == QUIPU_ROW && wanted(streams, item.name))
-            rc = each(streams, &item);
+            rc = keep_stream(streams, &item);
     }
     quipu_list_close(list);
     return rc;
@@ -227,28 +201,59 @@ static int by_last(const void *left, const void *right)
     return a->position > b->position ? -1 : 1;
 }
 
-/* The limit is applied after the sorting. */
-static void put_sorted(struct streams *streams, const char *sort)
+static quipu_item item_of(const struct streams *streams, const struct row *row)
 {
-    size_t count = streams->rows.size / sizeof(struct row);
+    return (quipu_item){
+        .name = streams->names.data + row->name,
+        .version = row->version,
+        .count = row->count,
+        .first_position = row->first_position,
+        .position = row->position,
+        .time_ns = row->time_ns,
+        .last_time_ns = row->last_time_ns,
+    };
+}
+
+/* How wide must the column of names be? */
+static void fit_rows(struct streams *streams, const struct row *rows)
+{
+    streams->name_width = 6;
+    for (size_t i = 0; i < streams->row_count && streams->name_width < NAME_WIDTH_MAX; i++) {
+        const char *name = streams->names.data + rows[i].name;
+        size_t width = qt_text_width(name, strlen(name));
+
+        if (width > NAME_WIDTH_MAX)
+            width = NAME_WIDTH_MAX;
+        if (width > streams->name_width)
+            streams->name_width = width;
+    }
+}
+
+/* Sorted first, then cut. No rows: nothing is printed, no head either. */
+static void put_rows(struct streams *streams)
+{
     struct row *rows = (struct row *)(void *)streams->rows.data;
 
-    if (count == 0)
-        return;
-    qsort(rows, count, sizeof(*rows), strcmp(sort, "version") == 0 ? by_version : by_last);
-    for (size_t i = 0; i < count; i++) {
-        quipu_item item = {
-            .name = streams->names.data + rows[i].name,
-            .version = rows[i].version,
-            .count = rows[i].count,
-            .first_position = rows[i].first_position,
-            .position = rows[i].position,
-            .time_ns = rows[i].time_ns,
-            .last_time_ns = rows[i].last_time_ns,
-        };
+    if (streams->sort != NULL && streams->row_count > 0) {
+        qsort(rows, streams->row_count, sizeof(*rows),
+              strcmp(streams->sort, "version") == 0 ? by_version : by_last);
+        if (streams->row_count > streams->limit) {
+            streams->row_count = (size_t)streams->limit;
+            streams->cut = true;
+        }
+    }
+    if (!streams->run->json && streams->row_count > 0) {
+        fit_rows(streams, rows);
+        put_head(streams);
+    }
+    for (size_t i = 0; i < streams->row_count && streams->run->out.failed == 0; i++) {
+        quipu_item item = item_of(streams, &rows[i]);
 
-        if (put_stream(streams, &item) == 0)
-            return;
+        if (streams->run->json)
+            put_json(streams, &item);
+        else
+            put_row(streams, &item);
+        streams->shown++;
     }
 }
 
@@ -268,36 +273,22 @@ static void put_footer(struct streams *streams)
         qt_note("%s streams, there are more", shown);
 }
 
-/* Twice through the names for people: once to see how wide they are. */
-static int put_streams(struct streams *streams)
-{
-    const char *sort = qt_args_text(&streams->run->args, "sort");
-    bool sorted = sort != NULL && strcmp(sort, "name") != 0;
-    int rc = 0;
-
-    streams->name_width = 6;
-    if (!streams->run->json)
-        rc = for_each(streams, fit_stream);
-    streams->shown = 0;
-    if (rc == 0)
-        rc = for_each(streams, sorted ? keep_stream : put_stream);
-    if (rc == 0 && sorted)
-        put_sorted(streams, sort);
-    if (rc == 0 && streams->cut && !streams->run->json)
-        put_footer(streams);
-    return rc;
-}
-
 static int run_streams(struct qt_run *run)
 {
     struct streams streams = {.run = run};
+    const char *sort = qt_args_text(&run->args, "sort");
     int rc = qt_store_open(run, QT_STORE_READ, &streams.store);
 
     streams.category = qt_args_text(&run->args, "category");
     streams.prefix = qt_args_text(&run->args, "prefix");
+    streams.sort = sort == NULL || strcmp(sort, "name") == 0 ? NULL : sort;
     streams.limit = qt_args_number(&run->args, "limit", UINT64_MAX);
     if (rc == 0)
-        rc = put_streams(&streams);
+        rc = keep_streams(&streams);
+    if (rc == 0 || (rc == QUIPU_CORRUPT && streams.sort == NULL))
+        put_rows(&streams); /* before damage, as far as the names go */
+    if (rc == 0 && streams.cut && !run->json)
+        put_footer(&streams);
     quipu_close(streams.store);
     qt_bytes_release(&streams.names);
     qt_bytes_release(&streams.rows);
@@ -312,5 +303,6 @@ const struct qt_command qt_command_streams = {
     .text = "Lists each stream with its version, its number of events, the position of its\n"
             "newest event, and the times of its first and newest event.\n",
     .options = options,
+    .waits = true,
     .run = run_streams,
 };

@@ -18,6 +18,7 @@ struct qt_command {
     const char *example;  /* works as it stands, on a store of docs/examples/orders.ndjson */
     const char *text; /* what there is to know beside the options; lines of at most 80 columns */
     const struct qt_option *options;
+    bool waits; /* for other processes, as long as --busy-timeout says */
     int (*run)(struct qt_run *run);
 };
 
@@ -30,9 +31,10 @@ struct qt_run {
     bool json;
 };
 
-/* The table, ended by NULL, and the options that every verb has. */
+/* The table, ended by NULL; the options that every verb has; those of verbs that wait. */
 extern const struct qt_command *const qt_commands[];
 extern const struct qt_option qt_common_options[];
+extern const struct qt_option qt_waiting_options[];
 
 extern const struct qt_command qt_command_init;
 extern const struct qt_command qt_command_append;

@@ -60,6 +60,7 @@ static void put_verb(struct qt_out *out, const struct qt_command *command)
     qt_out_text(out, command->text);
     put_heading(out, "Options");
     put_options(out, command->options == NULL ? no_options : command->options);
+    put_options(out, command->waits ? qt_waiting_options : no_options);
     put_options(out, qt_common_options);
 }
 

@@ -58,7 +58,7 @@ int qt_input_whole(const char *path, struct qt_bytes *bytes, struct qt_problem *
     return rc;
 }
 
-/* Room behind what is there: by moving it to the front, else by growing. */
+/* Room after what is there: by moving it to the front, else by growing. */
 static enum qt_line_result make_room(struct qt_lines *lines)
 {
     size_t kept = lines->end - lines->begin;

@@ -1,6 +1,6 @@
 /* json.c - the scanner.
  *
- * One value is a loop over "a scalar or an opening" and "what closes or goes on behind it". The
+ * One value is a loop over "a scalar or an opening" and "what closes or goes on after it". The
  * only memory of the levels above is a bit each, set for an object:
  *
  *     {"a":[1,{"b":2}]}
@@ -77,7 +77,7 @@ static inline uint64_t special_bytes(uint64_t word)
     return (((quote - ONES) & ~quote) | ((slash - ONES) & ~slash) | (low & ~word) | word) & HIGHS;
 }
 
-/* The first byte at or behind `at` that is not plain. */
+/* The first byte at or after `at` that is not plain. */
 static inline const char *plain_end(const char *at, const char *end)
 {
     while (end - at >= 8) {
@@ -124,7 +124,7 @@ static int32_t hex4(const char *at, const char *end)
     return code;
 }
 
-/* Returns: behind the escape, or NULL. Half a surrogate pair is a valid escape. */
+/* Returns: the byte after the escape, or NULL. Half a surrogate pair is a valid escape. */
 static const char *pass_escape(struct qt_json *json, const char *at)
 {
     assert(*at == '\\');
@@ -165,7 +165,7 @@ __attribute__((noinline)) static const char *pass_special(struct qt_json *json, 
     return at + size;
 }
 
-/* From the opening quote to behind the closing one. */
+/* From the opening quote to after the closing one. */
 static inline int pass_string(struct qt_json *json)
 {
     const char *at = json->at + 1;
@@ -255,7 +255,7 @@ static bool in_object(const struct nest *nest)
     return (nest->objects[level / 64] >> level % 64 & 1) != 0;
 }
 
-/* Go into an object or array. Returns: 1 before its first value, 0 behind it if it is empty, -1. */
+/* Go into an object or array. Returns: 1 before its first value, 0 after it if it is empty, -1. */
 static int open_level(struct qt_json *json, struct nest *nest, bool object)
 {
     uint64_t bit;
@@ -305,7 +305,7 @@ static inline bool is_opening(const struct qt_json *json)
     return json->at != json->end && (*json->at == '{' || *json->at == '[');
 }
 
-/* Returns: 0 behind a scalar or an empty container, 1 before a container's first value, -1. */
+/* Returns: 0 after a scalar or an empty container, 1 before a container's first value, -1. */
 static inline int pass_one(struct qt_json *json, struct nest *nest)
 {
     if (is_opening(json))
@@ -374,7 +374,7 @@ int qt_json_enter_array(struct qt_json *json)
     return enter(json, '[', "'[' is missing");
 }
 
-/* Up to the next member or element. Returns: 1 there, 0 behind the closing mark, -1. */
+/* Up to the next member or element. Returns: 1 there, 0 after the closing mark, -1. */
 static inline int next_item(struct qt_json *json, char mark, const char *error)
 {
     pass_space(json);

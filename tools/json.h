@@ -36,7 +36,7 @@ int qt_json_value(struct qt_json *json);
 /* Enter the object at json->at, then read its members, values unread but checked. `key` is the text
  * between the quotes, `value` has no white space around it.
  *
- * Returns: qt_json_enter() 0 or -1; qt_json_member() 1 with a member, 0 behind the '}', or -1. */
+ * Returns: qt_json_enter() 0 or -1; qt_json_member() 1 with a member, 0 after the '}', or -1. */
 int qt_json_enter(struct qt_json *json);
 int qt_json_member(struct qt_json *json, struct qt_span *key, struct qt_span *value);
 

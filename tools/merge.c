@@ -1,7 +1,8 @@
 /* merge.c - the tree and the patch. A patch is walked once, forward:
  *
- *     {"a":1,"b":{"c":null}}      at '{' go into the node, creating it or turning it into an
- * object; at '}' go up; a null removes, anything else replaces
+ *     {"a":1,"b":{"c":null}}     at '{' go into the node, which is made, or made an object;
+ *                                at '}' go up;
+ *                                a null removes, anything else replaces
  *
  * Invariant: a node with `text` has no children. */
 #include "merge.h"
@@ -25,7 +26,7 @@ struct qt_merge_node {
     char *text; /* NULL: an object */
     size_t text_size;
     size_t name_size; /* of the name as it means, at the beginning of `names` */
-    size_t key_size;  /* of the name as it was written, behind it */
+    size_t key_size;  /* of the name as it was written, after it */
     char names[];
 };
 
@@ -304,7 +305,7 @@ static void put_key(struct qt_bytes *out, const node *child)
     qt_bytes_text(out, "\":");
 }
 
-/* The node behind `at` in the order of the text, closing the objects that end in between. */
+/* The node after `at` in the order of the text, closing the objects that end in between. */
 static const node *put_next(struct qt_bytes *out, const node *at, bool lines)
 {
     while (at != NULL && at->next == NULL) {

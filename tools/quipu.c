@@ -28,17 +28,21 @@ const struct qt_command *const qt_commands[] = {
 
 const struct qt_option qt_common_options[] = {
     {.name = "json", .help = "NDJSON for programs; errors too, on stderr"},
-    {.name = "busy-timeout",
-     .value = "MS",
-     .help = "how long to wait for other processes: 10 000",
-     .kind = QT_NUMBER,
-     .most = UINT32_MAX},
     {.name = "color",
      .value = "auto|never|always",
      .help = "auto: on a terminal, if NO_COLOR is not set",
      .kind = QT_CHOICE},
     {.name = "help", .help = "this text"},
     {.name = "version", .help = "the version of the program"},
+    {0},
+};
+
+const struct qt_option qt_waiting_options[] = {
+    {.name = "busy-timeout",
+     .value = "MS",
+     .help = "how long to wait for other processes: 10 000",
+     .kind = QT_NUMBER,
+     .most = UINT32_MAX},
     {0},
 };
 
@@ -149,7 +153,8 @@ static int run_verb(struct qt_run *run, int argc, char **argv)
     int rc;
 
     run->args.tables[0] = run->command->options;
-    run->args.tables[1] = qt_common_options;
+    run->args.tables[1] = run->command->waits ? qt_waiting_options : NULL;
+    run->args.tables[2] = qt_common_options;
     run->json = asks_for_json(argc, argv);
     if (qt_args_parse(&run->args, argc, argv) < 0)
         return qt_problem_say(&run->problem, QUIPU_MISUSE, "%s; see quipu help %s", run->args.error,

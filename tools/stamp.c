@@ -192,7 +192,7 @@ static int64_t take_fraction(struct reader *reader)
             value = value * 10 + (*reader->at - '0');
     }
     if (digits < 1 || digits > 9)
-        reader->error = "a second has one to nine digits behind its point";
+        reader->error = "a second has one to nine digits after its point";
     for (; digits < 9; digits++)
         value *= 10;
     return value;

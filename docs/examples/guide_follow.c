@@ -2,7 +2,7 @@
  *
  *   guide_follow STORE CATEGORY [AFTER]
  *
- * prints the category's events behind position AFTER, and the AFTER of the next call. */
+ * prints the category's events after position AFTER, and the AFTER of the next call. */
 #include <quipu.h>
 
 #include <inttypes.h>
