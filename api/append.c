@@ -53,7 +53,7 @@ int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_result *out)
 
 int quipu_commit(quipu *store, quipu_batch *batch, quipu_receipt *receipt, quipu_error *error)
 {
-    int rc = qp_store_enter(store, error);
+    int rc = qp_api_enter(store, error);
 
     if (receipt != NULL)
         *receipt = (quipu_receipt){0};
@@ -66,7 +66,7 @@ int quipu_append(quipu *store, const char *stream, uint64_t expected, const quip
                  size_t count, quipu_receipt *receipt, quipu_error *error)
 {
     struct qp_batch batch = {0};
-    int rc = qp_store_enter(store, error);
+    int rc = qp_api_enter(store, error);
 
     if (receipt != NULL)
         *receipt = (quipu_receipt){0};

@@ -64,10 +64,10 @@ int64_t quipu_get_text(const quipu_event *event, const char *name, char *out, si
         return -1;
     if (member.escaped)
         return qp_json_unescape(member.text, member.text_size, out, capacity);
-    copied = member.text_size < capacity ? member.text_size : capacity > 0 ? capacity - 1 : 0;
-    if (copied > 0)
-        memcpy(out, member.text, copied);
-    if (capacity > 0)
-        out[copied] = '\0';
+    if (capacity == 0)
+        return (int64_t)member.text_size;
+    copied = member.text_size < capacity ? member.text_size : capacity - 1;
+    memcpy(out, member.text, copied);
+    out[copied] = '\0';
     return (int64_t)member.text_size;
 }

@@ -31,7 +31,7 @@ struct quipu_batch {
 };
 
 /* May this store be used? Returns: OK; MISUSE; FORKED. */
-int qp_store_enter(const quipu *store, quipu_error *error);
+int qp_api_enter(const quipu *store, quipu_error *error);
 
 void qp_child_begin(quipu *store, struct qp_child *child);
 
@@ -44,8 +44,8 @@ bool qp_child_may_end(const struct qp_child *child);
 void qp_child_end(const struct qp_child *child);
 
 /* As quipu_open(); with `any_options` a handle that is open already is taken as it is. */
-int qp_store_acquire(const char *path, const quipu_options *options, bool any_options, quipu **out,
-                     quipu_error *error);
+int qp_api_acquire(const char *path, const quipu_options *options, bool any_options, quipu **out,
+                   quipu_error *error);
 
 /* Bring a struct of the caller's release into ours. MISUSE: it is of a newer one. */
 int qp_struct_in(const void *given, size_t size, void *out, const char *what, quipu_error *error);

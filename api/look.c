@@ -19,7 +19,7 @@ int quipu_list_open(quipu *store, int kind, const char *prefix, quipu_list **out
                     quipu_error *error)
 {
     quipu_list *list;
-    int rc = qp_store_enter(store, error);
+    int rc = qp_api_enter(store, error);
 
     if (rc < 0)
         return rc;
@@ -66,7 +66,7 @@ void quipu_list_close(quipu_list *list)
 int quipu_stat_get(quipu *store, quipu_stat *out, quipu_error *error)
 {
     quipu_stat stat = {0};
-    int rc = qp_store_enter(store, error);
+    int rc = qp_api_enter(store, error);
 
     if (rc < 0)
         return rc;
@@ -107,7 +107,7 @@ int quipu_verify(const char *path, uint32_t flags, quipu_finding_fn found,
 
     if (path == NULL || (flags & ~known) != 0)
         return qp_fail(error, QUIPU_MISUSE, path == NULL ? "path is NULL" : "unknown flags");
-    rc = qp_store_acquire(path, &options, true, &store, &why);
+    rc = qp_api_acquire(path, &options, true, &store, &why);
     if (rc < 0)
         rc = refused(rc, &calls, &verified, &why, error);
     else

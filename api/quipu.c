@@ -11,6 +11,7 @@
 #include "open.h"
 #include "status.h"
 
+#include <assert.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -137,6 +138,8 @@ static bool same_options(const quipu_options *left, const quipu_options *right)
     quipu_options b = *right;
     const uint32_t once = QUIPU_OPEN_EXISTING | QUIPU_OPEN_NEW;
 
+    static_assert(sizeof(quipu_options) == 72, "no padding: the bytes can be compared");
+
     a.log = b.log;
     a.log_payload = b.log_payload;
     a.flags &= ~once; /* they said how to find it, not how to use it */
@@ -217,8 +220,8 @@ static int open_claimed(struct quipu *store, struct qp_place *place, const quipu
     return rc;
 }
 
-int qp_store_acquire(const char *path, const quipu_options *options, bool any_options, quipu **out,
-                     quipu_error *error)
+int qp_api_acquire(const char *path, const quipu_options *options, bool any_options, quipu **out,
+                   quipu_error *error)
 {
     quipu_options resolved;
     struct qp_place place = {.fd = -1};
@@ -250,7 +253,7 @@ int quipu_open(const char *path, const quipu_options *options, quipu **out, quip
     *out = NULL;
     if (path == NULL)
         return qp_fail(error, QUIPU_MISUSE, "path is NULL");
-    return qp_store_acquire(path, options, false, out, error);
+    return qp_api_acquire(path, options, false, out, error);
 }
 
 /* ---- close ---- */
@@ -301,7 +304,7 @@ void quipu_close(quipu *store)
 
 /* ---- entering ---- */
 
-int qp_store_enter(const quipu *store, quipu_error *error)
+int qp_api_enter(const quipu *store, quipu_error *error)
 {
     if (store == NULL)
         return qp_fail(error, QUIPU_MISUSE, "the store is NULL");
@@ -321,7 +324,7 @@ void qp_child_begin(quipu *store, struct qp_child *child)
 
 int qp_child_enter(const struct qp_child *child, quipu_error *error)
 {
-    int rc = qp_store_enter(child->store, error);
+    int rc = qp_api_enter(child->store, error);
 
     if (rc == QUIPU_OK && atomic_load(&child->store->generation) != child->generation)
         rc = qp_fail(error, QUIPU_CLOSED, "its store was closed");
@@ -341,7 +344,7 @@ void qp_child_end(const struct qp_child *child)
 int quipu_head(quipu *store, uint64_t *position, quipu_error *error)
 {
     struct qp_moment *moment = NULL;
-    int rc = qp_store_enter(store, error);
+    int rc = qp_api_enter(store, error);
 
     if (rc < 0)
         return rc;

@@ -24,17 +24,24 @@
  * Results  0 done, 1 a row (quipu_next and quipu_list_next only), < 0 a status of the table below.
  *          A callback may return its own code <= QUIPU_APPLICATION, which comes back unchanged.
  *          Any call that takes a handle may return QUIPU_MISUSE (the call breaks its contract and
- *          nothing was changed) and QUIPU_FORKED. The comments below list what comes on top.
+ *          nothing was changed) and QUIPU_FORKED. Any call that looks into the files may return
+ *          QUIPU_IO (input or output failed), QUIPU_CORRUPT (bytes are damaged; the text says
+ *          where), QUIPU_NEWER_FORMAT (a newer library wrote what stands there), QUIPU_FULL (no
+ *          reader slot is free, or the map could not follow the file), QUIPU_NO_MEMORY and
+ *          QUIPU_SYSTEM (the system refused something; os_error says why). The comments below list
+ *          what comes on top, and what one of these means in particular.
  * Errors   `error` may be NULL. It is filled on failure and left alone on success. It belongs to
  *          the caller, so it is never stale and never bound to a thread.
- * Input    Names are NUL-terminated UTF-8 without control characters. Whatever is passed in is
- *          only read during the call: a batch copies what it is given.
+ * Input    Names of streams, types and tags are NUL-terminated UTF-8 of 1 to 255 bytes without
+ *          control characters. New streams and types must not begin with '$'. Whatever is passed in
+ *          is only read during the call: a batch copies what it is given.
  * Output   A view (an event, an item) points into memory of the handle that it came from. It lives
  *          until the next call on that handle, or its close. Names in views are NUL-terminated.
  * Structs  One that starts with struct_size grows at its end: set it with QUIPU_INIT() or
  *          quipu_options_init(), also in structs that the library fills; 0 means the size of the
- *          first release. One without it is frozen, and its `reserved` must be 0. In any option 0
- *          means the default that is written beside it.
+ *          first release. A longer one than the library's is QUIPU_MISUSE where the library reads
+ *          it; where it fills it, what it does not know is 0. One without struct_size is frozen,
+ *          and its `reserved` must be 0. In any option 0 means the default beside it.
  * Threads  A `quipu` is shared by all threads of its process. A reader, a list and a batch belong
  *          to one thread at a time.
  * Children Every close takes NULL and then does nothing. Readers and lists are closed before their
@@ -118,7 +125,8 @@ QUIPU_API const char *quipu_status_name(int status);
 QUIPU_API int quipu_version(void);
 
 /* Let every allocation of the library go through `resize`, which behaves as realloc() for size > 0
- * and as free() for size 0. `resize` == NULL brings malloc back. LMDB keeps its own allocations.
+ * and as free() for size 0. `resize` == NULL brings malloc back. What LMDB and the C library (to
+ * sort, to list a directory) take for themselves stays theirs.
  *
  * Threads: call it while no store is open and no batch exists; `resize` is called by any thread.
  * Returns: QUIPU_OK; QUIPU_MISUSE while a store is open. */
@@ -133,7 +141,7 @@ enum quipu_open_flags {
     QUIPU_OPEN_READ_ONLY = 1,   /* write neither log nor index; needs write access to lock files */
     QUIPU_OPEN_EXISTING = 2,    /* never create: NOT_FOUND */
     QUIPU_OPEN_NEW = 4,         /* create, or TARGET_EXISTS */
-    QUIPU_OPEN_UNSAFE_PATH = 8, /* allow a directory of another owner, or that others may write */
+    QUIPU_OPEN_UNSAFE_PATH = 8, /* allow a link, another owner, a directory others may write */
     QUIPU_OPEN_NETWORK_FS = 16  /* allow NFS, SMB, 9p, FUSE */
 };
 
@@ -150,15 +158,15 @@ typedef struct quipu_options {
     uint32_t struct_size;
     uint32_t flags;            /* quipu_open_flags; 0: create if missing, read and write */
     uint32_t durability;       /* QUIPU_SYNC */
-    uint32_t busy_timeout_ms;  /* 10 000; how long to wait for other processes; UINT32_MAX: ever */
+    uint32_t busy_timeout_ms;  /* 10 000; each wait for another process; UINT32_MAX: for ever */
     uint64_t map_bytes;        /* 1 TiB of address space for the log, a quarter of it for the index;
-                                  halved until it fits */
-    uint64_t tail_bytes_max;   /* 64 MiB: memory for what is not in the index yet */
-    uint32_t readers_max;      /* 1 022; counts if no other process has the store open */
+                                  halved until it fits, at least 4 MiB */
+    uint64_t tail_bytes_max;   /* 64 MiB, at least 1 MiB: for what is not in the index yet */
+    uint32_t readers_max;      /* 1 022, at most 65 535; counts if no other process has it open */
     uint32_t data_bytes_max;   /* 16 MiB, at most 64 MiB: one event's data plus meta */
-    uint32_t batch_events_max; /* 4 096 */
+    uint32_t batch_events_max; /* 4 096, at most 1 048 576 */
     uint32_t async_pending_max; /* must be 0 in this release */
-    uint64_t batch_bytes_max;   /* 64 MiB, of records, for more than one event */
+    uint64_t batch_bytes_max;   /* 64 MiB, at most 1 GiB: of records, for more than one event */
     quipu_log_fn log;           /* NULL: silent */
     void *log_payload;
 } quipu_options;
@@ -177,26 +185,31 @@ QUIPU_API void quipu_options_init(quipu_options *options, size_t struct_size);
  *
  * Memory:  `*out` belongs to the caller until quipu_close(). `options` may be NULL.
  * Threads: any. The handle is for all threads of the process that opened it.
- * Returns: QUIPU_OK; QUIPU_NOT_FOUND (with EXISTING or READ_ONLY); QUIPU_TARGET_EXISTS (with NEW);
- *          QUIPU_MISUSE: unknown flags, or other options than the handle already open has;
+ * Returns: QUIPU_OK; QUIPU_NOT_FOUND: no store (with EXISTING or READ_ONLY), or no directory to
+ *          create it in; QUIPU_TARGET_EXISTS (with NEW); QUIPU_MISUSE: unknown flags, NEW together
+ *          with EXISTING or READ_ONLY, or other options than the handle already open has;
+ *          QUIPU_TOO_LARGE: an option over its limit, or a new store's name over 216 bytes;
+ *          QUIPU_INVALID: log.mdb is not a store's, or a path that is empty, too long, or no name;
  *          QUIPU_UNSAFE: a symbolic link, another owner, writable by others, hard links, a network
  *          file system, a directory with other files in it, another LMDB program on the files,
- *          another pid namespace, no write access to the lock files; QUIPU_INVALID: log.mdb is not
- *          a store's; QUIPU_BUSY; QUIPU_NEWER_FORMAT; QUIPU_CORRUPT; QUIPU_FULL; QUIPU_IO;
- *          QUIPU_NO_MEMORY; QUIPU_SYSTEM. On failure `*out` is NULL. */
+ *          another pid namespace, no write access to the lock files; QUIPU_BUSY: another process
+ *          opens, closes or holds it, or has it open while its index must be made again;
+ *          QUIPU_FULL: the disk. On failure `*out` is NULL. */
 QUIPU_API int quipu_open(const char *path, const quipu_options *options, quipu **out,
                          quipu_error *error);
 
-/* Close the store: wait for commits under way, merge a long tail into the index, release all locks.
- * In a forked child: free nothing that the parent needs, release no lock of the parent.
+/* Close the store. Of several opens the last close does it: wait for commits under way, merge a
+ * long tail into the index, release all locks. In a forked child: free nothing that the parent
+ * needs, release no lock of the parent.
  *
- * Threads: no other call on `store` may begin after this one has begun. */
+ * Threads: with the last close no other call on `store` may be under way, but for commits, and none
+ *          may begin. Readers and lists may still be open: see Children above. */
 QUIPU_API void quipu_close(quipu *store);
 
 /* The position of the newest event, 0 if there is none.
  *
  * Threads: any.
- * Returns: QUIPU_OK, QUIPU_IO, QUIPU_FULL (no reader slot is free), QUIPU_CORRUPT. */
+ * Returns: QUIPU_OK; what every call may return. */
 QUIPU_API int quipu_head(quipu *store, uint64_t *position, quipu_error *error);
 
 /* ---- events ---- */
@@ -263,7 +276,8 @@ QUIPU_API int quipu_event_is(const quipu_event *event, const char *type);
 
 /* A top-level member of the event's msgpack or JSON data, so that a fold needs no decoder of its
  * own. Of members with the same name the last one counts. No allocation; the cost grows with the
- * data's size. A number with a fraction or an exponent is no i64; an i64 is read as f64 too.
+ * data's size. A number with a fraction or an exponent is no i64; an i64 is read as f64 too. A
+ * JSON name with escapes is found if it has at most 255 bytes without them.
  *
  * Threads: that of the event.
  * Returns: 1 found, 0 absent, of another kind, out of range, or the data is no whole map or object.
@@ -373,15 +387,14 @@ QUIPU_API int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_re
 /* Commit a batch. Batches of all threads queue; one thread leads and commits those that wait in one
  * transaction. On QUIPU_OK everything is durable.
  *
- * Memory:  `receipt` may be NULL; it is filled whenever the conditions were looked at, so also on
- *          QUIPU_CONFLICT, else zeroed.
+ * Memory:  `receipt` may be NULL; it is filled on QUIPU_OK and QUIPU_CONFLICT, else zeroed.
  * Threads: any for `store`; the batch is used by this call alone.
  * Returns: QUIPU_OK; QUIPU_CONFLICT: at least one condition does not hold, all are told;
- *          QUIPU_BUSY: another process held the store longer than busy_timeout_ms; QUIPU_FULL: the
- *          disk, nothing is in and it works again when there is room; QUIPU_IO: unknown outcome,
- *          reopen; QUIPU_CORRUPT: a damaged record stands where the index must be made;
- *          QUIPU_READ_ONLY; QUIPU_TOO_LARGE; QUIPU_UNSAFE: the store's files were replaced;
- *          QUIPU_NO_MEMORY; what a step before has failed with. */
+ *          QUIPU_BUSY: another process held the store, or merged into the index, for longer than
+ *          busy_timeout_ms; QUIPU_FULL: the disk or the map, nothing is in and it works again when
+ *          there is room; QUIPU_IO: unknown outcome, reopen; QUIPU_CORRUPT: an event is damaged of
+ *          which nobody knows the stream; QUIPU_READ_ONLY; QUIPU_TOO_LARGE; QUIPU_UNSAFE: the
+ *          store's files were replaced; what a step before has failed with. */
 QUIPU_API int quipu_commit(quipu *store, quipu_batch *batch, quipu_receipt *receipt,
                            quipu_error *error);
 
@@ -413,8 +426,8 @@ typedef struct quipu_range {
  *
  * Memory:  `*out` is the caller's until quipu_reader_close(). `range` may be NULL: everything.
  * Threads: any for `store`.
- * Returns: QUIPU_OK; QUIPU_INVALID: a name; QUIPU_TOO_LARGE; QUIPU_MISUSE; QUIPU_FULL: no reader
- *          slot is free; QUIPU_CORRUPT; QUIPU_IO; QUIPU_NO_MEMORY. On failure `*out` is NULL. */
+ * Returns: QUIPU_OK; QUIPU_INVALID: a name; QUIPU_TOO_LARGE: the query; what every call may
+ *          return. On failure `*out` is NULL. */
 QUIPU_API int quipu_read(quipu *store, const quipu_query *query, const quipu_range *range,
                          quipu_reader **out, quipu_error *error);
 
@@ -426,9 +439,12 @@ QUIPU_API int quipu_read_stream(quipu *store, const char *stream, const quipu_ra
 /* The next event.
  *
  * Memory:  what `event` points to lives until the next call on this reader.
- * Returns: QUIPU_ROW; QUIPU_OK at the end; QUIPU_CORRUPT: a damaged event, which may have been one
- *          of those asked for: event->position says which, all else in it is 0, and the next call
- *          goes on behind it; QUIPU_NEWER_FORMAT; QUIPU_CLOSED; QUIPU_NO_MEMORY; QUIPU_IO. */
+ * Returns: QUIPU_ROW; QUIPU_OK at the end; QUIPU_CORRUPT or QUIPU_NEWER_FORMAT: an event that
+ *          cannot be read and may have been one of those asked for: event->position says which,
+ *          all else in it is 0, and the next call goes on after it. With position 0 it is the index
+ *          that is damaged: what comes next cannot be told, by no later call of this reader either.
+ *          QUIPU_CLOSED; what every call may return: it passes nothing over, the next call tries
+ *          again or says it again. */
 QUIPU_API int quipu_next(quipu_reader *reader, quipu_event *event, quipu_error *error);
 
 /* The position up to which this reader has seen everything that was asked for: pass it as `after`
@@ -481,10 +497,12 @@ typedef struct quipu_point { /* frozen */
  * later, is version 0 and the initial state, not an error.
  *
  * Memory:  `state` has fold->state_size bytes. On QUIPU_OK it is the caller's to release; on
- * failure the library has released it. `version` may be NULL. Threads: any; the fold's functions
- * run in this thread, and may read the store. Returns: QUIPU_OK; QUIPU_INVALID; QUIPU_MISUSE;
- * QUIPU_DELETED; QUIPU_CORRUPT; QUIPU_FULL; QUIPU_IO; QUIPU_NO_MEMORY; what `init` or `apply`
- * returned if that was not 0. */
+ *          failure the library has released it, unless `init` failed: that cleans up after itself.
+ *          `version` may be NULL.
+ * Threads: any; the fold's functions run in this thread, and may read the store.
+ * Returns: QUIPU_OK; QUIPU_INVALID, QUIPU_TOO_LARGE: the name; QUIPU_DELETED; what `init` or
+ *          `apply` returned if that was below 0, with a text if it gave none; QUIPU_MISUSE if it
+ *          was above; what every call may return. */
 QUIPU_API int quipu_load(quipu *store, const quipu_fold *fold, const char *stream,
                          const quipu_point *at, void *state, uint64_t *version, quipu_error *error);
 
@@ -523,14 +541,15 @@ typedef struct quipu_list quipu_list;
  *
  * Memory:  `*out` is the caller's until quipu_list_close().
  * Threads: any for `store`.
- * Returns: QUIPU_OK; QUIPU_MISUSE: no such kind; QUIPU_INVALID; QUIPU_FULL; QUIPU_CORRUPT: an event
- * is damaged, so that names may be missing; QUIPU_IO; QUIPU_NO_MEMORY. */
+ * Returns: QUIPU_OK; QUIPU_MISUSE: no such kind; QUIPU_INVALID, QUIPU_TOO_LARGE: the prefix;
+ *          QUIPU_CORRUPT: an event is damaged, so that names may be missing; what every call may
+ *          return. */
 QUIPU_API int quipu_list_open(quipu *store, int kind, const char *prefix, quipu_list **out,
                               quipu_error *error);
 
 /* Memory:  the item's names live until the next call on this list.
  * Returns: QUIPU_ROW; QUIPU_OK at the end; QUIPU_CORRUPT: item->name says of what, the next call
- *          goes on behind it; QUIPU_CLOSED; QUIPU_IO; QUIPU_NO_MEMORY. */
+ *          goes on after it; QUIPU_CLOSED; what every call may return. */
 QUIPU_API int quipu_list_next(quipu_list *list, quipu_item *item, quipu_error *error);
 QUIPU_API void quipu_list_close(quipu_list *list);
 
@@ -557,7 +576,7 @@ typedef struct quipu_stat {
 
 /* Memory:  `out->struct_size` is set by the caller.
  * Threads: any.
- * Returns: QUIPU_OK, QUIPU_FULL, QUIPU_CORRUPT, QUIPU_IO, QUIPU_NO_MEMORY. */
+ * Returns: QUIPU_OK; what every call may return. */
 QUIPU_API int quipu_stat_get(quipu *store, quipu_stat *out, quipu_error *error);
 
 typedef struct quipu_finding { /* a view, for the call */
@@ -584,7 +603,7 @@ typedef struct quipu_verified {
 
 /* Check a store from end to end: each value's checksum, the chain, positions and versions without
  * gaps, and that the index equals the fold of the log. Other processes may go on writing: what was
- * committed when it began is checked.
+ * committed when it began is checked, in one snapshot, which is held to the end.
  *
  * Memory:  `found`, `progress` and `out` may be NULL.
  * Threads: any; callbacks run in this thread.

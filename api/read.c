@@ -38,7 +38,7 @@ static int check_range(const quipu_range *given, struct qp_range *range, quipu_e
 static int begin(quipu *store, const quipu_range *given, struct qp_range *range, quipu_reader **out,
                  quipu_reader **reader, quipu_error *error)
 {
-    int rc = qp_store_enter(store, error);
+    int rc = qp_api_enter(store, error);
 
     if (out != NULL)
         *out = NULL;
@@ -169,7 +169,7 @@ int quipu_load(quipu *store, const quipu_fold *fold, const char *stream, const q
     quipu_fold own;
     uint64_t reached = 0;
     size_t size;
-    int rc = qp_store_enter(store, error);
+    int rc = qp_api_enter(store, error);
 
     if (rc == QUIPU_OK)
         rc = check_fold(fold, &own, error);

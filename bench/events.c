@@ -56,7 +56,7 @@ static void fill_letters(uint64_t *chance, char *out, size_t size)
     }
 }
 
-/* Exactly `size` bytes of one JSON value, without a 0 behind it. */
+/* Exactly `size` bytes of one JSON value, without a 0 after it. */
 static void fill_data(uint64_t *chance, uint64_t number, char *out, size_t size)
 {
     char head[HEAD_BYTES_MAX];

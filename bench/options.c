@@ -64,7 +64,7 @@ static int wrong(const char *what, const char *which)
     return BENCH_OPTIONS_WRONG;
 }
 
-/* A name out of a list has no 0 behind it. */
+/* A name out of a list has no 0 after it. */
 static int wrong_name(const char *what, const char *name, size_t size)
 {
     bench_text_put(stderr, "quipu-bench: %s: %.*s; see quipu-bench --help\n", what, (int)size,

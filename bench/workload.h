@@ -38,7 +38,7 @@ struct bench_workload {
 
 extern const struct bench_workload bench_workload_bulk_load;
 
-/* The workload of number `n`, NULL behind the last. */
+/* The workload of number `n`, NULL after the last. */
 const struct bench_workload *bench_workload_at(size_t n);
 
 #endif

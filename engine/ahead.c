@@ -11,15 +11,14 @@
 #include <sys/mman.h>
 
 enum {
-    ADVISED_MAX = 256, /* record pages */
-    FEW = 16,          /* up to here three probes speak for all */
+    FEW = 16, /* up to here three probes speak for all */
     PROBES_OF_FEW = 3,
     PROBES = 8,
     SYSTEM_PAGE = 4096, /* madvise's unit on the machines that Quipu runs on */
     NODE_BYTES = 16,    /* what LMDB puts before a record: a node's header and an 8-byte key */
     NEIGHBOUR_BYTES_MAX = 1024,
     LINE_BYTES = 64,
-    MAP_ENDS = 1, /* bit of a scan's window: there is nothing to ask for behind it */
+    MAP_ENDS = 1, /* bit of a scan's window: there is nothing to ask for after it */
     DEPTH_MAX = 32
 };
 
@@ -114,7 +113,7 @@ void qp_ahead_positions(struct qp_txn *txn, const void *value, const uint64_t *p
 
     if (count < 2 || !find_leaves(txn, value, &leaves) || all_cached(&leaves, positions, count))
         return;
-    for (size_t i = 0; i < count && i < ADVISED_MAX; i++) {
+    for (size_t i = 0; i < count; i++) {
         const uint8_t *leaf = leaf_of(&leaves.map, leaves.root, leaves.depth, positions[i]);
 
         if (leaf != NULL && leaf != last)
@@ -137,7 +136,7 @@ static void fetch_neighbour(struct qp_bytes row, bool backwards)
 }
 
 /* `window` is the far end of what was asked for, `at` where the scan is: is there still a window
- * between the two, or nothing behind it? A scan that has jumped is outside of both. */
+ * between the two, or nothing after it? A scan that has jumped is outside of both. */
 static bool is_ahead(uintptr_t window, uintptr_t at, bool backwards)
 {
     uintptr_t far = window & ~(uintptr_t)MAP_ENDS;

@@ -31,19 +31,21 @@
 #define QP_NAME_MAX        255
 #define QP_OWNER_NAME_MAX  127 /* folds: two of them and two numbers share one key */
 #define QP_TAGS_MAX        64  /* each is an index entry of its own */
-#define QP_QUERY_ITEMS_MAX 64
+#define QP_QUERY_ITEMS_MAX 64  /* each is held against every candidate */
 #define QP_QUERY_BYTES_MAX (64 * QP_KIB)
 
 /* Payloads. The hard limit keeps a record's size far inside 32 bits. */
 #define QP_DATA_BYTES_DEFAULT (16 * QP_MIB)
 #define QP_DATA_BYTES_MAX     (64 * QP_MIB)
-#define QP_RECORD_BYTES_MAX                                                                        \
-    (QP_DATA_BYTES_MAX + 32 * QP_KIB) /* with header, names and all tags                           \
-                                       */
+#define QP_RECORD_BYTES_MAX   (QP_DATA_BYTES_MAX + 32 * QP_KIB) /* header, names, all tags */
+
+/* Batches. One holds the store lock for all of its events, and LMDB keeps a transaction's pages in
+ * memory: the defaults take a few milliseconds and 64 MiB. At most as many events as may wait for
+ * the index. */
 #define QP_BATCH_EVENTS_DEFAULT 4096
-#define QP_BATCH_EVENTS_MAX     (1024 * QP_KIB) /* as many as may wait for the index */
+#define QP_BATCH_EVENTS_MAX     QP_UNMERGED_MAX
 #define QP_BATCH_BYTES_DEFAULT  (64 * QP_MIB)
-#define QP_BATCH_BYTES_MAX      (1 * QP_GIB) /* LMDB keeps a transaction's pages in memory */
+#define QP_BATCH_BYTES_MAX      (1 * QP_GIB)
 
 /* Rows. A 4 KiB page less LMDB's 16-byte header: a larger value needs a run of free pages, and
  * finding one cost 44 ms a commit after a purge. */
@@ -59,21 +61,23 @@
  * so one index transaction, has at most as many. Each such transaction rewrites most pages of
  * `terms`: few and large ones cost least, and the memory of a tail this long is the price. What is
  * less than the minimum waits for the next merge, at close too: folding it takes an open 2 ms. */
-#define QP_MERGE_EVENTS       (192 * QP_KIB)
+#define QP_MERGE_EVENTS       196608
 #define QP_MERGE_EVENTS_MIN   4096
-#define QP_UNMERGED_MAX       (1024 * QP_KIB) /* above it a committer merges first */
+#define QP_UNMERGED_MAX       1048576 /* above it a committer merges first */
 #define QP_TAIL_BYTES_DEFAULT (64 * QP_MIB)
 #define QP_TAIL_BYTES_MIN     (1 * QP_MIB) /* with less every commit would merge */
 
-/* Processes, readers, maps. */
-#define QP_READERS_DEFAULT 1022 /* 64 bytes each: lock file of 16 pages */
+/* Readers. A slot has 64 bytes in LMDB's lock file, and a commit looks at all that are in use.
+ * Snapshots at rest keep theirs, which others may need. */
+#define QP_READERS_DEFAULT 1022 /* with the file's head 16 pages */
 #define QP_READERS_MAX     65535
-#define QP_POOL_MAX                                                                                \
-    16 /* snapshots at rest a process: each keeps a reader slot that others may need */
-#define QP_PROCESSES_MAX           128 /* slots in the shared page */
+#define QP_POOL_MAX        16 /* a process */
+
+/* Processes and maps. A map is address space alone, of which x86-64 has 128 TiB. */
+#define QP_PROCESSES_MAX           128 /* slots in the file `shared` of two pages */
 #define QP_LOG_MAP_BYTES_DEFAULT   (1024 * QP_GIB)
-#define QP_MAP_BYTES_MIN           (4 * QP_MIB)
-#define QP_BUSY_TIMEOUT_MS_DEFAULT 10000
+#define QP_MAP_BYTES_MIN           (4 * QP_MIB) /* less and an empty index would have to grow */
+#define QP_BUSY_TIMEOUT_MS_DEFAULT 10000        /* longer than any commit of the default limits */
 
 /* Bytes that somebody else owns. */
 struct qp_bytes {

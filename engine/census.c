@@ -5,11 +5,10 @@
 #include "sum.h"
 #include "text.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { TABLE_FIRST = 1024, TERMS_OF_A_RECORD = 3 };
+enum { TABLE_FIRST = 1024 };
 
 void qp_census_release(struct qp_census *census)
 {
@@ -46,7 +45,7 @@ static bool make_room(struct qp_census *census)
     size_t size = census->table_size == 0 ? TABLE_FIRST : census->table_size * 2;
     struct qp_census_term **table;
 
-    if ((census->term_count + TERMS_OF_A_RECORD) * 2 <= census->table_size)
+    if ((census->term_count + QP_TERMS_OF_EVENT) * 2 <= census->table_size)
         return true;
     table = qp_zalloc(size * sizeof(struct qp_census_term *));
     if (table == NULL)

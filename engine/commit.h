@@ -1,5 +1,5 @@
 /* commit.h - the one door: batches of all threads queue, one thread leads, and a group of them is
- * one transaction (PROTOCOL 5). */
+ * one transaction (docs/ARCHITECTURE.md 4.2). */
 #ifndef QP_COMMIT_H
 #define QP_COMMIT_H
 

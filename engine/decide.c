@@ -160,7 +160,7 @@ static int refuse(const struct qp_batch *batch, quipu_receipt *receipt, quipu_er
     return QUIPU_CONFLICT;
 }
 
-/* It holds: give out positions, and let the batches behind it see it. */
+/* It holds: give out positions, and let the batches after it see it. */
 static void accept(struct qp_overlay *overlay, struct qp_batch *batch, quipu_receipt *receipt)
 {
     receipt->verdict = QUIPU_COMMITTED;

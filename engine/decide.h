@@ -1,5 +1,5 @@
 /* decide.h - which batches of a group hold, and what they write: a function of the store as a
- * moment shows it and of the batches' bytes, nothing else (PROTOCOL 5.5). */
+ * moment shows it and of the batches' bytes, nothing else (docs/ARCHITECTURE.md 4.2). */
 #ifndef QP_DECIDE_H
 #define QP_DECIDE_H
 
@@ -19,7 +19,7 @@ struct qp_overlay {
 void qp_overlay_init(struct qp_overlay *overlay, uint64_t head);
 void qp_overlay_release(struct qp_overlay *overlay);
 
-/* Decide one batch behind those before it. Fills the results of its steps and the receipt. If it
+/* Decide one batch after those before it. Fills the results of its steps and the receipt. If it
  * holds its effects are in the overlay; if not it leaves nothing there.
  * Returns: OK; CONFLICT; TOO_LARGE: no positions are left; CORRUPT, IO, NO_MEMORY. */
 int qp_decide(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_batch *batch,

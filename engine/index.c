@@ -84,7 +84,7 @@ int qp_index_block(struct qp_cursor *blocks, const struct qp_term_row *term, uin
         rc = read_block(key, value, term, block, first, error);
     if (rc != QUIPU_OK)
         return rc;
-    /* Nothing before it is the term's: its first block, if it has one, begins behind `number`. */
+    /* Nothing before it is the term's: its first block, if it has one, begins after `number`. */
     key = qp_key_bytes(&wanted);
     rc = qp_cursor_seek(blocks, QP_AT_LEAST, &key, &value, error);
     return rc == QUIPU_ROW ? read_block(key, value, term, block, first, error) : rc;
@@ -172,15 +172,6 @@ static size_t position_count(const struct merge *merge)
     return merge->positions.size / sizeof(uint64_t);
 }
 
-/* The last position that is known in a block, or what it counts from. */
-static uint64_t last_known(const uint64_t *positions, size_t count, uint64_t base)
-{
-    for (size_t i = count; i > 0; i--)
-        if (positions[i - 1] != 0)
-            return positions[i - 1];
-    return base;
-}
-
 /* The row's own entries, decoded, in front. */
 static int load_row(struct merge *merge, struct qp_bytes key, const struct qp_term_row *row)
 {
@@ -189,7 +180,7 @@ static int load_row(struct merge *merge, struct qp_bytes key, const struct qp_te
         return qp_fail_memory(merge->error);
     merge->positions.size = row->inline_count * sizeof(uint64_t);
     if (!qp_deltas_read(row->deltas, row->base, positions_of(merge), row->inline_count) ||
-        last_known(positions_of(merge), row->inline_count, row->base) > row->last_position)
+        qp_last_known(positions_of(merge), row->inline_count, row->base) > row->last_position)
         return qp_index_damaged("the positions", key, merge->error);
     return QUIPU_OK;
 }
@@ -237,7 +228,7 @@ static int put_block(struct merge *merge, struct qp_term_row *row, uint64_t numb
 
     if (row->number == 0)
         row->number = merge->indexed->next_term++;
-    row->base = last_known(positions, QP_BLOCK_POSITIONS, row->base);
+    row->base = qp_last_known(positions, QP_BLOCK_POSITIONS, row->base);
     qp_key_block(&key, row->number, number);
     return qp_put_row(merge->txn, QP_TABLE_BLOCKS, qp_key_bytes(&key), value, size, merge->error);
 }

@@ -57,7 +57,7 @@ static bool take_string(struct scan *scan, struct qp_bytes *inside, bool *escape
     return true;
 }
 
-/* Go behind the container that begins here. Each bracket must be closed by its own kind; what
+/* Go past the container that begins here. Each bracket must be closed by its own kind; what
  * stands between them is not looked at. */
 static bool skip_container(struct scan *scan)
 {

@@ -37,6 +37,8 @@ enum qp_term_kind {
     QP_TERM_DAMAGED = 255 /* positions whose record could not be read when the index was made */
 };
 
+#define QP_TERMS_OF_EVENT 3 /* each event is in a stream's, a category's and a type's list */
+
 /* The bits that stand in the index's meta row for the kinds above: another set, another index. */
 #define QP_TERM_KINDS_BITS                                                                         \
     (UINT64_C(1) << QP_TERM_STREAM | UINT64_C(1) << QP_TERM_CATEGORY | UINT64_C(1) << QP_TERM_TYPE)

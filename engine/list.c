@@ -203,7 +203,9 @@ static int take_next(struct qp_list *list, struct tail_entry *entry, quipu_error
 
     if (!list->in_index && tail == NULL)
         return QUIPU_OK;
-    order = !list->in_index ? 1 : tail == NULL ? -1 : by_bytes(list->index_name, tail->name);
+    order = list->in_index ? -1 : 1;
+    if (list->in_index && tail != NULL)
+        order = by_bytes(list->index_name, tail->name);
     if (order >= 0)
         list->tail_at++;
     if (order > 0) {

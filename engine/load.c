@@ -5,7 +5,6 @@
 #include "reader.h"
 #include "status.h"
 
-#include <assert.h>
 #include <string.h>
 
 /* Does the point in time lie before this event? */

@@ -202,6 +202,7 @@ void qp_log_expect(struct qp_log_cursor *log, const uint64_t *positions, size_t 
     struct qp_bytes key = {0};
     struct qp_bytes row;
 
+    assert(count <= QP_EXPECT_MAX);
     if (count > 1 && qp_cursor_seek(&log->cursor, QP_FIRST, &key, &row, NULL) == QUIPU_ROW)
         qp_ahead_positions(log->txn, row.data, positions, count);
 }

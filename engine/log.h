@@ -15,7 +15,7 @@ struct qp_log_head {
     int64_t recorded_ns;
 };
 
-/* Put a stamped record behind the newest. */
+/* Put a stamped record after the newest, at the position after its. */
 int qp_log_append(struct qp_txn *txn, uint64_t position, const uint8_t *record, size_t size,
                   quipu_error *error);
 
@@ -54,7 +54,9 @@ int qp_log_edge(struct qp_log_cursor *log, uint64_t *position, quipu_error *erro
 /* The same with what a commit goes on from. CORRUPT: the newest record is damaged. */
 int qp_log_head(struct qp_log_cursor *log, struct qp_log_head *head, quipu_error *error);
 
-/* The positions will be read soon. */
+/* These positions will be read soon, ascending or descending: at most QP_EXPECT_MAX are worth it.
+ */
+#define QP_EXPECT_MAX 256
 void qp_log_expect(struct qp_log_cursor *log, const uint64_t *positions, size_t count);
 
 extern const struct qp_table_spec qp_log_tables[];

@@ -50,6 +50,7 @@ bool qp_array_reserve(void *array_pointer, size_t *capacity, size_t count, size_
 
     if (count <= *capacity)
         return true;
+    assert(count <= SIZE_MAX / 4 / element_size); /* limits and files of the callers see to it */
     while (wanted < count)
         wanted *= 2;
     memcpy(&array, array_pointer, sizeof(array));

@@ -20,7 +20,7 @@ struct qp_buffer {
     size_t capacity;
 };
 
-/* Make room for `more` bytes behind the used ones. false: memory is out, nothing changed. */
+/* Make room for `more` bytes after the used ones. false: memory is out, nothing changed. */
 bool qp_buffer_reserve(struct qp_buffer *buffer, size_t more);
 bool qp_buffer_put(struct qp_buffer *buffer, const void *bytes, size_t size);
 void qp_buffer_release(struct qp_buffer *buffer);

@@ -217,7 +217,7 @@ static bool is_worth_its_memory(struct qp_handle *handle, uint64_t unmerged, uin
     return unmerged >= QP_MERGE_EVENTS_MIN && qp_tail_bytes(&handle->tail) > bytes_max;
 }
 
-static bool is_full(struct qp_handle *handle)
+static bool too_much_waits(struct qp_handle *handle)
 {
     uint64_t unmerged = atomic_load(&handle->unmerged);
 
@@ -229,7 +229,7 @@ int qp_merge_if_full(struct qp_handle *handle, quipu_error *error)
 {
     int64_t deadline = qp_clock_deadline_ns(handle->options.busy_timeout_ms);
 
-    while (is_full(handle)) {
+    while (too_much_waits(handle)) {
         struct qp_moment *moment;
         uint64_t unmerged;
         int rc = try_merge(handle, error);
@@ -247,10 +247,11 @@ int qp_merge_if_full(struct qp_handle *handle, quipu_error *error)
         atomic_store(&handle->unmerged, unmerged);
         if (unmerged < QP_MERGE_EVENTS)
             return QUIPU_OK;
-        if (qp_clock_monotonic_ns() >= deadline)
+        if (qp_clock_monotonic_ns() >= deadline) {
             return qp_fail(error, QUIPU_BUSY,
                            "too much is not in the index yet, and process %u merges it",
                            qp_shared_merger(&handle->shared));
+        }
         qp_clock_sleep_ms(1);
     }
     return QUIPU_OK;

@@ -1,4 +1,4 @@
-/* merge.h - writing into the index what the log has and it has not (PROTOCOL 7). */
+/* merge.h - writing into the index what the log has and it has not (docs/ARCHITECTURE.md 4.5). */
 #ifndef QP_MERGE_H
 #define QP_MERGE_H
 

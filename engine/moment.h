@@ -1,5 +1,6 @@
 /* moment.h - one consistent view of a store: a snapshot of the index up to `indexed`, a snapshot of
- * the log up to `head`, and the part of the tail between the two, pinned (PROTOCOL 6).
+ * the log up to `head`, and the part of the tail between the two, pinned
+ * (docs/ARCHITECTURE.md 4.3).
  *
  * A term's occurrences are its index positions plus the tail's in (indexed, head]. */
 #ifndef QP_MOMENT_H

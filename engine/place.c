@@ -253,6 +253,7 @@ static int split(const char *path, struct qp_staging *staging, quipu_error *erro
     char *slash;
     const char *parent = ".";
     const char *name = plain;
+    size_t size;
     int rc = trimmed(path, plain, error);
 
     if (rc < 0)
@@ -265,9 +266,10 @@ static int split(const char *path, struct qp_staging *staging, quipu_error *erro
     }
     if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return qp_fail(error, QUIPU_INVALID, "a store cannot be created as \"%s\": name it", path);
-    if (strlen(name) > sizeof(staging->name) - 40) /* room for ".", ".new-" and two numbers */
+    size = strlen(name);
+    if (size > QP_STORE_NAME_MAX)
         return qp_fail(error, QUIPU_TOO_LARGE, "the store's name is too long: %.60s...", name);
-    (void)snprintf(staging->name, sizeof(staging->name), "%s", name);
+    memcpy(staging->name, name, size + 1);
 
     staging->parent = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (staging->parent < 0)
@@ -335,8 +337,8 @@ int qp_staging_begin(const char *path, struct qp_staging *staging, quipu_error *
 
     /* Threads of one process may create the same store: each takes the first free number. */
     for (unsigned i = 0; i < SIBLINGS_MAX; i++) {
-        (void)snprintf(staging->staged, sizeof(staging->staged), ".%.216s.new-%ld-%u",
-                       staging->name, (long)getpid(), i);
+        (void)snprintf(staging->staged, sizeof(staging->staged), ".%s.new-%ld-%u", staging->name,
+                       (long)getpid(), i);
         if (mkdirat(staging->parent, staging->staged, 0700) == 0)
             break;
         if (errno != EEXIST || i + 1 == SIBLINGS_MAX) {

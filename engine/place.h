@@ -56,11 +56,13 @@ int qp_place_remove(const struct qp_place *place, const char *name, quipu_error 
 
 /* ---- making one ---- */
 
+#define QP_STORE_NAME_MAX 216 /* of a file's 255 bytes ".", ".new-" and two numbers need some */
+
 /* A store in the making: a sibling `.NAME.new-PID-N` that becomes NAME when it is whole. */
 struct qp_staging {
-    int parent;            /* directory that both stand in; -1: none */
-    struct qp_place place; /* of the sibling */
-    char name[256];        /* NAME */
+    int parent;                       /* directory that both stand in; -1: none */
+    struct qp_place place;            /* of the sibling */
+    char name[QP_STORE_NAME_MAX + 1]; /* NAME */
     char staged[256];
 };
 

@@ -143,3 +143,10 @@ bool qp_deltas_read(struct qp_bytes deltas, uint64_t base, uint64_t *positions, 
     }
     return at == end;
 }
+
+uint64_t qp_last_known(const uint64_t *positions, size_t count, uint64_t base)
+{
+    while (count > 0 && positions[count - 1] == 0)
+        count--;
+    return count > 0 ? positions[count - 1] : base;
+}

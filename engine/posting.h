@@ -45,6 +45,9 @@ bool qp_block_row_read(struct qp_bytes value, struct qp_block_row *row);
 size_t qp_term_row_write(const struct qp_term_row *row, const uint64_t *positions, uint8_t *out);
 size_t qp_block_row_write(uint64_t base, const uint64_t *positions, size_t count, uint8_t *out);
 
+/* The last of these positions that is known, or `base` if none is. */
+uint64_t qp_last_known(const uint64_t *positions, size_t count, uint64_t base);
+
 /* Deltas to `count` positions, 0 where unknown. false: malformed, or not ascending. */
 bool qp_deltas_read(struct qp_bytes deltas, uint64_t base, uint64_t *positions, size_t count);
 

@@ -57,9 +57,9 @@ uint64_t qp_postings_count(const struct qp_postings *postings)
 
 /* ---- parts ---- */
 
-/* Does entry `i` lie behind `bound`? One whose position is not known lies where one looks from: in
+/* Does entry `i` lie after `bound`? One whose position is not known lies where one looks from: in
  * either direction it is passed over. */
-static bool is_behind(const struct qp_postings *postings, size_t i, uint64_t bound)
+static bool is_after(const struct qp_postings *postings, size_t i, uint64_t bound)
 {
     if (postings->by_number)
         return postings->first + i > bound;
@@ -82,14 +82,6 @@ static int lost_block(struct qp_postings *postings, quipu_error *error)
     return qp_index_damaged("a block", qp_key_bytes(&postings->key), error);
 }
 
-static uint64_t last_known(const struct qp_postings *postings, uint64_t base)
-{
-    for (size_t i = postings->count; i > 0; i--)
-        if (postings->window[i - 1] != 0)
-            return postings->window[i - 1];
-    return base;
-}
-
 /* A part of the index: what it counts from is where the part before it ends. If that does not fit,
  * a block between the two is missing. */
 static int enter_index(struct qp_postings *postings, struct qp_bytes deltas, uint64_t base,
@@ -99,7 +91,7 @@ static int enter_index(struct qp_postings *postings, struct qp_bytes deltas, uin
 
     if (!qp_deltas_read(deltas, base, postings->window, postings->count))
         return qp_index_damaged("the positions", qp_key_bytes(&postings->key), error);
-    last = last_known(postings, base);
+    last = qp_last_known(postings->window, postings->count, base);
     if (postings->linked && postings->link != (postings->backwards ? last : base))
         return lost_block(postings, error);
     postings->linked = true;
@@ -187,7 +179,7 @@ static int next_block(struct qp_postings *postings, quipu_error *error)
     return QUIPU_OK;
 }
 
-/* Backwards, the block that was entered ends before `bound`: is the part behind it really the next?
+/* Backwards, the block that was entered ends before `bound`: is the part after it really the next?
  */
 static int check_next(struct qp_postings *postings, quipu_error *error)
 {
@@ -200,7 +192,7 @@ static int check_next(struct qp_postings *postings, quipu_error *error)
         return rc;
     if (rc == QUIPU_ROW)
         base = block.base;
-    if (base != last_known(postings, postings->link))
+    if (base != qp_last_known(postings->window, postings->count, postings->link))
         return lost_block(postings, error);
     rc = qp_index_block(&postings->blocks, &postings->row, postings->first_key, &block, &first,
                         error); /* the cursor back to where it was */
@@ -227,7 +219,7 @@ static int enter_block_at(struct qp_postings *postings, uint64_t bound, quipu_er
     postings->linked = false; /* what lies between was passed over on purpose */
     postings->first_key = first;
     rc = enter_block(postings, &block, first, error);
-    if (rc == QUIPU_OK && postings->backwards && !is_behind(postings, postings->count - 1, bound))
+    if (rc == QUIPU_OK && postings->backwards && !is_after(postings, postings->count - 1, bound))
         rc = check_next(postings, error);
     return rc;
 }
@@ -241,7 +233,7 @@ static int blocks_before_row(struct qp_postings *postings, uint64_t bound, quipu
     return QUIPU_OK;
 }
 
-/* The part behind this one, in the direction that is read. */
+/* The part after this one, in the direction that is read. */
 static int next_part(struct qp_postings *postings, quipu_error *error)
 {
     switch (postings->part) {
@@ -266,7 +258,7 @@ static int next_part(struct qp_postings *postings, quipu_error *error)
 
 /* ---- seek and step ---- */
 
-/* Is the first entry behind `bound` in the blocks? */
+/* Is the first entry after `bound` in the blocks? */
 static bool before_row(const struct qp_postings *postings, uint64_t bound)
 {
     const struct qp_term_row *row = &postings->row;
@@ -289,7 +281,7 @@ static int seek_forward(struct qp_postings *postings, uint64_t bound, quipu_erro
     else
         rc = enter_row(postings, error);
     while (rc == QUIPU_OK && postings->part != PART_NONE) {
-        while (postings->at < postings->count && !is_behind(postings, postings->at, bound))
+        while (postings->at < postings->count && !is_after(postings, postings->at, bound))
             postings->at++;
         if (postings->at < postings->count)
             break;
@@ -306,7 +298,7 @@ static int seek_backwards(struct qp_postings *postings, uint64_t bound, quipu_er
     if (postings->part == PART_NONE && postings->in_index)
         rc = enter_row(postings, error);
     while (rc == QUIPU_OK && postings->part != PART_NONE) {
-        while (postings->at > 0 && is_behind(postings, postings->at - 1, bound))
+        while (postings->at > 0 && is_after(postings, postings->at - 1, bound))
             postings->at--;
         if (postings->at > 0)
             break;

@@ -31,7 +31,7 @@ int qp_postings_open(struct qp_postings *postings, struct qp_moment *moment, enu
                      struct qp_bytes name, quipu_error *error);
 void qp_postings_release(struct qp_postings *postings);
 
-/* Forward: the next entry will be the first behind `bound`; backwards: the last at or before it. */
+/* Forward: the next entry will be the first after `bound`; backwards: the last at or before it. */
 int qp_postings_seek(struct qp_postings *postings, bool backwards, uint64_t bound,
                      quipu_error *error);
 

@@ -18,8 +18,6 @@
 
 enum mode { MODE_ALL, MODE_QUERY, MODE_STREAM };
 
-enum { AHEAD_POSITIONS = 256 };
-
 struct source {
     struct qp_postings postings;
     bool live;
@@ -266,12 +264,12 @@ static int start_damaged(struct qp_reader *reader, const struct qp_stream_edge *
     uint64_t bound;
 
     reader->open_ended = range->backwards ? range->after == 0 : to_newest;
-    if (range->backwards)
-        bound = to_newest ? reader->moment->pin.head : stream->live ? stream->position : 0;
-    else if (range->after == 0)
-        bound = 0;
+    if (range->backwards && to_newest)
+        bound = reader->moment->pin.head;
+    else if (stream->live && (range->backwards || range->after > 0))
+        bound = stream->position;
     else
-        bound = stream->live ? stream->position : edge->position;
+        bound = range->backwards || range->after == 0 ? 0 : edge->position;
     return start(reader, reader->damaged, bound, error);
 }
 
@@ -408,8 +406,8 @@ static struct source *nearest(struct qp_reader *reader)
 /* Tell the kernel what a source will touch, each time that what it was told is used up. */
 static void look_ahead(struct qp_reader *reader, const struct source *source)
 {
-    uint64_t positions[AHEAD_POSITIONS];
-    size_t max = AHEAD_POSITIONS;
+    uint64_t positions[QP_EXPECT_MAX];
+    size_t max = QP_EXPECT_MAX;
 
     if (reader->advised > 0) {
         reader->advised--;

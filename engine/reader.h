@@ -1,4 +1,4 @@
-/* reader.h - events of a moment, one after the other (PROTOCOL 6). */
+/* reader.h - events of a moment, one after the other (docs/ARCHITECTURE.md 4.3). */
 #ifndef QP_READER_H
 #define QP_READER_H
 

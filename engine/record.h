@@ -1,6 +1,6 @@
 /* record.h - an event as bytes: pure functions, tested to the byte. The law is docs/FORMAT.md 3.
  *
- *     0  check u64      sum of the stored row behind it, seeded with the position
+ *     0  check u64      sum of the stored row after it, seeded with the position
  *     8  chain u64      of the whole history up to this event
  *    16  flags u32      enum qp_record_flags; an unknown one is a newer format
  *    20  header u16     size of this header, 64
@@ -26,7 +26,7 @@
 #include "base.h"
 
 enum qp_record_flags {
-    QP_RECORD_ID = 1,     /* the caller gave an id: 16 bytes behind the tags */
+    QP_RECORD_ID = 1,     /* the caller gave an id: 16 bytes after the tags */
     QP_RECORD_TIME = 2,   /* the caller gave the time */
     QP_RECORD_CHUNKED = 4 /* more of it is in `chunks` */
     /* 8 redacted, 16 salted, 32 encrypted: reserved for later releases */
@@ -95,7 +95,7 @@ enum qp_record_state qp_record_read_assembled(struct qp_bytes bytes, struct qp_r
 uint64_t qp_record_content(const struct qp_record *record);
 uint64_t qp_record_head(struct qp_bytes bytes, const struct qp_record *record, uint64_t position);
 
-/* The next chunk of a record, n from 0: which of its bytes. Size 0 behind the last. */
+/* The next chunk of a record, n from 0: which of its bytes. Size 0 after the last. */
 struct qp_bytes qp_record_chunk(const uint8_t *record, size_t size, uint32_t number);
 
 #endif

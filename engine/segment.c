@@ -14,7 +14,6 @@
 enum {
     TABLE_FIRST = 64,
     CHUNK_FIRST = 3, /* most streams have few events in a segment; 2n + 1 leave no padding */
-    TERMS_MAX = 3    /* of one event: stream, category, type */
 };
 
 #define LIST_BYTES_MAX  (sizeof(struct qp_term_list) + 1 + QP_NAME_MAX + 8)
@@ -109,9 +108,9 @@ static bool grow_table(struct qp_segment *segment)
 
 static bool make_room(struct qp_segment *segment)
 {
-    if ((segment->list_count + TERMS_MAX) * 2 > segment->table_size && !grow_table(segment))
+    if ((segment->list_count + QP_TERMS_OF_EVENT) * 2 > segment->table_size && !grow_table(segment))
         return false;
-    return qp_arena_ensure(&segment->arena, TERMS_MAX * (LIST_BYTES_MAX + CHUNK_BYTES_MAX));
+    return qp_arena_ensure(&segment->arena, QP_TERMS_OF_EVENT * (LIST_BYTES_MAX + CHUNK_BYTES_MAX));
 }
 
 static struct qp_term_list *list_of(struct qp_segment *segment, const struct qp_key *key)
@@ -125,6 +124,7 @@ static struct qp_term_list *list_of(struct qp_segment *segment, const struct qp_
         return list;
     list = qp_arena_take(&segment->arena, offsetof(struct qp_term_list, key) + bytes.size);
     assert(list != NULL); /* make_room() */
+    /* A struct's size counts its padding, which the key may begin in: the arena rounds up to it. */
     *list = (struct qp_term_list){.key_size = key->size};
     memcpy(list->key, bytes.data, bytes.size);
     segment->table[slot] = list;

@@ -46,7 +46,7 @@ struct qp_segment {
     bool damaged; /* it has positions whose record cannot be read */
     struct qp_arena arena;
     struct qp_term_list **table;
-    uint32_t *hashes;  /* behind the table: of each list, 0 where there is none */
+    uint32_t *hashes;  /* after the table: of each list, 0 where there is none */
     size_t table_size; /* a power of two, at least twice the lists */
     struct qp_term_list
         *recent[2]; /* of the newest event's category and type: mostly the next's too */
@@ -58,7 +58,7 @@ void qp_segment_free(struct qp_segment *segment);
 size_t qp_segment_bytes(const struct qp_segment *segment);
 
 /* Add the event at upto + 1. What does not fit what is known of its stream counts as damaged.
- * false: memory is out, nothing was added. */
+ * false: memory is out, and `upto` is as before; what is known of lost versions may have grown. */
 bool qp_segment_add(struct qp_segment *segment, const struct qp_record *record);
 
 /* Add the position upto + 1, whose record cannot be read. */

@@ -6,7 +6,6 @@
 #include "memory.h"
 #include "status.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -282,10 +281,12 @@ static int check_identity(const struct identity *found, const struct identity *o
 {
     if (memcmp(found, own, sizeof(*own)) == 0)
         return QUIPU_OK;
-    if (found->pid_namespace != own->pid_namespace || found->time_namespace != own->time_namespace)
-        return qp_fail(
-            error, QUIPU_UNSAFE,
-            "the store is open in another pid or time namespace: share the pid namespace");
+    if (found->pid_namespace != own->pid_namespace ||
+        found->time_namespace != own->time_namespace) {
+        return qp_fail(error, QUIPU_UNSAFE,
+                       "the store is open in another pid or time namespace: share the pid "
+                       "namespace");
+    }
     if (memcmp(found->boot, own->boot, sizeof(own->boot)) != 0)
         return qp_fail(error, QUIPU_UNSAFE, "%s is of another boot, and others use the store",
                        QP_SHARED_FILE);

@@ -11,7 +11,7 @@ const char *qp_status_name(int status);
 int qp_fail(quipu_error *error, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The same with an errno, whose own text is added behind the line. */
+/* The same with an errno, whose own text is added after the line. */
 int qp_fail_os(quipu_error *error, int status, int os_error, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

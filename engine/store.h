@@ -29,8 +29,8 @@ struct qp_store_config {
 int qp_store_open(const struct qp_store_config *config, struct qp_store **out, quipu_error *error);
 void qp_store_close(struct qp_store *store);
 
-/* Make cache and disk agree, whatever failed before (PROTOCOL 5): read the two meta pages, write
- * the same bytes, flush. Under the store lock, or alone. IO. */
+/* Make cache and disk agree, whatever failed before (docs/ARCHITECTURE.md 4.2): read the two meta
+ * pages, write the same bytes, flush. Under the store lock, or alone. IO. */
 int qp_store_settle(struct qp_store *store, quipu_error *error);
 
 /* Clear the slots of readers whose process is gone. */

@@ -1,5 +1,5 @@
 /* streams.c - one rule says what is seen: versions from `first_kept` on. Truncating moves it up,
- * deleting moves it behind the newest version. */
+ * deleting moves it after the newest version. */
 #include "streams.h"
 
 #include "row.h"

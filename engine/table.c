@@ -80,7 +80,7 @@ int qp_append_reserve(struct qp_txn *txn, enum qp_table table, struct qp_bytes k
 
     txn->store->map_full = rc == MDB_MAP_FULL;
     if (rc == MDB_KEYEXIST)
-        return qp_fail(error, QUIPU_INVALID, "the key is not behind the last one");
+        return qp_fail(error, QUIPU_INVALID, "the key is not after the last one");
     if (rc != 0)
         return qp_store_fail(txn->store, rc, "append", error);
     *value = room.mv_data;

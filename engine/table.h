@@ -14,8 +14,8 @@ int qp_get(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, struct 
 int qp_put(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, struct qp_bytes value,
            quipu_error *error);
 
-/* Room for a value behind the last key, to be filled before the next call. INVALID: the key is not
- * behind the last. */
+/* Room for a value after the last key, to be filled before the next call. INVALID: the key is not
+ * after the last. */
 int qp_append_reserve(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, size_t size,
                       void **value, quipu_error *error);
 

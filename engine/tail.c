@@ -87,10 +87,10 @@ static bool add(struct qp_tail *tail, const struct qp_record *record)
     done = record != NULL ? qp_segment_add(segment, record) : qp_segment_add_damaged(segment);
     tail->bytes += qp_segment_bytes(segment) - before;
     if (done)
-        tail->top = segment->upto;
+        tail->top++;
+    assert(tail->top == segment->upto);
     if (segment->upto - segment->after >= QP_MERGE_EVENTS)
         segment->sealed = true;
-    assert(!done || tail->top == segment->upto);
     return done;
 }
 
@@ -214,8 +214,8 @@ void qp_tail_pin_sealed(struct qp_tail *tail, uint64_t indexed, uint64_t head, s
     (void)pthread_mutex_unlock(&tail->lock);
 }
 
-/* Another process merged up to within a segment. The few events behind are cheaper to fold again
- * than the segment is to keep until it is full. */
+/* Another process merged up to within a segment. The few events after it are cheaper to fold
+ * again than the segment is to keep until it is full. */
 static bool is_mostly_indexed(const struct qp_tail *tail, uint64_t indexed)
 {
     return tail->oldest != NULL && tail->oldest->pins == 0 &&
@@ -225,7 +225,7 @@ static bool is_mostly_indexed(const struct qp_tail *tail, uint64_t indexed)
 int qp_tail_pin(struct qp_tail *tail, uint64_t indexed, uint64_t head, struct qp_log_cursor *log,
                 struct qp_pin *pin, quipu_error *error)
 {
-    bool behind;
+    bool late;
     int rc = QUIPU_OK;
 
     *pin = (struct qp_pin){.indexed = indexed, .head = head};
@@ -234,10 +234,10 @@ int qp_tail_pin(struct qp_tail *tail, uint64_t indexed, uint64_t head, struct qp
     drop_front(tail, indexed); /* whoever merged it */
     if (tail->top < indexed || is_mostly_indexed(tail, indexed))
         reset(tail, indexed);
-    behind = tail->base > indexed;
-    if (!behind && tail->top < head)
+    late = tail->base > indexed;
+    if (!late && tail->top < head)
         rc = fold(tail, head, log, error);
-    if (!behind && rc == QUIPU_OK) {
+    if (!late && rc == QUIPU_OK) {
         pin_segments(tail, pin);
         rc = QUIPU_ROW;
     }
@@ -322,7 +322,7 @@ static void next_run(const struct qp_pin *pin, const struct qp_key *key, bool ba
 }
 
 /* The part of a chunk that is in (indexed, head]. Entries that are not known go with those around
- * them: in front they belong to the first known one behind them. */
+ * them: in front they belong to the first known one after them. */
 static size_t copy_run(const struct qp_pin *pin, const struct qp_tail_run *run, uint64_t *positions,
                        uint64_t *first)
 {

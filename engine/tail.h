@@ -5,8 +5,8 @@
  *
  * A process's own. Segments are contiguous, only ever added to at the end, and dropped from the
  * front only, when the index was seen to hold them and nobody has them pinned: a pinned one keeps
- * all behind it, because a reader with an older index may still come. One lock, a leaf of the lock
- * order. Models: read_merge. */
+ * all after it, because a reader with an older index may still come. One lock, a leaf of the lock
+ * order. */
 #ifndef QP_TAIL_H
 #define QP_TAIL_H
 
@@ -38,7 +38,7 @@ void qp_tail_init(struct qp_tail *tail, uint64_t base);
 void qp_tail_release(struct qp_tail *tail);
 
 /* Fold up to `head` from the cursor's transaction, and pin (indexed, head].
- * Returns: ROW: pinned; OK: the tail begins behind `indexed`: take a newer snapshot of the index
+ * Returns: ROW: pinned; OK: the tail begins after `indexed`: take a newer snapshot of the index
  * first, there is one; NO_MEMORY, CORRUPT: the log has a hole too large to be told, NEWER_FORMAT,
  * IO. */
 int qp_tail_pin(struct qp_tail *tail, uint64_t indexed, uint64_t head, struct qp_log_cursor *log,

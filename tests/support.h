@@ -34,7 +34,7 @@ void support_heap_begin(void);
 long support_heap_live(void);  /* allocations not given back */
 long support_heap_calls(void); /* allocations and resizes since support_heap_begin() */
 
-/* Let the n-th call from now on (1: the next) fail, and with `sticky` all behind it; 0: none. */
+/* Let the n-th call from now on (1: the next) fail, and with `sticky` all after it; 0: none. */
 void support_heap_fail(long n, bool sticky);
 
 /* ---- around each test ---- */

@@ -5,8 +5,8 @@
 
 #include "key.h"
 #include "record.h"
-#include "table.h"
 #include "support.h"
+#include "table.h"
 
 enum { SUPPORT_STREAMS = 13, SUPPORT_TYPES = 3, SUPPORT_CATEGORIES = 4 };
 
@@ -33,7 +33,7 @@ struct support_entry {
 size_t support_entries(const struct support_event *events, uint64_t after, uint64_t upto,
                        enum qp_term_kind kind, const char *name, struct support_entry *entries);
 
-/* Terms of the history, by number; "" behind the last. DAMAGED is one of them, with the name "". */
+/* Terms of the history, by number; "" after the last. DAMAGED is one of them, with the name "". */
 enum { SUPPORT_TERMS = SUPPORT_STREAMS + SUPPORT_TYPES + SUPPORT_CATEGORIES + 1 };
 struct support_term {
     enum qp_term_kind kind;

@@ -1,4 +1,4 @@
-/* test_batch.c - batch.c: each limit at its edge and behind it, each malformed argument, and that a
+/* test_batch.c - batch.c: each limit at its edge and beyond it, each malformed argument, and that a
  * call that fails leaves the batch as it was and is remembered. */
 #include "batch.h"
 #include "key.h"

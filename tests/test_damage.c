@@ -1,4 +1,4 @@
-/* test_damage.c - live rows of log.mdb and index.mdb are damaged one bit at a time, behind the
+/* test_damage.c - live rows of log.mdb and index.mdb are damaged one bit at a time, after the
  * library's back. What is damaged is said, by verify and by every read that it may have belonged
  * to; what is whole is given; nothing wrong is ever given. */
 #include "handles.h"
@@ -697,7 +697,7 @@ static void expect_never_wrong(const char *context, bool complete)
     quipu_close(store);
 }
 
-/* Each byte of the head of each row, and some behind it. */
+/* Each byte of the head of each row, and some after it. */
 static void damage_rows(const char *table, size_t step)
 {
     struct raw raw;

@@ -470,13 +470,13 @@ static const struct {
     struct qp_term_row row;
     uint64_t position; /* of the entry in it */
 } impossible[] = {
-    {"an entry behind what is indexed",
+    {"an entry after what is indexed",
      {.first = 1, .count = 1, .first_position = 500, .last_position = 500, .inline_count = 1},
      500},
-    {"a last position behind what is indexed",
+    {"a last position after what is indexed",
      {.first = 1, .count = 1, .first_position = 1, .last_position = 5000, .inline_count = 1},
      1},
-    {"a base behind what is indexed",
+    {"a base after what is indexed",
      {.first = 1, .count = 512, .first_position = 1, .last_position = 10, .base = 5000},
      0},
     {"versions that follow nothing",

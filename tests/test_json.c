@@ -163,7 +163,7 @@ Test(json, cut_anywhere_finds_nothing)
         "{\"a\": 1, \"b\": [1, {\"c\": \"\\u00e4\"}], \"d\": \"x\\\"y\", \"e\": true}";
 
     for (size_t size = 0; size < sizeof(whole) - 1; size++) {
-        char *cut = malloc(size + 1); /* of its own, so that a read behind it is seen */
+        char *cut = malloc(size + 1); /* of its own, so that a read after it is seen */
         struct qp_member member;
 
         cr_assert_not_null(cut);

@@ -108,7 +108,7 @@ static bool whole(const uint8_t *bytes, size_t size)
 
 static bool agree(const uint8_t *bytes, size_t size)
 {
-    uint8_t *copy = malloc(size + 1); /* of its own, so that a read behind it is seen */
+    uint8_t *copy = malloc(size + 1); /* of its own, so that a read after it is seen */
     bool same;
 
     cr_assert_not_null(copy);
@@ -135,7 +135,7 @@ Test(pack, each_type_byte)
     }
 }
 
-/* type, smallest whole size with zeroes behind: written by hand from the specification */
+/* type, smallest whole size with zeroes after: written by hand from the specification */
 Test(pack, sizes_of_types)
 {
     static const struct {

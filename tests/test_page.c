@@ -160,11 +160,11 @@ Test(page, child_refused)
         {"pointers that end before they begin", 12, 15, 0},
         {"no pointers", 12, 16, 0},
         {"no whole pointer", 12, 17, 0},
-        {"pointers that end behind the page", 12, 4097, 0},
-        {"pointers that end far behind the page", 12, 0xfffe, 0},
+        {"pointers that end after the page", 12, 4097, 0},
+        {"pointers that end far after the page", 12, 0xfffe, 0},
         {"the first node cut by the page's end", 16, 4090, 5},
         {"a node in the header", 16 + 2 * 2, 15, 0},
-        {"a node behind the page", 16 + 2 * 2, 4096, 0},
+        {"a node after the page", 16 + 2 * 2, 4096, 0},
         {"a node cut by the page's end", 16 + 2 * 2, 4090, 0},
         {"a node whose key is cut by the page's end", 16 + 2 * 2, 4085, 0},
         {"a key of 7 bytes", 4096 - 8 - 2 * 16 + 6, 7, 0},
@@ -186,7 +186,7 @@ Test(page, child_refused)
 Test(page, child_of_random_bytes)
 {
     struct support_random random = {9};
-    uint8_t *page = malloc(PAGE_BYTES); /* of its own, so that a read behind it is seen */
+    uint8_t *page = malloc(PAGE_BYTES); /* of its own, so that a read after it is seen */
 
     cr_assert_not_null(page);
     for (int i = 0; i < 50000; i++) {

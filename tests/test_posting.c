@@ -148,7 +148,7 @@ static const struct {
     {"two bytes", "\x80\x01", 2, 5, 1, true, 133},
     {"seven bytes", "\xff\xff\xff\xff\xff\xff\x3f", 7, 0, 1, true, QP_POSITION_MAX},
     {"absent", "\x00", 1, 7, 1, true, 0},
-    {"behind an absent one", "\x00\x01", 2, 7, 2, true, 8},
+    {"after an absent one", "\x00\x01", 2, 7, 2, true, 8},
     {"the largest position", "\x01", 1, QP_POSITION_MAX - 1, 1, true, QP_POSITION_MAX},
     {"over the largest", "\x01", 1, QP_POSITION_MAX, 1, false, 0},
     {"over the largest", "\xff\xff\xff\xff\xff\xff\x7f", 7, 0, 1, false, 0},
@@ -236,7 +236,7 @@ Test(posting, random_bytes_never_crash)
 
     for (int i = 0; i < 100000; i++) {
         size_t size = support_random_below(&random, 200);
-        uint8_t *bytes = malloc(size + 1); /* of its own, so that a read behind it is seen */
+        uint8_t *bytes = malloc(size + 1); /* of its own, so that a read after it is seen */
         struct qp_bytes row = {bytes, size};
         struct qp_term_row term;
         struct qp_block_row block;

@@ -136,7 +136,7 @@ Test(record, plainest_to_the_byte)
     cr_expect_eq(own.content, qp_sum("", 0, 0));
     (void)qp_record_stamp(record, 16 + sizeof(expected), &own);
     support_expect_bytes(record + 16, sizeof(expected), expected, sizeof(expected), "the record");
-    cr_expect_eq(record[16 + sizeof(expected)], 0xee, "nothing is written behind it");
+    cr_expect_eq(record[16 + sizeof(expected)], 0xee, "nothing is written after it");
 }
 
 Test(record, read_back)
@@ -422,7 +422,7 @@ Test(record, every_cut_is_seen)
     size_t size = make(&full, &stamp, bytes);
 
     for (size_t cut = 0; cut < size; cut++) {
-        uint8_t *copy = malloc(cut + 1); /* of its own, so that a read behind it is seen */
+        uint8_t *copy = malloc(cut + 1); /* of its own, so that a read after it is seen */
         struct qp_record record;
 
         cr_assert_not_null(copy);

@@ -155,7 +155,7 @@ Test(segment, empty)
 
 /* ---- versions ---- */
 
-/* Into a segment behind position 100 with "s" of version 50 at 101: does the next one fit? Position
+/* Into a segment after position 100 with "s" of version 50 at 101: does the next one fit? Position
  * 102 + skipped. */
 static const struct {
     const char *what;
@@ -338,7 +338,7 @@ Test(segment, out_of_memory_among_lost_versions)
 
 /* ... wherever in a block of the arena that is: the lost ones fill their chunk, so that the one
  * that follows needs a new one. */
-Test(segment, out_of_memory_behind_lost_versions)
+Test(segment, out_of_memory_after_lost_versions)
 {
     for (unsigned fillers = 0; fillers < 160; fillers++) {
         struct qp_segment *segment = qp_segment_new(0);

@@ -272,7 +272,7 @@ Test(tail, each_term_of_a_kind)
     end(&bench);
 }
 
-/* Versions lost at the end of a chunk belong to the known one behind them, in the next chunk. */
+/* Versions lost at the end of a chunk belong to the known one after them, in the next chunk. */
 Test(tail, counts_lost_versions_between_chunks)
 {
     struct qp_tail tail;
@@ -436,7 +436,7 @@ Test(tail, pinning_drops_what_the_index_has)
     end(&bench);
 }
 
-Test(tail, pinned_segment_keeps_all_behind_it)
+Test(tail, pinned_segment_keeps_all_after_it)
 {
     struct bench bench;
     struct qp_pin first;
@@ -548,7 +548,7 @@ Test(tail, reset_while_pinned)
     end(&bench);
 }
 
-Test(tail, begins_behind_what_is_asked)
+Test(tail, begins_after_what_is_asked)
 {
     struct bench bench;
     struct qp_pin pin;

@@ -64,7 +64,7 @@ Test(text, utf8_sequences)
                      "sequence %zu", i);
 }
 
-/* The same behind and before runs of ASCII, which are looked at eight bytes at a time. */
+/* The same after and before runs of ASCII, which are looked at eight bytes at a time. */
 Test(text, utf8_sequences_at_each_offset)
 {
     char buffer[64];

@@ -36,7 +36,7 @@ struct bench_peer {
 extern const struct bench_peer bench_peer_quipu;
 extern const struct bench_peer bench_peer_sqlite; /* only where it is built in */
 
-/* Known peers beside Quipu, built in or not: the name of number `n`, NULL behind the last. */
+/* Known peers beside Quipu, built in or not: the name of number `n`, NULL after the last. */
 const char *bench_peer_name(size_t n);
 
 /* The peer of number `n`, NULL if this program was built without it. */
