@@ -15,10 +15,11 @@ int qp_guard_open(const struct qp_place *place, struct qp_guard *guard, quipu_er
     int rc = QUIPU_OK;
 
     guard->fd = openat(place->fd, QP_GUARD_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (guard->fd < 0)
+    if (guard->fd < 0) {
         return qp_fail_os(error, errno == ENOSPC || errno == EDQUOT ? QUIPU_FULL : QUIPU_UNSAFE,
                           errno, "open %s: readers need write access to the lock files",
                           QP_GUARD_FILE);
+    }
     if (fstat(guard->fd, &info) != 0)
         rc = qp_fail_os(error, QUIPU_SYSTEM, errno, "stat %s", QP_GUARD_FILE);
     else if (!S_ISREG(info.st_mode))
