@@ -1,4 +1,5 @@
-/* append.c - batches and their commit. */
+/* append.c - batches and their commit: NULL and handles are looked at here, everything else below.
+ * Calls on a batch have no `error`: the batch remembers, and the commit tells. */
 #include "commit.h"
 #include "handles.h"
 #include "quipu.h"

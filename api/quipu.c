@@ -1,7 +1,14 @@
 /* quipu.c - stores: the registry of what this process has open, open and close.
  *
  * LMDB must not open one file twice in a process: closing the second would end the first one's
- * locks. So a store is known by the device and inode of its directory, and opened once. */
+ * locks. So a store is known by the device and inode of its directory, and opened once.
+ *
+ *     opens > 0                in use
+ *     opens = 0, children > 0  closed, but readers or lists still need the files; an open takes it
+ *                              up again, and `generation` tells the old children from new ones
+ *     both 0                   the files are closed, by whoever made it so
+ *     changing                 a thread opens or closes the files just now: others wait for
+ *                              `changed`, because the registry's lock is not held meanwhile */
 #include "quipu.h"
 
 #include "commit.h"
@@ -18,7 +25,7 @@
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    pthread_once_t once;
+    pthread_once_t once; /* watch_forks() */
     struct quipu *first;
 } registry = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, PTHREAD_ONCE_INIT, NULL};
 
@@ -96,6 +103,7 @@ int quipu_set_allocator(void *(*resize)(void *memory, size_t size, void *payload
     return idle ? QUIPU_OK : QUIPU_MISUSE;
 }
 
+/* A forked child inherits the list and has no part in it: its own stores carry its own pid. */
 static struct quipu *find(const struct qp_place *place)
 {
     long pid = (long)getpid();
@@ -201,6 +209,7 @@ static int claim(const struct qp_place *place, const quipu_options *options, boo
     return QUIPU_ROW;
 }
 
+/* The files are opened without the registry's lock: it may take as long as busy_timeout_ms. */
 static int open_claimed(struct quipu *store, struct qp_place *place, const quipu_options *options,
                         quipu_error *error)
 {
@@ -208,6 +217,7 @@ static int open_claimed(struct quipu *store, struct qp_place *place, const quipu
     int rc = qp_handle_open(place, options, &handle, error);
 
     lock_registry();
+    assert(store->changing && store->opens == 0);
     store->changing = false;
     if (rc < 0) {
         remove_store(store);
@@ -261,6 +271,7 @@ int quipu_open(const char *path, const quipu_options *options, quipu **out, quip
 /* Under the registry's lock, which is let go in between. */
 static void close_files(struct quipu *store)
 {
+    assert(!store->changing && store->opens == 0 && store->children == 0);
     store->changing = true;
     unlock_registry();
     qp_handle_close(store->handle);
@@ -273,6 +284,7 @@ static void close_files(struct quipu *store)
 static void let_go(struct quipu *store)
 {
     lock_registry();
+    assert(store->children > 0);
     store->children--;
     if (store->children == 0 && store->opens == 0)
         close_files(store);

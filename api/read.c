@@ -1,4 +1,5 @@
-/* read.c - readers and folds. */
+/* read.c - readers and folds: structs of the caller's release are brought into ours, and a reader
+ * is counted as a child of its store, so that the files stay as long as its views do. */
 #include "event.h"
 #include "handles.h"
 #include "load.h"

@@ -1,8 +1,18 @@
-/* commit.c - a thread's way: join the queue; if nobody leads, lead: take who waits along, decide,
- * apply, commit, publish, tell them, hand on. Followers sleep until they are told, or asked to
- * lead.
+/* commit.c - group commit: threads queue, and whoever comes first leads the others.
  *
- * Nobody is told anything before the transaction is durable. */
+ *     WAITING  in the queue, asleep; the queue's lock guards its state
+ *        |  `--- a leader takes it into its group ---> TOLD: its status stands, it may return
+ *        v
+ *     LEADING  takes the front of the queue as its group, itself first; then
+ *              catch up - lock - decide - apply - commit - unlock - publish - tell - hand on
+ *
+ * At most one thread of a process leads. So what belongs to the leader (`handle->seen`, the write
+ * transaction, the drafts of the group) needs no lock of its own. Between processes the store lock
+ * orders leaders, and is held from the decision to the flush: what a batch was decided on is what
+ * it is written to.
+ *
+ * Nobody is told anything before the transaction is durable, and a group is bounded, so that a
+ * follower waits for little more than the running commit and its own. */
 #include "commit.h"
 
 #include "clock.h"
@@ -15,23 +25,25 @@
 #include <assert.h>
 #include <string.h>
 
-/* A group is bounded, so that a follower waits for little more than the running commit. */
 enum {
     GROUP_BATCHES_MAX = 1024,
-    UNSEEN_COMMITS_MAX = 16 /* of others: they are folded before the store lock is taken */
+    UNSEEN_COMMITS_MAX = 16 /* of others: more are folded before the store lock is taken */
 };
-#define GROUP_BYTES_MAX (8 * QP_MIB)
+#define GROUP_BYTES_MAX (8 * QP_MIB) /* of records: what a follower waits for is written by then   \
+                                      */
 
 enum request_state { WAITING, LEADING, TOLD };
 
+/* One call of qp_commit(), on its thread's stack. The leader writes into it as long as the state is
+ * WAITING; once it is TOLD the thread returns and the request is gone. */
 struct qp_request {
-    struct qp_request *next;
+    struct qp_request *next; /* in the queue, then in the group */
     struct qp_batch *batch;
     quipu_receipt receipt;
     quipu_error error;
     int status;
     enum request_state state;
-    pthread_cond_t wake;
+    pthread_cond_t wake; /* its own: waking one thread must not wake them all */
 };
 
 /* ---- the queue ---- */
@@ -56,7 +68,8 @@ static void join(struct qp_queue *queue, struct qp_request *request)
     (void)pthread_mutex_unlock(&queue->lock);
 }
 
-/* The front of the queue as a list of its own; the leader's own request is the first. */
+/* The front of the queue as a list of its own; the leader's own request is the first. Whatever its
+ * size, that one is taken: a batch over the limit of a group is a group by itself. */
 static struct qp_request *take_group(struct qp_queue *queue)
 {
     struct qp_request *group;
@@ -65,6 +78,7 @@ static struct qp_request *take_group(struct qp_queue *queue)
 
     (void)pthread_mutex_lock(&queue->lock);
     group = queue->first;
+    assert(group != NULL && group->state == LEADING);
     last = group;
     bytes = group->batch->bytes.size;
     for (size_t count = 1; last->next != NULL && count < GROUP_BATCHES_MAX; count++) {
@@ -97,9 +111,12 @@ static void tell_followers(struct qp_queue *queue, struct qp_request *group)
     (void)pthread_mutex_unlock(&queue->lock);
 }
 
+/* The next in the queue leads. While a leader is at work `leading` stays true, also from one leader
+ * to the next: who joins in between must not begin to lead beside it. */
 static void hand_on(struct qp_queue *queue)
 {
     (void)pthread_mutex_lock(&queue->lock);
+    assert(queue->leading);
     if (queue->first != NULL) {
         queue->first->state = LEADING;
         (void)pthread_cond_signal(&queue->first->wake);
@@ -109,9 +126,11 @@ static void hand_on(struct qp_queue *queue)
     (void)pthread_mutex_unlock(&queue->lock);
 }
 
+/* Out of qp_commit(), the merge of a leader included: from here on the handle may be closed. */
 static void leave(struct qp_queue *queue)
 {
     (void)pthread_mutex_lock(&queue->lock);
+    assert(queue->inside > 0);
     if (--queue->inside == 0)
         (void)pthread_cond_broadcast(&queue->idle);
     (void)pthread_mutex_unlock(&queue->lock);
@@ -129,13 +148,18 @@ void qp_commit_drain(struct qp_handle *handle)
 
 /* ---- decide and apply ---- */
 
-/* What the events of a group go on from, one after the other. */
+/* What the events of a group go on from, one after the other. All events of a group have one
+ * `recorded`: the moment of their commit. */
 struct edge {
     int64_t now_ns;
     int64_t recorded_ns;
     uint64_t chain;
 };
 
+/* Stamp a draft's record in place and append it. The batch's own bytes are written to: should the
+ * group be done again (a larger map), each stamp is made anew from the same parts. A wish for
+ * `recorded` counts if it keeps the log's clock from running backwards, and is not in the future.
+ */
 static int apply_draft(struct qp_txn *txn, struct qp_batch *batch, size_t draft, uint64_t position,
                        uint64_t version, struct edge *edge, quipu_error *error)
 {
@@ -192,6 +216,7 @@ static int decide_group(struct qp_moment *moment, struct qp_request *group, quip
     return rc;
 }
 
+/* Conditions alone are decided and write nothing. */
 static bool writes(const struct qp_request *request)
 {
     return request->status == QUIPU_OK && request->batch->draft_count > 0;
@@ -237,7 +262,10 @@ static int look_at_edge(struct qp_handle *handle, struct qp_moment *moment, stru
     return QUIPU_OK;
 }
 
-/* One transaction. A failure here is the whole group's: nobody was told anything. */
+/* One transaction. A failure here is the whole group's: nobody was told anything. The write
+ * transaction is begun first, so that the head is fixed before anything is decided. If the outcome
+ * of the commit is unknown the store is poisoned while the lock is still held: no other process may
+ * write over what may be the only durable snapshot. */
 static int transact(struct qp_handle *handle, struct qp_request *group, bool *committed,
                     quipu_error *error)
 {
@@ -282,6 +310,7 @@ static int check_store(struct qp_handle *handle, quipu_error *error)
     return QUIPU_OK;
 }
 
+/* What failed as a whole failed for each: verdicts that were written already are taken back. */
 static void fail_requests(struct qp_request *group, int rc, const quipu_error *error)
 {
     for (struct qp_request *request = group; rc < 0 && request != NULL; request = request->next) {
@@ -292,6 +321,7 @@ static void fail_requests(struct qp_request *group, int rc, const quipu_error *e
     }
 }
 
+/* Into the tail, in the order of positions. */
 static void publish(struct qp_handle *handle, struct qp_request *group)
 {
     for (const struct qp_request *request = group; request != NULL; request = request->next)
@@ -313,6 +343,8 @@ static void catch_up(struct qp_handle *handle)
     qp_moment_end(moment);
 }
 
+/* The steps in this order: nothing that may take long is done while the store lock is held, and the
+ * followers hear of it before this process stands back for another. */
 static void lead(struct qp_handle *handle, struct qp_request *group)
 {
     quipu_error error = {0};
@@ -320,6 +352,7 @@ static void lead(struct qp_handle *handle, struct qp_request *group)
     uint64_t ticket = 0;
     int rc;
 
+    assert(group != NULL && !handle->read_only);
     catch_up(handle);
     rc = qp_merge_if_full(handle, &error);
     if (rc == QUIPU_OK) /* each wait for others has its own time */
@@ -333,6 +366,8 @@ static void lead(struct qp_handle *handle, struct qp_request *group)
         ticket = qp_lock_release(handle, committed);
     }
     fail_requests(group, rc, &error);
+    /* After the lock is given back: other processes need not wait for our memory. A reader that is
+     * faster folds these events from the log itself. */
     if (committed)
         publish(handle, group);
     tell_followers(&handle->queue, group);
@@ -342,6 +377,8 @@ static void lead(struct qp_handle *handle, struct qp_request *group)
 
 /* ---- commit ---- */
 
+/* What the store's options limit, and what a step failed with when it was added. One event alone
+ * may be larger than a batch may be: data_bytes_max is its limit. */
 static int check_batch(const struct qp_handle *handle, const struct qp_batch *batch,
                        quipu_error *error)
 {
@@ -387,6 +424,7 @@ int qp_commit(struct qp_handle *handle, struct qp_batch *batch, quipu_receipt *r
         qp_merge_if_long(handle); /* after leadership was handed on */
     }
     leave(&handle->queue);
+    assert(request.state != WAITING);
     (void)pthread_cond_destroy(&request.wake);
     if (receipt != NULL)
         *receipt = request.receipt;

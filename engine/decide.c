@@ -1,5 +1,14 @@
 /* decide.c - conditions see the store and the batches before, never the batch's own appends; later
- * appends of a batch see the versions of its earlier ones. */
+ * appends of a batch see the versions of its earlier ones.
+ *
+ * The overlay holds what each stream that a group names will be:
+ *
+ *     the store's newest version ---- newest ---- pending
+ *     asked once a stream        accepted batches   the batch being decided, until it holds
+ *
+ * So a batch is first tried on `pending`, and only `accept` moves that to `newest`. A refused one
+ * leaves its numbers there, marked with its own batch number, which the next batch does not look
+ * at: nothing has to be undone. */
 #include "decide.h"
 
 #include "status.h"
@@ -30,11 +39,14 @@ void qp_overlay_release(struct qp_overlay *overlay)
     *overlay = (struct qp_overlay){0};
 }
 
+/* Open addressing, never more than half full: where the stream is, or would be put. The hash was
+ * summed before and is compared first, so that names are looked at about once. */
 static struct qp_overlay_entry *slot_of(struct qp_overlay_entry *table, size_t size, uint64_t hash,
                                         struct qp_bytes stream)
 {
     size_t slot = hash & (size - 1);
 
+    assert(size > 0 && (size & (size - 1)) == 0);
     while (table[slot].stream.data != NULL &&
            (table[slot].hash != hash || table[slot].stream.size != stream.size ||
             memcmp(table[slot].stream.data, stream.data, stream.size) != 0))
@@ -103,6 +115,8 @@ static uint64_t counted(const struct qp_overlay_entry *entry, uint64_t newest)
     return newest > entry->hidden ? newest : 0;
 }
 
+/* A condition sees `newest`; an append that follows another one of the same batch and stream sees
+ * that one's `pending`. */
 static int decide_step(struct qp_overlay *overlay, struct qp_moment *moment,
                        const struct qp_batch *batch, struct qp_step *step, quipu_error *error)
 {
@@ -142,6 +156,7 @@ static void explain(const struct qp_batch *batch, const struct qp_step *step, qu
                       stream, actual, (unsigned long long)step->expected);
 }
 
+/* It does not hold: tell of each step, and of the first in the receipt and the error. */
 static int refuse(const struct qp_batch *batch, quipu_receipt *receipt, quipu_error *error)
 {
     for (size_t i = 0; i < batch->step_count; i++) {
@@ -174,6 +189,7 @@ static void accept(struct qp_overlay *overlay, struct qp_batch *batch, quipu_rec
             continue;
         }
         entry = slot_of(overlay->table, overlay->size, qp_sum(stream.data, stream.size, 0), stream);
+        assert(entry->batch == overlay->batch && entry->pending >= entry->newest);
         entry->newest = entry->pending;
         step->result.first_position = overlay->next_position;
         step->result.count = step->draft_count;

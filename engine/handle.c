@@ -4,6 +4,7 @@
 
 #include "status.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,8 @@ enum {
                   QUIPU_OPEN_UNSAFE_PATH | QUIPU_OPEN_NETWORK_FS
 };
 
+/* What this release does not know is refused, never ignored: a program that asks for a durability
+ * must not get another one. */
 static int check_options(const quipu_options *options, quipu_error *error)
 {
     if ((options->flags & ~(uint32_t)KNOWN_FLAGS) != 0)
@@ -39,6 +42,8 @@ static int check_options(const quipu_options *options, quipu_error *error)
     return QUIPU_OK;
 }
 
+/* Defaults are filled in here and nowhere else, so that the options of two opens can be compared.
+ */
 int qp_options_resolve(const quipu_options *given, quipu_options *out, quipu_error *error)
 {
     int rc;
@@ -88,7 +93,10 @@ void qp_handle_tell(const struct qp_handle *handle, int level, const char *forma
     handle->options.log(handle->options.log_payload, level, text);
 }
 
+/* One look at a page that the kernel wipes in a child (MADV_WIPEONFORK): getpid() would be a system
+ * call each time, and wrong in a child with the parent's pid in another namespace. */
 bool qp_handle_forked(const struct qp_handle *handle)
 {
+    assert(handle->alive != NULL);
     return *(const volatile unsigned char *)handle->alive == 0;
 }

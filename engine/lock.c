@@ -1,4 +1,9 @@
-/* lock.c - nobody owns the lock without having settled what a dead owner left. */
+/* lock.c - nobody owns the store lock without having settled what a dead owner left.
+ *
+ * A commit ends with a flush, LMDB's meta page, and a word in LMDB's lock file. A process that dies
+ * in between may leave the first without the second or the third, or pages that are in the cache
+ * and not on the disk. Settling writes the meta pages again and flushes: from then on what this
+ * owner reads is what a power cut would leave. If it fails, nobody knows, so nobody writes. */
 #include "lock.h"
 
 #include "status.h"

@@ -1,6 +1,15 @@
 /* merge.c - slices: each one index transaction of at most QP_MERGE_EVENTS events. A slice that dies
  * leaves no trace. What the tail has from `indexed` on is put as it is; else, and where other
- * processes wrote it, the log is folded for the purpose. */
+ * processes wrote it, the log is folded for the purpose.
+ *
+ *     log     1 ............................................ head
+ *     index   1 .............. indexed
+ *     tail                     |--- sealed ---|-- sealed --|-- open --
+ *     merge                    `-- one slice -'
+ *
+ * One merges at a time: a flag orders the threads of a process, guard byte 2 the processes. The
+ * index is only ever behind the log, never ahead: it takes what a snapshot of the log has, and that
+ * is durable. A merge holds no lock that an append or a read needs. */
 #include "merge.h"
 
 #include "clock.h"
@@ -9,8 +18,10 @@
 #include "moment.h"
 #include "status.h"
 
+#include <assert.h>
 #include <string.h>
 
+/* One merge: its snapshot of the log bounds all of its slices. */
 struct merge {
     struct qp_handle *handle;
     struct qp_txn log;
@@ -18,10 +29,12 @@ struct merge {
     uint64_t head;
 };
 
-/* The newest whole record in (after, upto]: what `indexed` may stand at. 0: there is none. */
+/* The newest whole record in (after, upto]: what `indexed` may stand at. It must have a chain, by
+ * which the next opener sees that index and log have one history. 0: there is none. */
 static int whole_end(struct merge *merge, uint64_t after, uint64_t upto, uint64_t *end,
                      uint64_t *chain, quipu_error *error)
 {
+    assert(after <= upto);
     *end = 0;
     for (uint64_t position = upto; position > after; position--) {
         struct qp_record record;
@@ -38,6 +51,8 @@ static int whole_end(struct merge *merge, uint64_t after, uint64_t upto, uint64_
     return QUIPU_OK;
 }
 
+/* The segments of a pin, one after the other. They are sealed or nobody else's: read without the
+ * tail's lock. */
 static int put_segments(struct qp_txn *index, const struct qp_pin *pin, struct qp_indexed *indexed,
                         quipu_error *error)
 {
@@ -72,7 +87,8 @@ static int put_tail(struct merge *merge, struct qp_txn *index, struct qp_indexed
     return rc;
 }
 
-/* Fold a slice of the log, and put that. */
+/* Fold a slice of the log, and put that. The same code as the process's own tail has, over a tail
+ * that lives for this slice. Returns: ROW: merged; OK: there is no whole record to end at. */
 static int put_log(struct merge *merge, struct qp_txn *index, struct qp_indexed *indexed,
                    quipu_error *error)
 {
@@ -110,6 +126,7 @@ static int merge_slice(struct merge *merge, quipu_error *error)
     enum qp_commit_outcome outcome = QP_COMMIT_DONE;
     int rc = qp_txn_begin_write(handle->index, &index, error);
 
+    assert(atomic_load(&handle->merging));
     if (rc == QUIPU_OK)
         rc = qp_index_indexed(&index, &indexed, error);
     if (rc < 0 || indexed.position >= merge->head)
@@ -127,6 +144,7 @@ static int merge_slice(struct merge *merge, quipu_error *error)
     if (rc < 0)
         goto done;
     qp_tail_prune(&handle->tail, indexed.position);
+    assert(indexed.position <= merge->head);
     rc = merge->head - indexed.position >= QP_MERGE_EVENTS_MIN ? QUIPU_ROW : QUIPU_OK;
 
 done:
@@ -134,6 +152,8 @@ done:
     return rc;
 }
 
+/* Slice by slice, as long as a slice is worth a transaction. A map that is full is enlarged between
+ * two slices: a transaction of ours is the only one that may have to end for it. */
 static int merge_all(struct merge *merge, quipu_error *error)
 {
     int rc;
@@ -156,7 +176,8 @@ static int merge_all(struct merge *merge, quipu_error *error)
     return rc;
 }
 
-/* Byte 2 is ours: is the index fit to be written? */
+/* Byte 2 is ours: is the index fit to be written? If the last merger died in a slice, nobody knows
+ * what of it is on the disk: cache and disk are made to agree before the next one builds on it. */
 static int prepare(struct qp_handle *handle, quipu_error *error)
 {
     int rc = QUIPU_OK;
@@ -217,6 +238,7 @@ static bool is_worth_its_memory(struct qp_handle *handle, uint64_t unmerged, uin
     return unmerged >= QP_MERGE_EVENTS_MIN && qp_tail_bytes(&handle->tail) > bytes_max;
 }
 
+/* The hard limit: what is not in the index costs memory here and time at the next open. */
 static bool too_much_waits(struct qp_handle *handle)
 {
     uint64_t unmerged = atomic_load(&handle->unmerged);
@@ -225,6 +247,8 @@ static bool too_much_waits(struct qp_handle *handle)
            is_worth_its_memory(handle, unmerged, handle->options.tail_bytes_max);
 }
 
+/* Merge oneself, or wait for who does, looking each time how much there is left: it may be another
+ * process, whose progress only a new snapshot of the index shows. */
 int qp_merge_if_full(struct qp_handle *handle, quipu_error *error)
 {
     int64_t deadline = qp_clock_deadline_ns(handle->options.busy_timeout_ms);

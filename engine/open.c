@@ -1,6 +1,18 @@
 /* open.c - under the door (guard byte 0) one opens or closes at a time; whoever is alone then (byte
  * 1) makes cache and disk agree before anything is read, because nobody knows how the last user
- * ended. */
+ * ended.
+ *
+ *     door ----+
+ *              | byte 1 exclusively, one try
+ *              |   got it: alone            not got: beside others
+ *              |   look at the files        map `shared`, check that it is of this boot and these
+ *              |   settle log and index       namespaces
+ *              |   make `shared` anew       settle late, if a reader was the sole opener
+ *              | byte 1 shared              see the last commit of a writer that died
+ *     door ----+
+ *     handle in use; byte 1 stays shared as long as it lives
+ *
+ * Refuses to repair: an index that does not fit is made anew, a log that does not is told of. */
 #include "open.h"
 
 #include "clock.h"
@@ -22,6 +34,7 @@ enum { ALIVE_BYTES = 4096 }; /* of the page that tells a forked child from its p
 
 /* ---- create ---- */
 
+/* The rows that make an LMDB file a store's log. */
 static int put_meta(struct qp_txn *txn, const uint8_t uuid[16], quipu_error *error)
 {
     struct qp_format format = {.number = QP_FORMAT_LOG};
@@ -40,6 +53,8 @@ static int put_meta(struct qp_txn *txn, const uint8_t uuid[16], quipu_error *err
     return rc;
 }
 
+/* In the staging directory, which nobody else knows: no lock is needed. LMDB does not flush the
+ * directory nor its first pages; who publishes the staging does. */
 static int write_log_file(const struct qp_place *place, quipu_error *error)
 {
     char path[QP_PLACE_PATH_BYTES];
@@ -117,6 +132,8 @@ static int open_file(struct qp_handle *handle, const char *name, bool create,
     return qp_store_open(&config, store, error);
 }
 
+/* Is this library new enough to read the log, and to write it? A feature bit of the second kind
+ * only keeps writers out. */
 static int check_format(struct qp_handle *handle, struct qp_txn *txn, quipu_error *error)
 {
     struct qp_format format;
@@ -161,6 +178,7 @@ static int check_log_file(struct qp_handle *handle, quipu_error *error)
     return QUIPU_OK;
 }
 
+/* Map the log, and take note which file it is: every commit looks whether it is still that one. */
 static int open_log(struct qp_handle *handle, quipu_error *error)
 {
     struct qp_txn txn = {0};
@@ -353,6 +371,7 @@ static int open_alone(struct qp_handle *handle, quipu_error *error)
     return qp_shared_create(&handle->place, flags, anchor_of(handle), error);
 }
 
+/* An index that others have mapped cannot be replaced under them. */
 static int must_be_alone(struct qp_handle *handle, quipu_error *error)
 {
     return qp_fail(error, QUIPU_BUSY,
@@ -378,6 +397,7 @@ static int settle_both(struct qp_handle *handle, quipu_error *error)
     return QUIPU_OK;
 }
 
+/* Byte 2 before the store lock, as in every lock order here (docs/ARCHITECTURE.md 5.2). */
 static int settle_late(struct qp_handle *handle, int64_t deadline, quipu_error *error)
 {
     int rc = qp_lock_take_merger(handle, deadline, error);
@@ -411,6 +431,8 @@ static int see_last_commit(struct qp_handle *handle, quipu_error *error)
     return rc;
 }
 
+/* Others have settled the files when they were alone; what is left to do is what only a writer may,
+ * if the first of them could not write. */
 static int open_with_others(struct qp_handle *handle, int64_t deadline, quipu_error *error)
 {
     enum qp_file_state state = QP_FILE_MISSING;
@@ -465,6 +487,7 @@ static int lock_door(struct qp_handle *handle, int64_t deadline, quipu_error *er
                    pid);
 }
 
+/* Zeroed but for what closing it needs: qp_handle_close() takes it from here on, whatever fails. */
 static struct qp_handle *new_handle(struct qp_place *place, const quipu_options *options)
 {
     struct qp_handle *handle = qp_zalloc(sizeof(*handle));
@@ -540,6 +563,7 @@ void qp_handle_close(struct qp_handle *handle)
         let_go(handle);
         return;
     }
+    assert(!handle->queue.leading && handle->queue.inside == 0); /* quipu_close() has drained it */
     if (handle->opened) {
         qp_merge_rest(handle, QP_MERGE_EVENTS_MIN);
         /* Closing must end. Without the door an opener may see this one half gone: byte 1 is held
@@ -547,6 +571,8 @@ void qp_handle_close(struct qp_handle *handle)
         (void)qp_guard_lock(&handle->guard, QP_GUARD_DOOR, QP_GUARD_EXCLUSIVE,
                             qp_clock_deadline_ns(handle->options.busy_timeout_ms), NULL);
     }
+    /* What holds snapshots before what they are of; the locks last, so that whoever comes after
+     * them finds everything closed. */
     qp_moment_drain(handle);
     qp_store_close(handle->index);
     qp_store_close(handle->log);
