@@ -1,6 +1,17 @@
 /* index.c - a term's newest entries stand in its row; each QP_BLOCK_POSITIONS of them move to a
  * block that is never touched again, so that a merge rewrites one short row a term, however long
- * its history is. Blocks of a stream are found by version, all others by position. */
+ * its history is. Blocks of a stream are found by version, all others by position
+ * (docs/ARCHITECTURE.md 8.6).
+ *
+ *     blocks  (7, 1)     base 0       512 entries, the last at 4711
+ *             (7, 513)   base 4711    512 entries, the last at 9100
+ *     terms   "order-42" base 9100     76 entries         number 7, first 1, count 1100
+ *
+ * Each part says at which position the part before it ends. So a block that is missing is noticed
+ * by who walks over the place where it was (docs/FORMAT.md 5.4).
+ *
+ * Knows no tail, no locks and no log. A failed merge leaves its transaction half written: whoever
+ * began it ends it without a commit, and forgets `indexed`. */
 #include "index.h"
 
 #include "memory.h"
@@ -29,6 +40,8 @@ int qp_index_damaged(const char *what, struct qp_bytes key, quipu_error *error)
 
 /* ---- read ---- */
 
+/* The sum is checked, whatever a reader says of checksums: a row stands for up to 512 entries, and
+ * one that is not in it any more nobody would miss. */
 int qp_index_term(struct qp_txn *txn, const struct qp_key *key, struct qp_term_row *row,
                   quipu_error *error)
 {
@@ -42,7 +55,8 @@ int qp_index_term(struct qp_txn *txn, const struct qp_key *key, struct qp_term_r
     return QUIPU_ROW;
 }
 
-/* The cursor stands at a row of `blocks`: is it the term's, and what is in it? */
+/* The cursor stands at a row of `blocks`: is it the term's, and what is in it? Returns: ROW; OK: it
+ * is another term's; CORRUPT. */
 static int read_block(struct qp_bytes key, struct qp_bytes value, const struct qp_term_row *term,
                       struct qp_block_row *block, uint64_t *first, quipu_error *error)
 {
@@ -57,6 +71,9 @@ static int read_block(struct qp_bytes key, struct qp_bytes value, const struct q
     return QUIPU_ROW;
 }
 
+/* LMDB finds the first key at or after a wanted one. That is the block if it begins at `number`
+ * itself, else it is the row before; with no such key, the table's last row. In the end the cursor
+ * stands at the block that is given: qp_index_next_block() goes on from there. */
 int qp_index_block(struct qp_cursor *blocks, const struct qp_term_row *term, uint64_t number,
                    struct qp_block_row *block, uint64_t *first, quipu_error *error)
 {
@@ -65,6 +82,7 @@ int qp_index_block(struct qp_cursor *blocks, const struct qp_term_row *term, uin
     struct qp_bytes value;
     int rc;
 
+    assert(blocks->mdb != NULL);
     if (term->number == 0)
         return QUIPU_OK;
     qp_key_block(&wanted, term->number, number);
@@ -119,6 +137,7 @@ int qp_index_put_indexed(struct qp_txn *txn, const struct qp_indexed *indexed, q
     uint8_t row[QP_META_ROW_BYTES_MAX];
     size_t size = qp_indexed_write(indexed, row);
 
+    assert(txn->writing && size <= sizeof(row));
     return qp_put_row(txn, QP_TABLE_INDEX_META, QP_META_INDEXED, row, size, error);
 }
 
@@ -136,6 +155,7 @@ int qp_index_init(struct qp_txn *txn, const uint8_t uuid[16], quipu_error *error
     return rc == QUIPU_OK ? qp_index_put_indexed(txn, &indexed, error) : rc;
 }
 
+/* No error is told: an index that cannot be read is discarded like one that is not ours. */
 bool qp_index_is_ours(struct qp_txn *txn, const uint8_t uuid[16])
 {
     struct qp_index_format format;
@@ -151,9 +171,9 @@ bool qp_index_is_ours(struct qp_txn *txn, const uint8_t uuid[16])
 /* What one merge works with. */
 struct merge {
     struct qp_txn *txn;
-    const struct qp_segment *segment;
-    struct qp_indexed *indexed;
-    struct qp_buffer positions; /* of uint64_t: entries in the row, then the list's */
+    const struct qp_segment *segment; /* nobody adds to it meanwhile: it is read without a lock */
+    struct qp_indexed *indexed;       /* where the index is now: numbers and counts move with it */
+    struct qp_buffer positions;       /* of uint64_t: entries in the row, then the list's */
     quipu_error *error;
 };
 
@@ -169,12 +189,15 @@ static uint64_t *positions_of(const struct merge *merge)
 
 static size_t position_count(const struct merge *merge)
 {
+    assert(merge->positions.size % sizeof(uint64_t) == 0);
     return merge->positions.size / sizeof(uint64_t);
 }
 
-/* The row's own entries, decoded, in front. */
+/* The row's own entries, decoded, in front. They must end at or before the row's last position:
+ * what is written after them ascends from there, and the writer of deltas relies on it. */
 static int load_row(struct merge *merge, struct qp_bytes key, const struct qp_term_row *row)
 {
+    assert(row->inline_count < QP_BLOCK_POSITIONS);
     merge->positions.size = 0;
     if (!qp_buffer_reserve(&merge->positions, QP_BLOCK_POSITIONS * sizeof(uint64_t)))
         return qp_fail_memory(merge->error);
@@ -185,7 +208,9 @@ static int load_row(struct merge *merge, struct qp_bytes key, const struct qp_te
     return QUIPU_OK;
 }
 
-/* Versions of a stream between the row's and the list's belong to damaged records. */
+/* Versions of a stream between the row's and the list's belong to damaged records: they become
+ * entries without a position, so that those after them keep their numbers (docs/ARCHITECTURE.md
+ * 8.5). Each needs a position between the two; more of them cannot be. */
 static int fill_gap(struct merge *merge, const struct qp_term_row *row,
                     const struct qp_term_list *list)
 {
@@ -207,6 +232,7 @@ static int fill_gap(struct merge *merge, const struct qp_term_row *row,
     return QUIPU_OK;
 }
 
+/* The list's entries after them. */
 static int load_list(struct merge *merge, const struct qp_term_list *list)
 {
     uint64_t positions[QP_CHUNK_OFFSETS_MAX];
@@ -219,6 +245,9 @@ static int load_list(struct merge *merge, const struct qp_term_list *list)
     return QUIPU_OK;
 }
 
+/* Write QP_BLOCK_POSITIONS entries as the term's next block, with key `number`. What comes after
+ * them counts from their last position. A term gets its number with its first block: most never
+ * have one. */
 static int put_block(struct merge *merge, struct qp_term_row *row, uint64_t number,
                      const uint64_t *positions)
 {
@@ -243,6 +272,8 @@ static int write_term(struct merge *merge, const struct qp_term_list *list, stru
     uint8_t value[QP_ROW_BYTES_MAX];
     size_t size;
 
+    assert(count > row->inline_count && list->last_offset >= list->first_offset);
+    assert(list->first_offset > 0); /* a list begins and ends with what is known */
     row->count += count - row->inline_count;
     while (count - done >= QP_BLOCK_POSITIONS) {
         bool by_version = list->key[0] == QP_TERM_STREAM;
@@ -253,6 +284,7 @@ static int write_term(struct merge *merge, const struct qp_term_list *list, stru
             return rc;
         done += QP_BLOCK_POSITIONS;
     }
+    assert(count - done < QP_BLOCK_POSITIONS);
     row->inline_count = (uint16_t)(count - done);
     row->last_position = merge->segment->after + list->last_offset;
     size = qp_term_row_write(row, positions + done, value);
@@ -260,12 +292,15 @@ static int write_term(struct merge *merge, const struct qp_term_list *list, stru
                       value, size, merge->error);
 }
 
+/* Add one list to its term's row: read it or begin it, decode, append, cut, write. A row that says
+ * more than the index is said to have is damaged, and must not be built upon. */
 static int merge_term(struct merge *merge, const struct qp_term_list *list)
 {
     struct qp_term_row row = {0};
     struct qp_key key = {.size = list->key_size};
     int rc;
 
+    assert(list->count > 0 && list->key_size > 0 && list->key_size <= sizeof(key.bytes));
     memcpy(key.bytes, list->key, list->key_size);
     rc = qp_index_term(merge->txn, &key, &row, merge->error);
     if (rc < 0)
@@ -290,6 +325,8 @@ static int merge_term(struct merge *merge, const struct qp_term_list *list)
     return rc == QUIPU_OK ? write_term(merge, list, &row) : rc;
 }
 
+/* In the order of keys: rows that are neighbours stand on one page, and the transaction's cursor
+ * goes over the pages of `terms` once, from left to right. */
 int qp_index_merge(struct qp_txn *txn, const struct qp_segment *segment, struct qp_indexed *indexed,
                    quipu_error *error)
 {
@@ -298,7 +335,7 @@ int qp_index_merge(struct qp_txn *txn, const struct qp_segment *segment, struct 
     const struct qp_term_list **lists = qp_segment_sorted(segment, &count);
     int rc = QUIPU_OK;
 
-    assert(segment->after == indexed->position);
+    assert(txn->writing && segment->after == indexed->position);
     if (lists == NULL)
         return qp_fail_memory(error);
     for (size_t i = 0; i < count && rc == QUIPU_OK; i++)

@@ -1,7 +1,16 @@
 /* segment.c - an open-addressed table of lists over an arena.
  *
+ *     table   [ ][*][ ][*]...      pointers; probed only where the hash is the same
+ *     hashes  [0][h][0][h]...      beside it, in one piece: what most probes look at
+ *                 |
+ *              list "stream order-42", 5 entries
+ *                 |
+ *              chunk of 3: 1 2 3 <-> chunk of 7: 4 5 . . . . .     entries by number
+ *
  * An event belongs to several terms, and must be in all of them or in none: what its entries can
- * need is made sure of first, so that putting them cannot fail. */
+ * need is made sure of first, so that putting them cannot fail. Numbers in a list ascend by 1;
+ * known offsets ascend. A list of no entries may stand in the table, where memory ran out after it
+ * was made: it counts as none. */
 #include "segment.h"
 
 #include "sum.h"
@@ -16,12 +25,15 @@ enum {
     CHUNK_FIRST = 3, /* most streams have few events in a segment; 2n + 1 leave no padding */
 };
 
+/* What a list and a chunk take from the arena at most, rounded up to 8 bytes as it does: a list's
+ * key may need 8 more, a chunk's struct counts padding that its offsets begin in. */
 #define LIST_BYTES_MAX  (sizeof(struct qp_term_list) + 1 + QP_NAME_MAX + 8)
 #define CHUNK_BYTES_MAX (sizeof(struct qp_list_chunk) + QP_CHUNK_OFFSETS_MAX * sizeof(uint32_t))
 
-/* An empty table, in one piece with its hashes. */
+/* An empty table, in one piece with its hashes. false: memory is out, and `table` is NULL. */
 static bool make_table(struct qp_segment *segment, size_t size)
 {
+    assert(size >= TABLE_FIRST && (size & (size - 1)) == 0);
     segment->table = qp_zalloc(size * (sizeof(struct qp_term_list *) + sizeof(uint32_t)));
     if (segment->table == NULL)
         return false;
@@ -49,6 +61,7 @@ void qp_segment_free(struct qp_segment *segment)
 {
     if (segment == NULL)
         return;
+    assert(segment->pins == 0);
     qp_arena_release(&segment->arena);
     qp_free(segment->table);
     qp_free(segment);
@@ -60,6 +73,7 @@ size_t qp_segment_bytes(const struct qp_segment *segment)
            segment->table_size * (sizeof(struct qp_term_list *) + sizeof(uint32_t));
 }
 
+/* Never 0, which marks a free slot. */
 uint32_t qp_segment_hash(const struct qp_key *key)
 {
     uint32_t hash = (uint32_t)qp_sum(key->bytes, key->size, 0);
@@ -68,11 +82,12 @@ uint32_t qp_segment_hash(const struct qp_key *key)
 }
 
 /* Where a key's list is, or would be put. Most probes end at the hashes, which stay in the cache.
- */
+ * It ends: half of the slots are free, or more. */
 static size_t slot_of(const struct qp_segment *segment, uint32_t hash, struct qp_bytes key)
 {
     size_t slot = hash & (segment->table_size - 1);
 
+    assert(hash != 0 && segment->list_count * 2 <= segment->table_size);
     while (segment->hashes[slot] != 0) {
         const struct qp_term_list *list = segment->table[slot];
 
@@ -84,6 +99,7 @@ static size_t slot_of(const struct qp_segment *segment, uint32_t hash, struct qp
     return slot;
 }
 
+/* Twice the table. Lists stay where they are; only the pointers to them move. */
 static bool grow_table(struct qp_segment *segment)
 {
     struct qp_segment old = *segment;
@@ -106,6 +122,8 @@ static bool grow_table(struct qp_segment *segment)
     return true;
 }
 
+/* Room for the entries of one event, should each of them need a new list and a new chunk of the
+ * largest size: what list_of() and put() rely on. */
 static bool make_room(struct qp_segment *segment)
 {
     if ((segment->list_count + QP_TERMS_OF_EVENT) * 2 > segment->table_size && !grow_table(segment))
@@ -113,6 +131,7 @@ static bool make_room(struct qp_segment *segment)
     return qp_arena_ensure(&segment->arena, QP_TERMS_OF_EVENT * (LIST_BYTES_MAX + CHUNK_BYTES_MAX));
 }
 
+/* The key's list; an empty one is made where there is none. make_room() comes first. */
 static struct qp_term_list *list_of(struct qp_segment *segment, const struct qp_key *key)
 {
     struct qp_bytes bytes = qp_key_bytes(key);
@@ -123,7 +142,7 @@ static struct qp_term_list *list_of(struct qp_segment *segment, const struct qp_
     if (list != NULL)
         return list;
     list = qp_arena_take(&segment->arena, offsetof(struct qp_term_list, key) + bytes.size);
-    assert(list != NULL); /* make_room() */
+    assert(list != NULL && bytes.size > 0);
     /* A struct's size counts its padding, which the key may begin in: the arena rounds up to it. */
     *list = (struct qp_term_list){.key_size = key->size};
     memcpy(list->key, bytes.data, bytes.size);
@@ -133,6 +152,8 @@ static struct qp_term_list *list_of(struct qp_segment *segment, const struct qp_
     return list;
 }
 
+/* The chunk that the next entry goes to. Each new one is twice as long, so that a long list has few
+ * and a short one wastes little: 3, 7, 15 ... 511, 512, 512. NULL: memory is out. */
 static struct qp_list_chunk *open_chunk(struct qp_segment *segment, struct qp_term_list *list)
 {
     struct qp_list_chunk *newest = list->newest;
@@ -159,12 +180,16 @@ static struct qp_list_chunk *open_chunk(struct qp_segment *segment, struct qp_te
     return chunk;
 }
 
+/* Add an entry; offset 0: not known. false: memory is out; never for one that make_room() made room
+ * for. */
 static bool put(struct qp_segment *segment, struct qp_term_list *list, uint32_t offset)
 {
     struct qp_list_chunk *chunk = open_chunk(segment, list);
 
+    assert(offset == 0 ? list->count > 0 : offset > list->last_offset);
     if (chunk == NULL)
         return false;
+    assert(chunk->count < chunk->capacity);
     chunk->offsets[chunk->count++] = offset;
     list->count++;
     if (offset == 0)
@@ -184,13 +209,15 @@ static bool put_term(struct qp_segment *segment, enum qp_term_kind kind, struct 
     return put(segment, list_of(segment, &key), offset);
 }
 
-/* The same for a kind that has few terms, with the last one at hand. */
+/* The same for a kind that has few terms, with the last one at hand: neither is its key hashed nor
+ * the table looked at, for two of an event's three terms. */
 static bool put_common(struct qp_segment *segment, enum qp_term_kind kind, struct qp_bytes name,
                        uint32_t offset)
 {
     struct qp_term_list **recent = &segment->recent[kind == QP_TERM_CATEGORY ? 0 : 1];
     struct qp_key key;
 
+    assert(kind == QP_TERM_CATEGORY || kind == QP_TERM_TYPE);
     if (*recent == NULL || (*recent)->key_size != name.size + 1 ||
         memcmp((*recent)->key + 1, name.data, name.size) != 0) {
         qp_key_term(&key, kind, name);
@@ -213,6 +240,7 @@ bool qp_segment_add_damaged(struct qp_segment *segment)
     uint32_t offset = (uint32_t)(segment->upto + 1 - segment->after);
     bool done;
 
+    assert(!segment->sealed && segment->upto - segment->after < UINT32_MAX);
     if (!make_room(segment))
         return false;
     done = put_term(segment, QP_TERM_DAMAGED, (struct qp_bytes){0}, offset);
@@ -232,6 +260,7 @@ bool qp_segment_add(struct qp_segment *segment, const struct qp_record *record)
     struct qp_key key;
     bool done;
 
+    assert(!segment->sealed && segment->upto - segment->after < UINT32_MAX);
     if (record->version == 0 || record->version > segment->upto + 1)
         return qp_segment_add_damaged(segment); /* a stream has no more versions than positions */
     if (!make_room(segment))
@@ -243,6 +272,7 @@ bool qp_segment_add(struct qp_segment *segment, const struct qp_record *record)
     } else if (!follows(list, record->version, offset)) {
         return qp_segment_add_damaged(segment);
     }
+    /* As many as there were lost versions: these may use up the room, and may fail. */
     while (list->first + list->count < record->version)
         if (!put(segment, list, 0))
             return false; /* what was put stays true: those versions are not known */
@@ -264,6 +294,7 @@ const struct qp_term_list *qp_segment_find(const struct qp_segment *segment,
     return list != NULL && list->count > 0 ? list : NULL; /* empty: memory ran out in between */
 }
 
+/* LMDB's order: by bytes, and of two where one begins the other the shorter first. */
 static int by_key(const void *left, const void *right)
 {
     const struct qp_term_list *a = *(const struct qp_term_list *const *)left;
@@ -278,6 +309,7 @@ static int by_key(const void *left, const void *right)
 
 const struct qp_term_list **qp_segment_sorted(const struct qp_segment *segment, size_t *list_count)
 {
+    /* One more than needed: a segment may have no lists, and 0 bytes are never asked for. */
     const struct qp_term_list **lists = qp_resize(NULL, (segment->list_count + 1) * sizeof(*lists));
     size_t count = 0;
 
@@ -286,6 +318,7 @@ const struct qp_term_list **qp_segment_sorted(const struct qp_segment *segment, 
     for (size_t i = 0; i < segment->table_size; i++)
         if (segment->table[i] != NULL && segment->table[i]->count > 0)
             lists[count++] = segment->table[i];
+    assert(count <= segment->list_count);
     *list_count = count;
     qsort(lists, count, sizeof(struct qp_term_list *), by_key);
     return lists;

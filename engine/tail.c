@@ -1,5 +1,14 @@
 /* tail.c - one list of segments, one lock. Lookups copy what they find: a lock held for a copy of
- * 512 numbers is cheaper than lists that can be read while they grow. */
+ * 512 numbers is cheaper than lists that can be read while they grow. Static functions are called
+ * with the lock held, but for those of a tail that nobody shares yet or any more.
+ *
+ *     open ---------------------> sealed      full, or a merge begins
+ *     open, sealed -------------> freed       the index has it, and nobody pins it or one before it
+ *     open, sealed -- reset() --> freed       nobody pins it
+ *     open, sealed -- reset() --> unlinked    somebody does: the last unpin frees it
+ *
+ * Always: oldest->after = base, newest->upto = top, each segment begins where the one before ends;
+ * without segments base = top. */
 #include "tail.h"
 
 #include "status.h"
@@ -15,18 +24,24 @@ void qp_tail_init(struct qp_tail *tail, uint64_t base)
 
 static void free_segment(struct qp_tail *tail, struct qp_segment *segment)
 {
+    assert(!segment->linked && segment->pins == 0);
+    assert(tail->bytes >= qp_segment_bytes(segment));
     tail->bytes -= qp_segment_bytes(segment);
     qp_segment_free(segment);
 }
 
-/* Out of the list; it lives on as long as it is pinned. */
+/* Out of the list; it lives on as long as it is pinned. Its neighbours may then be freed before it:
+ * `older` and `newer` hold only within a pin, and no walk leaves its pin. */
 static void unlink_segment(struct qp_tail *tail, struct qp_segment *segment)
 {
+    assert(segment->linked);
     segment->linked = false;
     if (segment->pins == 0)
         free_segment(tail, segment);
 }
 
+/* Forget everything and begin anew after `base`. Who has an index older than that finds `base`
+ * after its `indexed` and takes a newer snapshot. */
 static void reset(struct qp_tail *tail, uint64_t base)
 {
     struct qp_segment *segment = tail->oldest;
@@ -58,6 +73,7 @@ static struct qp_segment *open_segment(struct qp_tail *tail)
     struct qp_segment *newest = tail->newest;
     struct qp_segment *segment;
 
+    assert(newest != NULL ? newest->upto == tail->top : tail->base == tail->top);
     if (newest != NULL && !newest->sealed)
         return newest;
     segment = qp_segment_new(tail->top);
@@ -74,7 +90,9 @@ static struct qp_segment *open_segment(struct qp_tail *tail)
     return segment;
 }
 
-/* Add the event at top + 1; NULL: its record cannot be read. */
+/* Add the event at top + 1; NULL: its record cannot be read. false: memory is out, and `top` is as
+ * before. A segment takes memory even then, so the bytes are counted in any case. A full one is
+ * sealed at once: it is what one merge takes. */
 static bool add(struct qp_tail *tail, const struct qp_record *record)
 {
     struct qp_segment *segment = open_segment(tail);
@@ -94,7 +112,8 @@ static bool add(struct qp_tail *tail, const struct qp_record *record)
     return done;
 }
 
-/* Positions up to `position` - 1 that have no record: damaged, as long as they can be counted. */
+/* Positions up to `position` - 1 that have no record: damaged, as long as they can be counted. A
+ * key that is wrong may claim any position: what it costs in memory must have a bound. */
 static int add_missing(struct qp_tail *tail, uint64_t position, quipu_error *error)
 {
     if (position - tail->top > QP_UNMERGED_MAX)
@@ -106,6 +125,10 @@ static int add_missing(struct qp_tail *tail, uint64_t position, quipu_error *err
     return QUIPU_OK;
 }
 
+/* Add (top, head] from the cursor's transaction. A record that is damaged or missing is added as
+ * such. One of a later format is no damage and ends the fold (docs/FORMAT.md 3.2), as do memory and
+ * the disk: what was added before stays, and the next who pins goes on from there. Only names and
+ * versions are asked for, and they stand in the row of `log`: no chunk is touched. */
 static int fold(struct qp_tail *tail, uint64_t head, struct qp_log_cursor *log, quipu_error *error)
 {
     uint64_t position = tail->top + 1;
@@ -114,6 +137,7 @@ static int fold(struct qp_tail *tail, uint64_t head, struct qp_log_cursor *log, 
     struct qp_record record;
     int rc;
 
+    assert(tail->top < head);
     log->names_only = true;
     log->check = true; /* all readers of this process rely on it, whatever this one asked for */
     rc = qp_log_begin(log, false, &position, &record, &why);
@@ -136,6 +160,7 @@ static int fold(struct qp_tail *tail, uint64_t head, struct qp_log_cursor *log, 
     }
     log->names_only = false;
     log->check = check;
+    assert(tail->top <= head);
     if (tail->top != head && error != NULL)
         *error = why;
     return tail->top == head ? QUIPU_OK : rc;
@@ -143,6 +168,7 @@ static int fold(struct qp_tail *tail, uint64_t head, struct qp_log_cursor *log, 
 
 void qp_tail_publish(struct qp_tail *tail, const struct qp_batch *batch, uint64_t first_position)
 {
+    assert(first_position > 0);
     (void)pthread_mutex_lock(&tail->lock);
     for (size_t i = 0; i < batch->draft_count; i++) {
         struct qp_bytes row = {qp_batch_record(batch, i), batch->drafts[i].size};
@@ -152,7 +178,7 @@ void qp_tail_publish(struct qp_tail *tail, const struct qp_batch *batch, uint64_
         if (position <= tail->top)
             continue; /* a reader was faster */
         if (row.size > QP_ROW_BYTES_MAX)
-            row.size = QP_ROW_BYTES_MAX;
+            row.size = QP_ROW_BYTES_MAX; /* as the log has it; no sum: it was stamped just now */
         if (position != tail->top + 1 ||
             qp_record_read(row, position, false, &record) != QP_RECORD_WHOLE || !add(tail, &record))
             break;
@@ -162,7 +188,8 @@ void qp_tail_publish(struct qp_tail *tail, const struct qp_batch *batch, uint64_
 
 /* ---- pins and pruning ---- */
 
-/* From the front only: what lies between two segments that are kept must not be missing. */
+/* From the front only: what lies between two segments that are kept must not be missing. What is
+ * dropped some committed index has: who comes with an older one finds a newer. */
 static void drop_front(struct qp_tail *tail, uint64_t indexed)
 {
     while (tail->oldest != NULL && tail->oldest->upto <= indexed && tail->oldest->pins == 0) {
@@ -178,8 +205,11 @@ static void drop_front(struct qp_tail *tail, uint64_t indexed)
     }
 }
 
+/* Pin what there is of (indexed, head]: all of it, without a gap. The segments at both ends may
+ * reach beyond; lookups clip them. The last one may still grow after `head` while it is pinned. */
 static void pin_segments(struct qp_tail *tail, struct qp_pin *pin)
 {
+    assert(pin->first == NULL && tail->base <= pin->indexed && pin->head <= tail->top);
     for (struct qp_segment *segment = tail->oldest; segment != NULL; segment = segment->newer) {
         if (segment->upto <= pin->indexed || segment->after >= pin->head)
             continue;
@@ -189,8 +219,11 @@ static void pin_segments(struct qp_tail *tail, struct qp_pin *pin)
             pin->first = segment;
         pin->last = segment;
     }
+    assert(pin->indexed == pin->head ||
+           (pin->first->after <= pin->indexed && pin->head <= pin->last->upto));
 }
 
+/* An empty one is left open: sealed, it would never be filled, and a merge has no use for it. */
 void qp_tail_seal(struct qp_tail *tail)
 {
     (void)pthread_mutex_lock(&tail->lock);
@@ -204,8 +237,10 @@ void qp_tail_pin_sealed(struct qp_tail *tail, uint64_t indexed, uint64_t head, s
     struct qp_segment *segment;
     uint64_t most = indexed + QP_MERGE_EVENTS < head ? indexed + QP_MERGE_EVENTS : head;
 
+    assert(indexed <= head);
     *pin = (struct qp_pin){.indexed = indexed, .head = indexed};
     (void)pthread_mutex_lock(&tail->lock);
+    /* A segment that begins before `indexed` is of no use: the index has a part of its entries. */
     for (segment = tail->oldest; segment != NULL; segment = segment->newer)
         if (segment->after == pin->head && segment->upto <= most && segment->sealed)
             pin->head = segment->upto;
@@ -222,6 +257,8 @@ static bool is_mostly_indexed(const struct qp_tail *tail, uint64_t indexed)
            indexed >= tail->base + QP_MERGE_EVENTS_MIN && indexed + QP_MERGE_EVENTS_MIN > tail->top;
 }
 
+/* All in one hold of the lock: between a look at `base` and the pin nobody may drop a segment. A
+ * fold under it makes others wait, but they would have to fold the same events. */
 int qp_tail_pin(struct qp_tail *tail, uint64_t indexed, uint64_t head, struct qp_log_cursor *log,
                 struct qp_pin *pin, quipu_error *error)
 {
@@ -252,6 +289,7 @@ void qp_tail_unpin(struct qp_tail *tail, struct qp_pin *pin)
     if (segment == NULL)
         return;
     (void)pthread_mutex_lock(&tail->lock);
+    assert(pin->last != NULL);
     while (segment != NULL) {
         struct qp_segment *newer = segment == pin->last ? NULL : segment->newer;
 
@@ -284,15 +322,19 @@ uint64_t qp_tail_bytes(struct qp_tail *tail)
 
 /* ---- looking things up ---- */
 
+/* The pin's segment after (before) this one, NULL at its end. The ends are the pin's, not the
+ * list's: what is beyond them may be gone, or newer than the snapshot. */
 static const struct qp_segment *beyond(const struct qp_pin *pin, const struct qp_segment *segment,
                                        bool backwards)
 {
+    assert(segment->pins > 0);
     if (segment == (backwards ? pin->first : pin->last))
         return NULL;
     return backwards ? segment->older : segment->newer;
 }
 
-/* From `segment` on, the first that has the term. */
+/* From `segment` on, the first that has the term: its chunk at the near end. Its entries may all be
+ * outside of (indexed, head]. */
 static void find_run(const struct qp_pin *pin, const struct qp_segment *segment,
                      const struct qp_key *key, bool backwards, struct qp_tail_run *run)
 {
@@ -310,11 +352,13 @@ static void find_run(const struct qp_pin *pin, const struct qp_segment *segment,
     }
 }
 
+/* The list's next chunk, else that of the next segment that has the term. */
 static void next_run(const struct qp_pin *pin, const struct qp_key *key, bool backwards,
                      struct qp_tail_run *run)
 {
     const struct qp_list_chunk *chunk = backwards ? run->chunk->older : run->chunk->newer;
 
+    assert(run->segment != NULL);
     if (chunk != NULL)
         run->chunk = chunk;
     else
@@ -322,13 +366,15 @@ static void next_run(const struct qp_pin *pin, const struct qp_key *key, bool ba
 }
 
 /* The part of a chunk that is in (indexed, head]. Entries that are not known go with those around
- * them: in front they belong to the first known one after them. */
+ * them: in front they belong to the first known one after them. At the end nobody needs them: the
+ * entries of the next chunk have numbers of their own. */
 static size_t copy_run(const struct qp_pin *pin, const struct qp_tail_run *run, uint64_t *positions,
                        uint64_t *first)
 {
     size_t count = run->chunk->count;
     size_t skip = 0;
 
+    assert(count <= QP_CHUNK_OFFSETS_MAX);
     qp_chunk_positions(run->segment, run->chunk, positions);
     for (size_t i = 0; i < count; i++)
         if (positions[i] != 0 && positions[i] <= pin->indexed)
@@ -380,6 +426,7 @@ bool qp_tail_newest(struct qp_tail *tail, const struct qp_pin *pin, const struct
 
     if (pin->first == NULL)
         return false;
+    /* The newest chunks may hold only what came after `head`: back to the first that has a part. */
     (void)pthread_mutex_lock(&tail->lock);
     find_run(pin, pin->last, key, true, &run);
     while (run.segment != NULL && count == 0) {
@@ -391,10 +438,12 @@ bool qp_tail_newest(struct qp_tail *tail, const struct qp_pin *pin, const struct
         return false;
     *number = first + count - 1;
     *position = positions[count - 1];
+    assert(*position > pin->indexed && *position <= pin->head);
     return true;
 }
 
-/* What of a list is in (indexed, head]. */
+/* What of a list is in (indexed, head]. false: nothing. Entries are counted by their numbers, so
+ * that those not known between two chunks count too. */
 static bool clip_list(const struct qp_pin *pin, const struct qp_segment *segment,
                       const struct qp_term_list *list, struct qp_tail_term *term)
 {
