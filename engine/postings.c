@@ -3,20 +3,31 @@
  *     block  block  block ... | the row's own | chunk  chunk ... of each pinned segment
  *     `------- the index -------------------' `------- the tail ----------------------'
  *
- * Each part knows its first entry's number, so that a stream's versions need no counting. */
+ * Each part knows its first entry's number, so that a stream's versions need no counting: the
+ * number of window[i] is first + i. An entry of 0 has a number and no position, and is passed over.
+ *
+ * Parts of the index also know what position the part before them ends at. While the window moves
+ * from one to the next the two are compared: a block that is lost is told, not passed over. Nothing
+ * is clipped here but to the moment; ranges are the reader's. */
 #include "postings.h"
 
 #include "status.h"
 
+#include <assert.h>
 #include <string.h>
+
+static_assert(QP_CHUNK_OFFSETS_MAX <= QP_BLOCK_POSITIONS, "a chunk of the tail fits the window");
 
 enum part { PART_NONE = 0, PART_BLOCK, PART_ROW, PART_TAIL };
 
+/* Field by field: the window is most of it, and is filled before it is looked at. The tail is asked
+ * only if the index does not have the term: one place is enough to know that it occurs. */
 int qp_postings_open(struct qp_postings *postings, struct qp_moment *moment, enum qp_term_kind kind,
                      struct qp_bytes name, quipu_error *error)
 {
     int rc = QUIPU_OK;
 
+    assert(moment->txn != NULL);
     postings->moment = moment;
     postings->versioned = kind == QP_TERM_STREAM;
     postings->by_number = postings->versioned;
@@ -47,6 +58,7 @@ void qp_postings_release(struct qp_postings *postings)
     qp_cursor_close(&postings->blocks);
 }
 
+/* About: entries without a position count, as telling them apart would mean to read them. */
 uint64_t qp_postings_count(const struct qp_postings *postings)
 {
     uint64_t tail =
@@ -68,14 +80,17 @@ static bool is_after(const struct qp_postings *postings, size_t i, uint64_t boun
     return postings->window[i] > bound;
 }
 
+/* A window of `count` entries, to be read from its near end. The caller fills it. */
 static void enter(struct qp_postings *postings, enum part part, uint64_t first, size_t count)
 {
+    assert(count <= QP_BLOCK_POSITIONS);
     postings->part = (uint8_t)part;
     postings->first = first;
     postings->count = count;
     postings->at = postings->backwards ? count : 0;
 }
 
+/* CORRUPT. The window is empty from here on: what comes next cannot be told. */
 static int lost_block(struct qp_postings *postings, quipu_error *error)
 {
     enter(postings, PART_NONE, 0, 0);
@@ -110,10 +125,13 @@ static int enter_row(struct qp_postings *postings, quipu_error *error)
 {
     const struct qp_term_row *row = &postings->row;
 
+    assert(postings->in_index);
     enter(postings, PART_ROW, row->first + row->count - row->inline_count, row->inline_count);
     return enter_index(postings, row->deltas, row->base, error);
 }
 
+/* The part of a chunk that is in the moment, which may be none of it: then the window is empty, and
+ * the walk goes on after it. */
 static void enter_run(struct qp_postings *postings)
 {
     uint64_t first = 0;
@@ -125,6 +143,7 @@ static void enter_run(struct qp_postings *postings)
     enter(postings, postings->run.segment != NULL ? PART_TAIL : PART_NONE, first, count);
 }
 
+/* The tail's near end: its oldest segment that has the term, backwards its newest. */
 static void enter_tail(struct qp_postings *postings)
 {
     qp_tail_first(&postings->moment->handle->tail, &postings->moment->pin, &postings->key,
@@ -132,7 +151,9 @@ static void enter_tail(struct qp_postings *postings)
     enter_run(postings);
 }
 
-/* A stream's blocks are keyed by version: to find a position among them, halve. All are full. */
+/* A stream's blocks are keyed by version: to find a position among them, halve. All are full, so
+ * that the k-th has a known key. Gives the key of the last block that counts from before
+ * `position`: if any block has it, this one does. */
 static int version_at(struct qp_postings *postings, uint64_t position, uint64_t *version,
                       quipu_error *error)
 {
@@ -140,6 +161,7 @@ static int version_at(struct qp_postings *postings, uint64_t position, uint64_t 
     uint64_t low = 0;
     uint64_t high = (row->count - row->inline_count) / QP_BLOCK_POSITIONS;
 
+    assert(postings->versioned && !postings->by_number);
     while (high - low > 1) {
         uint64_t middle = low + (high - low) / 2;
         uint64_t wanted = row->first + middle * QP_BLOCK_POSITIONS;
@@ -160,6 +182,7 @@ static int version_at(struct qp_postings *postings, uint64_t position, uint64_t 
     return QUIPU_OK;
 }
 
+/* From a block to the next: after the last comes the row, before the first nothing. */
 static int next_block(struct qp_postings *postings, quipu_error *error)
 {
     struct qp_block_row block = {0};
@@ -180,12 +203,13 @@ static int next_block(struct qp_postings *postings, quipu_error *error)
 }
 
 /* Backwards, the block that was entered ends before `bound`: is the part after it really the next?
- */
+ * Else a block between the two, with entries up to `bound`, is missing. Forward the walk from the
+ * block to the next part finds that out by itself. */
 static int check_next(struct qp_postings *postings, quipu_error *error)
 {
     struct qp_block_row block = {0};
     uint64_t first = 0;
-    uint64_t base = postings->row.base;
+    uint64_t base = postings->row.base; /* the row follows if no block does */
     int rc = qp_index_next_block(&postings->blocks, &postings->row, false, &block, &first, error);
 
     if (rc < 0)
@@ -205,9 +229,11 @@ static int enter_block_at(struct qp_postings *postings, uint64_t bound, quipu_er
     struct qp_block_row block = {0};
     uint64_t wanted = bound;
     uint64_t first = 0;
+    /* Renewed if there was a seek before: index_txn is a reader's in every moment. */
     int rc =
         qp_cursor_open(&postings->blocks, &postings->moment->index_txn, QP_TABLE_BLOCKS, error);
 
+    assert(postings->in_index && postings->row.number != 0);
     if (rc == QUIPU_OK && postings->versioned && !postings->by_number)
         rc = version_at(postings, bound, &wanted, error);
     if (rc == QUIPU_OK)
@@ -215,8 +241,8 @@ static int enter_block_at(struct qp_postings *postings, uint64_t bound, quipu_er
     if (rc < 0)
         return rc;
     if (rc == QUIPU_OK || (first > wanted && block.base != 0))
-        return lost_block(postings, error);
-    postings->linked = false; /* what lies between was passed over on purpose */
+        return lost_block(postings, error); /* only a term's first block has none before it */
+    postings->linked = false;               /* what lies between was passed over on purpose */
     postings->first_key = first;
     rc = enter_block(postings, &block, first, error);
     if (rc == QUIPU_OK && postings->backwards && !is_after(postings, postings->count - 1, bound))
@@ -233,9 +259,10 @@ static int blocks_before_row(struct qp_postings *postings, uint64_t bound, quipu
     return QUIPU_OK;
 }
 
-/* The part after this one, in the direction that is read. */
+/* The part after this one, in the direction that is read. PART_NONE: there is none. */
 static int next_part(struct qp_postings *postings, quipu_error *error)
 {
+    assert(postings->part != PART_NONE);
     switch (postings->part) {
     case PART_BLOCK:
         return next_block(postings, error);
@@ -265,11 +292,14 @@ static bool before_row(const struct qp_postings *postings, uint64_t bound)
 
     if (row->number == 0)
         return false;
+    /* By position: `base` is the last one in the blocks. */
     if (postings->by_number)
         return bound + 1 < row->first + row->count - row->inline_count;
     return bound < row->base;
 }
 
+/* Enter the part that may have the first entry after `bound`, and pass over what is not after it.
+ */
 static int seek_forward(struct qp_postings *postings, uint64_t bound, quipu_error *error)
 {
     int rc = QUIPU_OK;
@@ -290,6 +320,8 @@ static int seek_forward(struct qp_postings *postings, uint64_t bound, quipu_erro
     return rc;
 }
 
+/* The same from the newest part down. Below the row it searches, and does not go block by
+ * block. */
 static int seek_backwards(struct qp_postings *postings, uint64_t bound, quipu_error *error)
 {
     int rc = QUIPU_OK;
@@ -310,6 +342,7 @@ static int seek_backwards(struct qp_postings *postings, uint64_t bound, quipu_er
     return rc;
 }
 
+/* What was read before the seek is no neighbour of what comes: the link is cut. */
 int qp_postings_seek(struct qp_postings *postings, bool backwards, uint64_t bound,
                      quipu_error *error)
 {
@@ -319,6 +352,7 @@ int qp_postings_seek(struct qp_postings *postings, bool backwards, uint64_t boun
                      : seek_forward(postings, bound, error);
 }
 
+/* In a loop, as a part may be empty, or hold nothing but entries without a position. */
 int qp_postings_next(struct qp_postings *postings, uint64_t *position, uint64_t *number,
                      quipu_error *error)
 {
@@ -333,6 +367,7 @@ int qp_postings_next(struct qp_postings *postings, uint64_t *position, uint64_t 
             continue;
         }
         i = postings->backwards ? --postings->at : postings->at++;
+        assert(i < postings->count);
         if (postings->window[i] == 0)
             continue; /* its record was damaged when the index was made */
         *position = postings->window[i];
@@ -342,11 +377,13 @@ int qp_postings_next(struct qp_postings *postings, uint64_t *position, uint64_t 
     return QUIPU_OK;
 }
 
+/* Of this window alone: what comes after it is not decoded yet. */
 size_t qp_postings_peek(const struct qp_postings *postings, uint64_t *positions, size_t max)
 {
     size_t left = postings->backwards ? postings->at : postings->count - postings->at;
     size_t found = 0;
 
+    assert(postings->at <= postings->count);
     for (size_t i = 0; i < left && found < max; i++) {
         size_t at = postings->backwards ? postings->at - 1 - i : postings->at + i;
 

@@ -3,7 +3,11 @@
  * candidates are the occurrences of each item's shortest list, and every one is held against it.
  *
  * A damaged record's stream, category and type are not known: it may have been any reader's. So
- * each reads the term of the damaged along, and says CORRUPT where one lies in its range. */
+ * each that goes along terms reads the term of the damaged too, and says CORRUPT where one lies in
+ * its range: a stream's is in versions, and start_damaged() says what that means for positions.
+ *
+ *     sources   5 -> 9 ...     7 -> 12 ...    the least (backwards: greatest) position is next;
+ *     damaged   8 -> 30 ...                   all that stand at it go on together */
 #include "reader.h"
 
 #include "moment.h"
@@ -20,9 +24,9 @@ enum mode { MODE_ALL, MODE_QUERY, MODE_STREAM };
 
 struct source {
     struct qp_postings postings;
-    bool live;
+    bool live; /* it stands at an occurrence in the range */
     uint64_t position;
-    uint64_t number;
+    uint64_t number; /* of a stream: the version there */
 };
 
 struct qp_reader {
@@ -36,16 +40,16 @@ struct qp_reader {
     size_t source_capacity;
     struct source *damaged; /* NULL: no record of this moment is */
     bool open_ended;        /* a stream's range reaches to where it may have gone on unseen */
-    bool begun;
+    bool begun;             /* MODE_ALL: the log's cursor stands at what was given last */
     bool ended;
     bool passing;        /* sources still stand at `passed`: they go on at the next call */
     uint64_t passed;     /* what was given or told last */
     quipu_error failure; /* of the index: this reader cannot go on */
     uint64_t next;       /* MODE_ALL: the position that must come next */
     uint64_t given;
-    uint64_t seen; /* forward: everything up to this position was given or told */
-    uint64_t seen_at_end;
-    size_t advised; /* positions ahead of which the kernel was told */
+    uint64_t seen;        /* forward: everything up to this position was given or told */
+    uint64_t seen_at_end; /* the same once all was given; backwards from the start */
+    size_t advised;       /* positions ahead of which the kernel was told */
 };
 
 /* ---- open ---- */
@@ -73,6 +77,7 @@ static void free_source(struct source *source)
     qp_free(source);
 }
 
+/* What both ways to open have in common: the moment, and the damaged if there are any. */
 static int begin(struct qp_handle *handle, const struct qp_range *range, struct qp_reader **out,
                  quipu_error *error)
 {
@@ -82,6 +87,7 @@ static int begin(struct qp_handle *handle, const struct qp_range *range, struct 
     *out = NULL;
     if (reader == NULL)
         return qp_fail_memory(error);
+    assert(handle != NULL && range != NULL);
     reader->handle = handle;
     reader->range = *range;
     rc = qp_moment_begin(handle, range->check, &reader->moment, error);
@@ -112,7 +118,8 @@ uint64_t qp_reader_head(const struct qp_reader *reader)
     return reader->ended || reader->range.backwards ? reader->seen_at_end : reader->seen;
 }
 
-/* The source's next occurrence inside of the range. */
+/* The source's next occurrence inside of the range. The damaged of a stream count in positions and
+ * its range in versions: start_damaged() and nearest() are what bounds those. */
 static int advance(struct qp_reader *reader, struct source *source, quipu_error *error)
 {
     int rc = qp_postings_next(&source->postings, &source->position, &source->number, error);
@@ -124,6 +131,7 @@ static int advance(struct qp_reader *reader, struct source *source, quipu_error 
     return rc < 0 ? rc : QUIPU_OK;
 }
 
+/* Begin at the first occurrence after `bound`, or backwards at the last that is not after it. */
 static int start(struct qp_reader *reader, struct source *source, uint64_t bound,
                  quipu_error *error)
 {
@@ -134,6 +142,7 @@ static int start(struct qp_reader *reader, struct source *source, uint64_t bound
 
 /* ---- sources of a query ---- */
 
+/* A term that does not occur is a source too, of nothing: nothing is the shortest list there is. */
 static int add_source(struct qp_reader *reader, enum qp_term_kind kind, struct qp_bytes name,
                       quipu_error *error)
 {
@@ -161,6 +170,7 @@ static void keep_shorter(struct qp_reader *reader, size_t first, size_t second)
     uint64_t late;
     uint64_t early;
 
+    assert(first <= second && second <= count);
     if (first == second || second == count)
         return;
     late = length_from(reader, second);
@@ -178,7 +188,9 @@ static void keep_shorter(struct qp_reader *reader, size_t first, size_t second)
     reader->source_count = count - (second - first);
 }
 
-/* The item's shortest list. *everything: it has no term at all. */
+/* The item's shortest list: of its stream, of its category, or of its types, which are one list as
+ * each is an alternative. *everything: it has no term at all, and then the query has every event.
+ */
 static int add_item(struct qp_reader *reader, const struct qp_query_item *item, bool *everything,
                     quipu_error *error)
 {
@@ -202,6 +214,8 @@ static int add_item(struct qp_reader *reader, const struct qp_query_item *item, 
     return rc;
 }
 
+/* Sources of all items, begun at the range's near end. If one item has every event so has the
+ * query: then the log itself is read, and sources that were made already are not used. */
 static int start_query(struct qp_reader *reader, quipu_error *error)
 {
     uint64_t bound = reader->range.backwards ? reader->range.upto : reader->range.after;
@@ -254,7 +268,8 @@ int qp_reader_open(struct qp_handle *handle, const quipu_query *query, const str
 /* ---- a stream ---- */
 
 /* Which of the damaged records lie in the stream's range: between the first and the last version
- * that are asked for, and on to the store's ends where no version bounds it. */
+ * that were found in it, and on to the store's ends where no version bounds it. One that stands
+ * between a bound and the next version that was found is not among them. */
 static int start_damaged(struct qp_reader *reader, const struct qp_stream_edge *edge,
                          quipu_error *error)
 {
@@ -263,6 +278,7 @@ static int start_damaged(struct qp_reader *reader, const struct qp_stream_edge *
     bool to_newest = range->upto >= edge->newest;
     uint64_t bound;
 
+    assert(reader->mode == MODE_STREAM && reader->source_count == 1);
     reader->open_ended = range->backwards ? range->after == 0 : to_newest;
     if (range->backwards && to_newest)
         bound = reader->moment->pin.head;
@@ -273,6 +289,7 @@ static int start_damaged(struct qp_reader *reader, const struct qp_stream_edge *
     return start(reader, reader->damaged, bound, error);
 }
 
+/* That there is no such stream can be said only if no damaged record may have been of it. */
 static int start_stream(struct qp_reader *reader, const char *stream, quipu_error *error)
 {
     struct qp_bytes name = {.data = stream};
@@ -326,7 +343,8 @@ static bool in_range(const struct qp_reader *reader, uint64_t position)
     return position > reader->range.after && position <= reader->range.upto;
 }
 
-/* Positions between the expected and the found one (or the range's end) have no record. */
+/* Positions between the expected and the found one (or the range's end) have no record. They are
+ * told once, as one; what was found comes with the next call. */
 static int missing(struct qp_reader *reader, uint64_t found, uint64_t *position, quipu_error *error)
 {
     uint64_t low = reader->range.backwards ? found + 1 : reader->next;
@@ -348,6 +366,8 @@ static bool is_of_event(int rc)
     return rc == QUIPU_CORRUPT || rc == QUIPU_NEWER_FORMAT;
 }
 
+/* Step by step along the log. Positions have no gaps, so what is missing is noticed; a record that
+ * cannot be read is told and passed, anything else that fails is tried again. */
 static int next_of_all(struct qp_reader *reader, uint64_t *position, struct qp_record *record,
                        quipu_error *error)
 {
@@ -380,7 +400,8 @@ static int next_of_all(struct qp_reader *reader, uint64_t *position, struct qp_r
 
 /* ---- along terms ---- */
 
-/* The source that comes next, NULL at the end. */
+/* The source that comes next, NULL at the end. A stream ends with its last version, unless damaged
+ * records beyond it may have been newer (backwards: older) ones. */
 static struct source *nearest(struct qp_reader *reader)
 {
     struct source *best = NULL;
@@ -409,6 +430,7 @@ static void look_ahead(struct qp_reader *reader, const struct source *source)
     uint64_t positions[QP_EXPECT_MAX];
     size_t max = QP_EXPECT_MAX;
 
+    assert(source->live && (reader->range.limit == 0 || reader->given < reader->range.limit));
     if (reader->advised > 0) {
         reader->advised--;
         return;
@@ -422,7 +444,8 @@ static void look_ahead(struct qp_reader *reader, const struct source *source)
     qp_log_expect(&reader->moment->log, positions, reader->advised);
 }
 
-/* Every source that stands at this position goes on. */
+/* Every source that stands at this position goes on: an event is given once, however many items of
+ * the query it is in. */
 static int pass(struct qp_reader *reader, uint64_t position, quipu_error *error)
 {
     int rc = QUIPU_OK;
@@ -455,6 +478,8 @@ static bool is_of(const struct qp_record *record, const struct source *source)
            memcmp(record->stream.data, key->bytes + 1, record->stream.size) == 0;
 }
 
+/* The record at which the source stands. In a stream it must be the version that the index says: a
+ * wrong index must not hand out another stream's event. What a query proposes wanted() looks at. */
 static int take_source(struct qp_reader *reader, const struct source *source, uint64_t *position,
                        struct qp_record *record, quipu_error *error)
 {
@@ -484,11 +509,14 @@ static int take_source(struct qp_reader *reader, const struct source *source, ui
     return rc;
 }
 
+/* Sources go on at the call after the one that gave their event: if the index then fails, that
+ * event has been given, and nothing is lost but what the index cannot tell. */
 static int next_of_terms(struct qp_reader *reader, uint64_t *position, struct qp_record *record,
                          quipu_error *error)
 {
     struct source *source;
 
+    assert(reader->mode != MODE_ALL);
     if (reader->passing && pass(reader, reader->passed, &reader->failure) < 0)
         return index_failed(reader, position, error);
     reader->passing = false;
@@ -500,6 +528,7 @@ static int next_of_terms(struct qp_reader *reader, uint64_t *position, struct qp
 
 /* ---- next ---- */
 
+/* Terms only propose: is the record visible, and is it in the query? */
 static int wanted(struct qp_reader *reader, const struct qp_record *record, bool *is,
                   quipu_error *error)
 {
@@ -513,6 +542,9 @@ static int wanted(struct qp_reader *reader, const struct qp_record *record, bool
     return rc;
 }
 
+/* Until one is wanted. `seen` moves with each that was passed, given or told: who comes back with
+ * it as `after` misses nothing. After an end or the limit there is nothing more, however often
+ * asked. */
 int qp_reader_next(struct qp_reader *reader, uint64_t *position, struct qp_record *record,
                    quipu_error *error)
 {
