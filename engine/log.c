@@ -1,4 +1,12 @@
-/* log.c - one row a record; what does not fit a row stands in chunks, each with its own sum. */
+/* log.c - one row a record; what does not fit a row stands in chunks, each with its own sum.
+ *
+ *     log      position        bytes 0 to 4 079 of the record: header, names, the begin of the rest
+ *     chunks   position, 0     sum, then the next 4 072
+ *              position, 1     sum, then the next 4 072, or what is left
+ *
+ * So most records are given out as views into the map; one in chunks is put together in the
+ * cursor's buffer. The sums that are checked are those of what is read: the chain over all of it is
+ * the business of verify. Knows nothing of streams, versions and terms. */
 #include "log.h"
 
 #include "ahead.h"
@@ -18,18 +26,22 @@ const size_t qp_log_table_count = sizeof(qp_log_tables) / sizeof(qp_log_tables[0
 
 /* ---- write ---- */
 
+/* A part of at most QP_RECORD_CHUNK_BYTES, after its sum. */
 static int append_chunk(struct qp_txn *txn, uint64_t position, uint32_t number,
                         struct qp_bytes part, quipu_error *error)
 {
     struct qp_key key;
     uint8_t row[QP_ROW_BYTES_MAX];
 
+    assert(part.size <= sizeof(row) - QP_ROW_SUM_BYTES);
     qp_key_chunk(&key, position, number);
     memcpy(row + QP_ROW_SUM_BYTES, part.data, part.size);
     return qp_put_row(txn, QP_TABLE_CHUNKS, qp_key_bytes(&key), row, part.size + QP_ROW_SUM_BYTES,
                       error);
 }
 
+/* The row is written into the page itself, before anything else is put: the room that LMDB gives is
+ * ours until then. */
 int qp_log_append(struct qp_txn *txn, uint64_t position, const uint8_t *record, size_t size,
                   quipu_error *error)
 {
@@ -38,6 +50,8 @@ int qp_log_append(struct qp_txn *txn, uint64_t position, const uint8_t *record, 
     int rc =
         qp_append_reserve(txn, QP_TABLE_LOG, qp_key_position(&position), row_size, &row, error);
 
+    assert(txn->writing && position > 0 && position <= QP_POSITION_MAX);
+    assert(size >= QP_RECORD_HEADER_BYTES && size <= QP_RECORD_BYTES_MAX);
     if (rc < 0)
         return rc;
     memcpy(row, record, row_size);
@@ -53,8 +67,10 @@ int qp_log_append(struct qp_txn *txn, uint64_t position, const uint8_t *record, 
 
 /* ---- read ---- */
 
+/* A zeroed cursor, or one that rested with its transaction; its buffer is kept. */
 int qp_log_open(struct qp_log_cursor *log, struct qp_txn *txn, bool check, quipu_error *error)
 {
+    assert(txn->live && !log->names_only);
     log->txn = txn;
     log->check = check;
     log->window = 0;
@@ -67,6 +83,7 @@ void qp_log_close(struct qp_log_cursor *log)
     qp_buffer_release(&log->assembly);
 }
 
+/* With the position, which is what `quipu verify` lists and what a read of all goes on after. */
 static int damaged(uint64_t position, const char *what, quipu_error *error)
 {
     return qp_fail(error, QUIPU_CORRUPT, "the event at position %llu is damaged: %s",
@@ -103,9 +120,13 @@ static int assemble(struct qp_log_cursor *log, uint64_t position, struct qp_byte
         (void)qp_buffer_put(&log->assembly, (const uint8_t *)chunk.data + QP_ROW_SUM_BYTES,
                             chunk.size - QP_ROW_SUM_BYTES); /* fits: reserved above */
     }
+    assert(log->assembly.size == size);
     return QUIPU_OK;
 }
 
+/* What stands at a row that was found, in `*bytes` as a whole. Returns: ROW, or why it cannot be
+ * read. Its size is bounded before memory is taken for it: without checksums it may say anything.
+ */
 static int read_row(struct qp_log_cursor *log, uint64_t position, struct qp_bytes row,
                     struct qp_record *record, struct qp_bytes *bytes, quipu_error *error)
 {
@@ -132,6 +153,7 @@ static int read_row(struct qp_log_cursor *log, uint64_t position, struct qp_byte
     return QUIPU_ROW;
 }
 
+/* Nothing is read ahead for one record: the kernel is told by who knows more of them. */
 int qp_log_get_bytes(struct qp_log_cursor *log, uint64_t position, struct qp_record *record,
                      struct qp_bytes *bytes, quipu_error *error)
 {
@@ -154,6 +176,8 @@ int qp_log_get(struct qp_log_cursor *log, uint64_t position, struct qp_record *r
     return qp_log_get_bytes(log, position, record, &bytes, error);
 }
 
+/* A scan has come to this row: what is its position, and what stands there? `*position` is set
+ * whatever the record is like, so that the scan can go on after it. */
 static int at_row(struct qp_log_cursor *log, bool backwards, struct qp_bytes key,
                   struct qp_bytes row, uint64_t *position, struct qp_record *record,
                   quipu_error *error)
@@ -166,6 +190,8 @@ static int at_row(struct qp_log_cursor *log, bool backwards, struct qp_bytes key
     return read_row(log, *position, row, record, &bytes, error);
 }
 
+/* LMDB finds the first key at or after a wanted one; backwards the last at or before it is asked
+ * for: the one before what was found, or the table's last. */
 int qp_log_begin(struct qp_log_cursor *log, bool backwards, uint64_t *position,
                  struct qp_record *record, quipu_error *error)
 {
@@ -185,6 +211,7 @@ int qp_log_begin(struct qp_log_cursor *log, bool backwards, uint64_t *position,
     return at_row(log, backwards, key, row, position, record, error);
 }
 
+/* In the order of keys and not by counting: what is missing is for the caller to notice. */
 int qp_log_step(struct qp_log_cursor *log, bool backwards, uint64_t *position,
                 struct qp_record *record, quipu_error *error)
 {
@@ -197,6 +224,8 @@ int qp_log_step(struct qp_log_cursor *log, bool backwards, uint64_t *position,
     return at_row(log, backwards, key, row, position, record, error);
 }
 
+/* Any value tells where the map lies, the first row's as well as another's. It moves the cursor:
+ * for who goes from position to position, not for a scan. */
 void qp_log_expect(struct qp_log_cursor *log, const uint64_t *positions, size_t count)
 {
     struct qp_bytes key = {0};
@@ -207,6 +236,8 @@ void qp_log_expect(struct qp_log_cursor *log, const uint64_t *positions, size_t 
         qp_ahead_positions(log->txn, row.data, positions, count);
 }
 
+/* The key alone: the newest record may be damaged, and the head is where it is all the same. A key
+ * that cannot be would make every position after it wrong. */
 int qp_log_edge(struct qp_log_cursor *log, uint64_t *position, quipu_error *error)
 {
     struct qp_bytes key = {0};

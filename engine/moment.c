@@ -1,5 +1,15 @@
 /* moment.c - the index first, then the log: in this order indexed <= head. Transactions at rest
- * keep their reader slots: LMDB makes them anew for a price, renewing is nearly free. */
+ * keep their reader slots: LMDB makes them anew for a price, renewing is nearly free.
+ *
+ *     time ---->   index snapshot: indexed    log snapshot: head    tail: pinned
+ *
+ *     log          1 ............ indexed .................. head ...... (what came later)
+ *     index        |--- terms ------|
+ *     tail                     base ----- pinned segments ------- top
+ *
+ * The index takes from the log only what is durable, and a later look at the log sees no less: so
+ * indexed <= head. base <= indexed is not sure: a merge in between may have let the tail go. Then
+ * there is a newer index, and one looks again. */
 #include "moment.h"
 
 #include "status.h"
@@ -7,6 +17,7 @@
 
 #include <assert.h>
 
+/* One that rests, or a new one; NULL if memory is out. */
 static struct qp_moment *from_pool(struct qp_handle *handle)
 {
     struct qp_moment *moment;
@@ -23,6 +34,7 @@ static struct qp_moment *from_pool(struct qp_handle *handle)
         if (moment != NULL)
             moment->handle = handle;
     }
+    assert(moment == NULL || (moment->handle == handle && moment->txn == NULL));
     return moment;
 }
 
@@ -41,6 +53,7 @@ static void to_pool(struct qp_moment *moment)
     unsigned most = handle->options.readers_max / 8;
     bool rests;
 
+    assert(moment->txn == NULL && moment->pin.first == NULL);
     (void)pthread_mutex_lock(&handle->pool_lock);
     rests = handle->pool_count < (most < QP_POOL_MAX ? most : QP_POOL_MAX);
     if (rests) {
@@ -53,6 +66,7 @@ static void to_pool(struct qp_moment *moment)
         destroy(moment);
 }
 
+/* By who closes the handle, when nobody else uses it: no lock. */
 void qp_moment_drain(struct qp_handle *handle)
 {
     while (handle->pool != NULL) {
@@ -77,6 +91,7 @@ static int look_at_index(struct qp_moment *moment, quipu_error *error)
     return rc == QUIPU_OK ? qp_index_indexed(&moment->index_txn, &moment->indexed, error) : rc;
 }
 
+/* The moment's cursor into its transaction of the log, and what it sees there. */
 static int look_at_log(struct qp_moment *moment, bool check, uint64_t *head, quipu_error *error)
 {
     int rc = qp_log_open(&moment->log, moment->txn, check, error);
@@ -122,6 +137,7 @@ static int begin_read(struct qp_moment *moment, bool check, quipu_error *error)
     }
 }
 
+/* On failure it goes back to the pool like any other: half a moment is ended like a whole one. */
 int qp_moment_begin(struct qp_handle *handle, bool check, struct qp_moment **out,
                     quipu_error *error)
 {
@@ -149,9 +165,12 @@ int qp_moment_begin_writing(struct qp_handle *handle, struct qp_txn *txn, struct
     *out = NULL;
     if (moment == NULL)
         return qp_fail_memory(error);
+    assert(txn->writing);
     moment->txn = txn;
     qp_cursor_close(&moment->log.cursor); /* a reader's cursor cannot be renewed for a writer */
     rc = look_at_log(moment, true, &head, error);
+    /* The head is fixed: nobody else writes. Only the index is looked at again, and cannot get
+     * ahead of what is committed. */
     while (rc == QUIPU_OK) {
         rc = look_at_index(moment, error);
         if (rc == QUIPU_OK)
@@ -164,6 +183,8 @@ int qp_moment_begin_writing(struct qp_handle *handle, struct qp_txn *txn, struct
     return rc < 0 ? rc : QUIPU_OK;
 }
 
+/* A reader's cursor and transactions stay, at rest. A writer's cursor must go: LMDB frees it with
+ * its transaction, which is not ours to end. */
 void qp_moment_end(struct qp_moment *moment)
 {
     if (moment == NULL)
@@ -189,6 +210,8 @@ int qp_moment_stream(struct qp_moment *moment, struct qp_bytes stream, struct qp
     int rc = QUIPU_OK;
 
     assert(moment->txn != NULL);
+    /* The tail's entries are newer than all of the index's: if it has the stream, its say is
+     * enough. */
     *edge = (struct qp_stream_edge){0};
     qp_key_term(&key, QP_TERM_STREAM, stream);
     if (!qp_tail_newest(&moment->handle->tail, &moment->pin, &key, &edge->newest,
@@ -206,6 +229,7 @@ int qp_moment_stream(struct qp_moment *moment, struct qp_bytes stream, struct qp
     return rc < 0 ? rc : QUIPU_OK;
 }
 
+/* In the tail's part or in the index's: either may hide an event of any stream. */
 bool qp_moment_damaged(const struct qp_moment *moment)
 {
     return moment->pin.damaged || moment->indexed.damaged > 0;

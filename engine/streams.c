@@ -1,10 +1,16 @@
 /* streams.c - one rule says what is seen: versions from `first_kept` on. Truncating moves it up,
- * deleting moves it after the newest version. */
+ * deleting moves it after the newest version. What that newest version is does not stand here: it
+ * comes from the log and its index, and stays true whatever is hidden.
+ *
+ *     row   0 sum   8 first kept version u64   16 flags u32   20 zero u32     (docs/FORMAT.md 6) */
 #include "streams.h"
 
 #include "row.h"
 #include "status.h"
 
+#include <assert.h>
+
+/* Asked once a snapshot, so that a store without such rows pays nothing for each event. */
 bool qp_streams_any(struct qp_txn *txn)
 {
     return qp_table_rows(txn, QP_TABLE_STREAMS) > 0;
@@ -33,6 +39,7 @@ int qp_streams_put(struct qp_txn *txn, struct qp_bytes stream, const struct qp_s
 {
     uint8_t value[QP_STREAM_ROW_BYTES] = {0};
 
+    assert(txn->writing && stream.size > 0);
     qp_set_u64(value + 8, row->first_kept);
     qp_set_u32(value + 16, row->flags);
     return qp_put_row(txn, QP_TABLE_STREAMS, stream, value, sizeof(value), error);
