@@ -1,10 +1,21 @@
-/* census.c - an open-addressed table, like a segment's, that forgets the positions. */
+/* census.c - an open-addressed table, like a segment's, that forgets the positions.
+ *
+ *     log    record by record ----> table: term -> count, sum      what the index should hold
+ *                                              |
+ *     index  row by row, its blocks -> count, sum of one term      what it holds
+ *
+ * The sum goes over positions and versions in their order, so that equal sums mean equal lists but
+ * for accidents of 1 in 2^64. What is damaged now is left out on both sides: the index may still
+ * know of a record what the log cannot say any more.
+ *
+ * Tells what differs, never why, and repairs nothing. */
 #include "census.h"
 
 #include "status.h"
 #include "sum.h"
 #include "text.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,17 +31,20 @@ void qp_census_release(struct qp_census *census)
 
 /* ---- the table ---- */
 
+/* Where a key's term is, or would be put. At most half of the slots are taken: it ends. */
 static size_t slot_of(struct qp_census_term *const *table, size_t size, uint64_t hash,
                       struct qp_bytes key)
 {
     size_t slot = hash & (size - 1);
 
+    assert(size > 0 && (size & (size - 1)) == 0);
     while (table[slot] != NULL && (table[slot]->hash != hash || table[slot]->key_size != key.size ||
                                    memcmp(table[slot]->key, key.data, key.size) != 0))
         slot = (slot + 1) & (size - 1);
     return slot;
 }
 
+/* NULL: the log has no such term. A census of no events has no table. */
 static struct qp_census_term *find(const struct qp_census *census, struct qp_bytes key)
 {
     uint64_t hash = qp_sum(key.data, key.size, 0);
@@ -40,6 +54,7 @@ static struct qp_census_term *find(const struct qp_census *census, struct qp_byt
     return census->table[slot_of(census->table, census->table_size, hash, key)];
 }
 
+/* Room for the terms of one event. Terms stay where they are: pointers to them outlive it. */
 static bool make_room(struct qp_census *census)
 {
     size_t size = census->table_size == 0 ? TABLE_FIRST : census->table_size * 2;
@@ -60,9 +75,11 @@ static bool make_room(struct qp_census *census)
     qp_free(census->table);
     census->table = table;
     census->table_size = size;
+    assert((census->term_count + QP_TERMS_OF_EVENT) * 2 <= size);
     return true;
 }
 
+/* The term, made if it is new. make_room() comes first. NULL: memory is out. */
 static struct qp_census_term *term_of(struct qp_census *census, enum qp_term_kind kind,
                                       struct qp_bytes name)
 {
@@ -71,6 +88,7 @@ static struct qp_census_term *term_of(struct qp_census *census, enum qp_term_kin
     size_t slot;
     uint64_t hash;
 
+    assert(census->term_count * 2 < census->table_size);
     qp_key_term(&key, kind, name);
     hash = qp_sum(key.bytes, key.size, 0);
     slot = slot_of(census->table, census->table_size, hash, qp_key_bytes(&key));
@@ -86,6 +104,7 @@ static struct qp_census_term *term_of(struct qp_census *census, enum qp_term_kin
     return term;
 }
 
+/* `number`: a stream's version; of other terms 0 on both sides, as theirs follow from the order. */
 static void count_entry(struct qp_census_term *term, uint64_t position, uint64_t number)
 {
     if (term->count == 0) {
@@ -109,6 +128,8 @@ uint64_t qp_census_version(const struct qp_census *census, struct qp_bytes strea
     return term != NULL ? term->newest : 0;
 }
 
+/* What the index does not have yet is not held against it. But versions are counted over the whole
+ * log, for who checks them record by record. */
 bool qp_census_add(struct qp_census *census, uint64_t position, uint64_t indexed,
                    const struct qp_record *record)
 {
@@ -117,6 +138,7 @@ bool qp_census_add(struct qp_census *census, uint64_t position, uint64_t indexed
     struct qp_census_term *stream;
     struct qp_census_term *others[2];
 
+    assert(position > 0);
     if (!make_room(census))
         return false;
     stream = term_of(census, QP_TERM_STREAM, record->stream);
@@ -140,10 +162,12 @@ bool qp_census_add_damaged(struct qp_census *census, uint64_t position)
     if (!qp_array_reserve(&census->damaged, &census->damaged_capacity, census->damaged_count + 1,
                           sizeof(*census->damaged)))
         return false;
+    assert(census->damaged_count == 0 || census->damaged[census->damaged_count - 1] < position);
     census->damaged[census->damaged_count++] = position;
     return true;
 }
 
+/* They were added in ascending order: halve. */
 static bool is_damaged(const struct qp_census *census, uint64_t position)
 {
     size_t low = 0;
@@ -168,15 +192,17 @@ struct compare {
     struct qp_census *census;
     struct qp_moment *moment;
     struct qp_cursor blocks;
-    uint64_t blocks_seen;
-    uint64_t streams; /* rows of this kind */
-    uint64_t damaged; /* positions listed as such */
-    bool all_seen;    /* no row was damaged, so that the two are right */
+    uint64_t blocks_seen; /* of all terms: what the table has more belongs to none */
+    uint64_t streams;     /* rows of this kind */
+    uint64_t damaged;     /* positions listed as such */
+    bool all_seen;        /* no row was damaged, so that the two are right */
     qp_census_found_fn found;
     void *payload;
     quipu_error *error;
 };
 
+/* Tell of a difference, by the term's name; without a key it is of the whole index. Returns what
+ * the caller's function returned. */
 static int tell(struct compare *compare, const char *table, struct qp_bytes key, const char *what)
 {
     static const char *const kinds[] = {"term", "stream", "category", "type"};
@@ -193,6 +219,7 @@ static int tell(struct compare *compare, const char *table, struct qp_bytes key,
     return compare->found(compare->payload, table, text);
 }
 
+/* The same of what could not be read: totals over all terms cannot be right after it. */
 static int tell_lost(struct compare *compare, const char *table, struct qp_bytes key,
                      const char *what)
 {
@@ -209,7 +236,9 @@ static void count_positions(const struct compare *compare, struct qp_census_term
             count_entry(term, positions[i], versions ? number + i : 0);
 }
 
-/* Returns: ROW: all of its blocks were counted; OK: one is damaged or missing. */
+/* From the first block on, each where the one before says. Why one cannot be had makes no
+ * difference to what is told. Returns: ROW: all of its blocks were counted; OK: one is damaged or
+ * missing. */
 static int count_blocks(struct compare *compare, const struct qp_term_row *row, bool versions,
                         struct qp_census_term *term)
 {
@@ -236,6 +265,7 @@ static int count_blocks(struct compare *compare, const struct qp_term_row *row, 
     return QUIPU_ROW;
 }
 
+/* First and last position are the rows' own and are looked at apart. */
 static bool equal(const struct qp_census_term *log, const struct qp_census_term *index)
 {
     return log->count == index->count && log->sum == index->sum;
@@ -250,6 +280,8 @@ static int compare_damaged(struct compare *compare, struct qp_bytes key,
     return tell(compare, "terms", key, "positions that the log has whole are listed as damaged");
 }
 
+/* One row of `terms` and its blocks. Damaged or not, the term is there: it is marked as seen first,
+ * so that it is not told a second time as missing. One finding a term is enough. */
 static int compare_term(struct compare *compare, struct qp_bytes key, struct qp_bytes value)
 {
     struct qp_census_term counted = {0};
@@ -301,6 +333,7 @@ static int compare_missing(struct compare *compare)
     return rc;
 }
 
+/* Row by row, then what no row can show: terms without one, and totals. */
 static int compare_all(struct compare *compare, struct qp_cursor *terms)
 {
     struct qp_bytes key = {0};
@@ -337,6 +370,7 @@ int qp_census_compare(struct qp_census *census, struct qp_moment *moment, qp_cen
     struct qp_cursor terms = {0};
     int rc = qp_cursor_open(&terms, &moment->index_txn, QP_TABLE_TERMS, error);
 
+    assert(found != NULL && moment->handle->index != NULL);
     if (rc == QUIPU_OK)
         rc = qp_cursor_open(&compare.blocks, &moment->index_txn, QP_TABLE_BLOCKS, error);
     if (rc == QUIPU_OK)

@@ -1,5 +1,14 @@
 /* list.c - two sorted lists, merged: the index's rows, read as one goes, and the tail's terms,
- * copied once and sorted. */
+ * copied once and sorted.
+ *
+ *     index   order-1   order-2   order-7            a cursor; sorted as LMDB has its keys
+ *     tail              order-2             order-9  sorted by the same order of bytes
+ *
+ *     a name in both is one item: its beginning is the index's, its end the tail's
+ *
+ * The tail's part costs memory for each name that has an event after `indexed`; the index's costs
+ * none. Names that were deleted are passed over; a record that nobody can read may hide a name, so
+ * then there is no list. */
 #include "list.h"
 
 #include "moment.h"
@@ -7,6 +16,7 @@
 #include "streams.h"
 #include "text.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,23 +32,25 @@ struct tail_entry {
 struct qp_list {
     struct qp_moment *moment;
     enum qp_term_kind kind;
-    struct qp_key prefix;
-    struct qp_cursor terms;
-    bool index_begun;
-    bool in_index; /* `index_name` and, if it is whole, `row` are the index's next */
+    struct qp_key prefix;   /* kind and prefix: what the keys asked for begin with */
+    struct qp_cursor terms; /* not open without an index */
+    bool index_begun;       /* the cursor stands at a row */
+    bool in_index;          /* `index_name` and, if it is whole, `row` are the index's next */
     bool row_whole;
-    struct qp_bytes index_name;
+    struct qp_bytes index_name; /* in the map */
     struct qp_term_row row;
     struct qp_arena names;
     struct tail_entry *tail;
     size_t tail_count;
     size_t tail_capacity;
-    size_t tail_at;
+    size_t tail_at;             /* the tail's next */
     char name[QP_NAME_MAX + 1]; /* of the item given out */
 };
 
 /* ---- the tail's part ---- */
 
+/* For qp_tail_each(), under the tail's lock: the name must be copied, as lists are read later.
+ * false: memory is out. */
 static bool copy_tail_term(void *payload, const struct qp_tail_term *term)
 {
     struct qp_list *list = payload;
@@ -50,6 +62,7 @@ static bool copy_tail_term(void *payload, const struct qp_tail_term *term)
         return false;
     memcpy(name, term->name.data, term->name.size);
     name[term->name.size] = '\0';
+    assert(term->count > 0 && list->tail_count < list->tail_capacity);
     entry = &list->tail[list->tail_count++];
     *entry = (struct tail_entry){.name = {name, term->name.size},
                                  .first = term->first,
@@ -59,6 +72,7 @@ static bool copy_tail_term(void *payload, const struct qp_tail_term *term)
     return true;
 }
 
+/* As LMDB compares keys: of two where one begins the other, the shorter first. */
 static int by_bytes(struct qp_bytes left, struct qp_bytes right)
 {
     size_t size = left.size < right.size ? left.size : right.size;
@@ -67,6 +81,7 @@ static int by_bytes(struct qp_bytes left, struct qp_bytes right)
     return order != 0 ? order : (left.size > right.size) - (left.size < right.size);
 }
 
+/* By name, and a name's entries from the oldest segment to the newest. */
 static int by_name(const void *left, const void *right)
 {
     const struct tail_entry *a = left;
@@ -78,7 +93,8 @@ static int by_name(const void *left, const void *right)
     return (a->first_position > b->first_position) - (a->first_position < b->first_position);
 }
 
-/* A term stands once for each segment: make it one entry. */
+/* A term stands once for each segment: make it one entry, from the first one's beginning to the
+ * last one's end. */
 static void join_entries(struct qp_list *list)
 {
     size_t kept = 0;
@@ -96,6 +112,7 @@ static void join_entries(struct qp_list *list)
     list->tail_count = kept;
 }
 
+/* The names in the tail that begin with `prefix`. Done once: the moment's tail does not change. */
 static int collect_tail(struct qp_list *list, struct qp_bytes prefix, quipu_error *error)
 {
     if (!qp_tail_each(&list->moment->handle->tail, &list->moment->pin, list->kind, prefix,
@@ -109,7 +126,8 @@ static int collect_tail(struct qp_list *list, struct qp_bytes prefix, quipu_erro
 
 /* ---- the index's part ---- */
 
-/* Look at the index's next name. A damaged row keeps its place: it is told when its turn comes. */
+/* Look at the index's next name. A damaged row keeps its place: it is told when its turn comes. The
+ * names asked for are neighbours: the first that does not begin so ends the index's part. */
 static int step_index(struct qp_list *list, quipu_error *error)
 {
     struct qp_bytes key = qp_key_bytes(&list->prefix);
@@ -172,6 +190,7 @@ int qp_list_open(struct qp_handle *handle, int kind, const char *prefix, struct 
     return rc;
 }
 
+/* Also one that was opened half. The cursor goes before the snapshot that it looks at. */
 void qp_list_close(struct qp_list *list)
 {
     if (list == NULL)
@@ -183,10 +202,12 @@ void qp_list_close(struct qp_list *list)
     qp_free(list);
 }
 
+/* Copied, as `index_name` moves on with the cursor. The key of a damaged row may be too long. */
 static void name_item(struct qp_list *list, struct qp_bytes name)
 {
     size_t size = name.size < QP_NAME_MAX ? name.size : QP_NAME_MAX;
 
+    assert(size < sizeof(list->name));
     memcpy(list->name, name.data, size);
     list->name[size] = '\0';
 }
@@ -203,7 +224,7 @@ static int take_next(struct qp_list *list, struct tail_entry *entry, quipu_error
 
     if (!list->in_index && tail == NULL)
         return QUIPU_OK;
-    order = list->in_index ? -1 : 1;
+    order = list->in_index ? -1 : 1; /* below 0: the index's is next; 0: the same name is */
     if (list->in_index && tail != NULL)
         order = by_bytes(list->index_name, tail->name);
     if (order >= 0)
@@ -227,7 +248,7 @@ static int take_next(struct qp_list *list, struct tail_entry *entry, quipu_error
                  : qp_fail(error, QUIPU_CORRUPT, "the index is damaged at %.100s", list->name);
 }
 
-/* Times stand in the records alone. */
+/* Times stand in the records alone, in front of what may be in chunks. */
 static int fill_times(struct qp_list *list, quipu_item *item, quipu_error *error)
 {
     struct qp_log_cursor *log = &list->moment->log;
@@ -246,6 +267,7 @@ static int fill_times(struct qp_list *list, quipu_item *item, quipu_error *error
     return rc;
 }
 
+/* On CORRUPT the item has its name at least, and the next call goes on after it. */
 int qp_list_next(struct qp_list *list, quipu_item *item, quipu_error *error)
 {
     *item = (quipu_item){0};

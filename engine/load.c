@@ -1,10 +1,18 @@
-/* load.c - a stream's events, one after the other, as far as the asked point. */
+/* load.c - a stream's events, one after the other, as far as the asked point.
+ *
+ *     version          bounds the range that is read
+ *     position, time   end the walk: the first event beyond is the end, whatever comes after it
+ *
+ * Versions ascend with positions and with `recorded`, but not with `time_ns`, which callers give:
+ * so the state at a time is the longest run of versions before the first that is later. Knows
+ * nothing of what is folded; `state` is the caller's memory throughout. */
 #include "load.h"
 
 #include "event.h"
 #include "reader.h"
 #include "status.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Does the point in time lie before this event? */
@@ -22,7 +30,8 @@ static bool is_beyond(const quipu_point *at, const quipu_event *event)
     }
 }
 
-/* A callback that fails without a text gets one. */
+/* A callback that fails without a text gets one. Into a record of our own first: what a callback
+ * writes into it and then returns 0 must not look like an error. */
 static int apply(const quipu_fold *fold, const quipu_event *event, void *state, quipu_error *error)
 {
     quipu_error own = {0};
@@ -41,6 +50,8 @@ static int apply(const quipu_fold *fold, const quipu_event *event, void *state, 
     return rc;
 }
 
+/* `*version` is that of the last event that was applied: what the state stands at. A record that
+ * cannot be read ends it, as the events after it are no history without it. */
 static int fold_events(struct qp_handle *handle, const quipu_fold *fold, const quipu_point *at,
                        struct qp_reader *reader, void *state, uint64_t *version, quipu_error *error)
 {
@@ -62,6 +73,7 @@ static int fold_events(struct qp_handle *handle, const quipu_fold *fold, const q
     }
 }
 
+/* If `init` fails it has cleaned up after itself: `release` is not called then. */
 static int init_state(const quipu_fold *fold, void *state, quipu_error *error)
 {
     int rc = QUIPU_OK;
@@ -83,6 +95,7 @@ int qp_load(struct qp_handle *handle, const quipu_fold *fold, const char *stream
     quipu_error why = {0};
     int rc = init_state(fold, state, error);
 
+    assert(fold->apply != NULL);
     *version = 0;
     if (rc < 0)
         return rc;
@@ -93,6 +106,7 @@ int qp_load(struct qp_handle *handle, const quipu_fold *fold, const char *stream
     if (at->kind == QUIPU_AT_VERSION && at->value == 0)
         return QUIPU_OK; /* before the first event */
 
+    /* `why` apart: that there is no such stream is no failure, and must not be told as one. */
     rc = qp_reader_open_stream(handle, stream, &range, &reader, &why);
     if (rc == QUIPU_NOT_FOUND)
         return QUIPU_OK;

@@ -1,9 +1,11 @@
-/* stat.c - counted, not estimated: all figures are of one moment. */
+/* stat.c - counted, not estimated: all figures are of one moment. No record is read for them but
+ * the first and the last: what is to be counted, the index and the tables have counted already. */
 #include "stat.h"
 
 #include "moment.h"
 #include "status.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* A stream is new if its first version stands here. One whose first record is damaged is not
@@ -46,6 +48,7 @@ int qp_stat(struct qp_handle *handle, quipu_stat *out, quipu_error *error)
         rc = qp_store_stat(&moment->index_txn, &index, error);
     if (rc < 0)
         goto done;
+    assert(moment->txn == &moment->log_txn && moment->pin.indexed <= moment->pin.head);
     out->streams = moment->indexed.streams;
     (void)qp_tail_each(&handle->tail, &moment->pin, QP_TERM_STREAM, (struct qp_bytes){0}, count_new,
                        &out->streams);

@@ -1,5 +1,13 @@
 /* verify.c - the log first, record by record: sum, chain, version, position, clock. Then the index,
- * held against what the log says it must be (census.c). Then the rows of all other tables. */
+ * held against what the log says it must be (census.c). Then the rows of all other tables.
+ *
+ *     position   1 .... 7   8   9 ....       a record that cannot be read, or is not there, is told
+ *     chain      x-x-x-x   ?   o-o-o         once; what rests on it - the next one's chain,
+ * versions lost                that may have been its, how many chunks there should be - is then
+ * taken as it comes, and not told as wrong
+ *
+ * The rules are those of docs/FORMAT.md 3.4 and 5.4. Findings are no failures: the walk goes on
+ * until the callback has seen enough, or the file cannot be read or memory is out. */
 #include "verify.h"
 
 #include "census.h"
@@ -7,11 +15,12 @@
 #include "status.h"
 #include "sum.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { PROGRESS_EVENTS = 4096 };
+enum { PROGRESS_EVENTS = 4096 }; /* between two calls of `progress` */
 
 struct verify {
     struct qp_moment *moment;
@@ -27,6 +36,7 @@ struct verify {
     quipu_error *error;
 };
 
+/* Counted even if nobody listens. */
 int qp_verify_tell(const struct qp_verify_calls *calls, quipu_verified *out,
                    const quipu_finding *finding)
 {
@@ -34,6 +44,7 @@ int qp_verify_tell(const struct qp_verify_calls *calls, quipu_verified *out,
     return calls->found != NULL ? calls->found(calls->payload, finding) : QUIPU_OK;
 }
 
+/* Returns what `found` did: not 0 ends the verify, and is passed up by all that call this. */
 static int tell(struct verify *verify, const char *file, const char *table, uint64_t position,
                 const char *text)
 {
@@ -50,6 +61,7 @@ static int tell_log(struct verify *verify, uint64_t position, const char *text)
 
 /* ---- the log ---- */
 
+/* The record at `position` cannot be read: what can still be known from here on. */
 static int lose(struct verify *verify, uint64_t position)
 {
     verify->chain_known = false;
@@ -58,12 +70,14 @@ static int lose(struct verify *verify, uint64_t position)
                                                             : qp_fail_memory(verify->error);
 }
 
-/* Positions before `position` that have no record. */
+/* Positions before `position` that have no record: one finding for all. The census gets them one by
+ * one, so a wrong key that makes the gap endless must not take all memory. */
 static int check_gap(struct verify *verify, uint64_t position)
 {
     char text[100];
     int rc = QUIPU_OK;
 
+    assert(position >= verify->next);
     if (position == verify->next)
         return QUIPU_OK;
     (void)snprintf(text, sizeof(text), "no events from position %" PRIu64 " to %" PRIu64,
@@ -102,6 +116,8 @@ static int tell_damaged(struct verify *verify, struct qp_bytes row, uint64_t pos
     return tell_log(verify, position, text);
 }
 
+/* Rule 13 of docs/FORMAT.md 3.4. Versions are counted over the whole log, also after what the index
+ * has. */
 static int check_version(struct verify *verify, uint64_t position, const struct qp_record *record)
 {
     uint64_t before = qp_census_version(&verify->census, record->stream);
@@ -116,6 +132,8 @@ static int check_version(struct verify *verify, uint64_t position, const struct 
     return tell_log(verify, position, text);
 }
 
+/* A record that can be read, against those before it. Whatever is found, the next one is held
+ * against this one as it stands: what is wrong here is not told again of all that follow. */
 static int check_record(struct verify *verify, uint64_t position, struct qp_bytes bytes,
                         const struct qp_record *record)
 {
@@ -143,6 +161,7 @@ static int check_record(struct verify *verify, uint64_t position, struct qp_byte
     return QUIPU_OK;
 }
 
+/* One row of the log. It is read again by its position, through the code that all readers use. */
 static int check_row(struct verify *verify, struct qp_bytes key, struct qp_bytes row)
 {
     struct qp_record record = {0};
@@ -156,6 +175,7 @@ static int check_row(struct verify *verify, struct qp_bytes key, struct qp_bytes
     rc = check_gap(verify, position);
     if (rc != QUIPU_OK)
         return rc;
+    assert(verify->next == position);
     verify->next = position + 1;
     verify->out->checked++;
     rc = qp_log_get_bytes(&verify->moment->log, position, &record, &bytes, &why);
@@ -172,6 +192,7 @@ static int check_row(struct verify *verify, struct qp_bytes key, struct qp_bytes
     return rc == QUIPU_OK ? lose(verify, position) : rc;
 }
 
+/* By positions and not by rows: a gap that is jumped over moves it too. */
 static int report_progress(struct verify *verify)
 {
     uint64_t head = verify->moment->pin.head;
@@ -182,6 +203,7 @@ static int report_progress(struct verify *verify)
     return verify->calls->progress(verify->calls->payload, done, head);
 }
 
+/* Rows as they stand, and not position by position: what should not be there is found too. */
 static int check_log(struct verify *verify)
 {
     struct qp_cursor cursor = {0};
@@ -217,6 +239,8 @@ static int tell_row(struct verify *verify, const char *file, enum qp_table table
     return tell(verify, file, qp_table_name(table), position, text);
 }
 
+/* The sum of each row; what it says is not looked at. Tables that this release leaves empty are
+ * walked too: a row in one of them has a sum like all others. */
 static int check_table(struct verify *verify, struct qp_txn *txn, const char *file,
                        const struct qp_table_spec *spec)
 {
@@ -269,6 +293,8 @@ static int tell_index(void *payload, const char *table, const char *text)
     return tell(payload, QP_INDEX_FILE, table, 0, text);
 }
 
+/* A handle for reading only may be without an index, and then has nothing to check. Refused is one
+ * that is there and does not fit: that is a finding. */
 static int check_index(struct verify *verify)
 {
     struct qp_handle *handle = verify->moment->handle;
@@ -282,6 +308,7 @@ static int check_index(struct verify *verify)
     return QUIPU_OK;
 }
 
+/* One moment from the beginning to the end: what is committed meanwhile is not looked at. */
 int qp_verify(struct qp_handle *handle, const struct qp_verify_calls *calls, quipu_verified *out,
               quipu_error *error)
 {
@@ -294,6 +321,7 @@ int qp_verify(struct qp_handle *handle, const struct qp_verify_calls *calls, qui
                             .error = error};
     int rc = qp_moment_begin(handle, true, &verify.moment, error);
 
+    assert(calls != NULL && out != NULL);
     if (rc < 0)
         return rc;
     out->head = verify.moment->pin.head;
