@@ -27,6 +27,8 @@ const struct qp_table_spec qp_index_tables[] = {
 };
 const size_t qp_index_table_count = sizeof(qp_index_tables) / sizeof(qp_index_tables[0]);
 
+/* What to do about it is the same whatever is wrong: an index is never repaired, only made again.
+ */
 int qp_index_damaged(const char *what, struct qp_bytes key, quipu_error *error)
 {
     char text[64];
@@ -108,6 +110,7 @@ int qp_index_block(struct qp_cursor *blocks, const struct qp_term_row *term, uin
     return rc == QUIPU_ROW ? read_block(key, value, term, block, first, error) : rc;
 }
 
+/* One step of the cursor. Blocks of a term are neighbours: another term's ends them. */
 int qp_index_next_block(struct qp_cursor *blocks, const struct qp_term_row *term, bool backwards,
                         struct qp_block_row *block, uint64_t *first, quipu_error *error)
 {
@@ -120,6 +123,7 @@ int qp_index_next_block(struct qp_cursor *blocks, const struct qp_term_row *term
 
 /* ---- what it is a fold of ---- */
 
+/* The row was written with the file: that it is missing is damage. */
 int qp_index_indexed(struct qp_txn *txn, struct qp_indexed *indexed, quipu_error *error)
 {
     struct qp_bytes value;
@@ -141,6 +145,7 @@ int qp_index_put_indexed(struct qp_txn *txn, const struct qp_indexed *indexed, q
     return qp_put_row(txn, QP_TABLE_INDEX_META, QP_META_INDEXED, row, size, error);
 }
 
+/* Terms with blocks are numbered from 1: in a row 0 says that there are none. */
 int qp_index_init(struct qp_txn *txn, const uint8_t uuid[16], quipu_error *error)
 {
     struct qp_index_format format = {.number = QP_FORMAT_INDEX, .term_kinds = QP_TERM_KINDS_BITS};

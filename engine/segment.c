@@ -67,6 +67,7 @@ void qp_segment_free(struct qp_segment *segment)
     qp_free(segment);
 }
 
+/* What the heap was asked for: the tail's share of `tail_bytes_max`. */
 size_t qp_segment_bytes(const struct qp_segment *segment)
 {
     return sizeof(*segment) + segment->arena.bytes +
@@ -235,6 +236,7 @@ static bool follows(const struct qp_term_list *list, uint64_t version, uint32_t 
     return version > last && version - last <= offset - list->last_offset;
 }
 
+/* Under no name of its own, which nobody can read: each reader of a term looks at this one too. */
 bool qp_segment_add_damaged(struct qp_segment *segment)
 {
     uint32_t offset = (uint32_t)(segment->upto + 1 - segment->after);
@@ -251,6 +253,8 @@ bool qp_segment_add_damaged(struct qp_segment *segment)
     return true;
 }
 
+/* The stream's list decides: if the version cannot be, the record is damaged whatever its sum says,
+ * and is put under none of its names. Only then are the three entries put, all or none. */
 bool qp_segment_add(struct qp_segment *segment, const struct qp_record *record)
 {
     struct qp_bytes category = {record->stream.data,

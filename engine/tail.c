@@ -22,6 +22,7 @@ void qp_tail_init(struct qp_tail *tail, uint64_t base)
     (void)pthread_mutex_init(&tail->lock, NULL); /* cannot fail without attributes */
 }
 
+/* Its bytes count until now, and not only as long as it is linked: what is pinned is memory too. */
 static void free_segment(struct qp_tail *tail, struct qp_segment *segment)
 {
     assert(!segment->linked && segment->pins == 0);
@@ -232,6 +233,7 @@ void qp_tail_seal(struct qp_tail *tail)
     (void)pthread_mutex_unlock(&tail->lock);
 }
 
+/* Sealed ones never change, so a merge reads what is pinned here without the lock. */
 void qp_tail_pin_sealed(struct qp_tail *tail, uint64_t indexed, uint64_t head, struct qp_pin *pin)
 {
     struct qp_segment *segment;
@@ -293,6 +295,7 @@ void qp_tail_unpin(struct qp_tail *tail, struct qp_pin *pin)
     while (segment != NULL) {
         struct qp_segment *newer = segment == pin->last ? NULL : segment->newer;
 
+        /* `newer` was read before: this may be the end of the segment. */
         assert(segment->pins > 0);
         segment->pins--;
         if (!segment->linked && segment->pins == 0)
@@ -303,6 +306,7 @@ void qp_tail_unpin(struct qp_tail *tail, struct qp_pin *pin)
     *pin = (struct qp_pin){0};
 }
 
+/* For who merged: its memory goes now, and not when the next reader comes. */
 void qp_tail_prune(struct qp_tail *tail, uint64_t indexed)
 {
     (void)pthread_mutex_lock(&tail->lock);
@@ -376,6 +380,7 @@ static size_t copy_run(const struct qp_pin *pin, const struct qp_tail_run *run, 
 
     assert(count <= QP_CHUNK_OFFSETS_MAX);
     qp_chunk_positions(run->segment, run->chunk, positions);
+    /* Positions ascend, but for those of 0, which say nothing: the last one that counts decides. */
     for (size_t i = 0; i < count; i++)
         if (positions[i] != 0 && positions[i] <= pin->indexed)
             skip = i + 1;
@@ -416,6 +421,7 @@ size_t qp_tail_copy(struct qp_tail *tail, const struct qp_pin *pin, const struct
     return count;
 }
 
+/* From the newest segment back: who has the term last knows its newest entry. */
 bool qp_tail_newest(struct qp_tail *tail, const struct qp_pin *pin, const struct qp_key *key,
                     uint64_t *number, uint64_t *position)
 {
@@ -443,7 +449,8 @@ bool qp_tail_newest(struct qp_tail *tail, const struct qp_pin *pin, const struct
 }
 
 /* What of a list is in (indexed, head]. false: nothing. Entries are counted by their numbers, so
- * that those not known between two chunks count too. */
+ * that those not known between two chunks count too. If the first one is not known its position is
+ * 0; the index then has entries before it, and knows where the term begins. */
 static bool clip_list(const struct qp_pin *pin, const struct qp_segment *segment,
                       const struct qp_term_list *list, struct qp_tail_term *term)
 {
@@ -467,6 +474,7 @@ static bool clip_list(const struct qp_pin *pin, const struct qp_segment *segment
     return term->count > 0;
 }
 
+/* Chunk by chunk, as the ends must be clipped: for who asks once a term, not once an event. */
 uint64_t qp_tail_count(struct qp_tail *tail, const struct qp_pin *pin, const struct qp_key *key)
 {
     uint32_t hash = qp_segment_hash(key);
@@ -487,6 +495,7 @@ uint64_t qp_tail_count(struct qp_tail *tail, const struct qp_pin *pin, const str
     return total;
 }
 
+/* All lists of all segments, whatever the prefix: a segment's table has no order. */
 bool qp_tail_each(struct qp_tail *tail, const struct qp_pin *pin, enum qp_term_kind kind,
                   struct qp_bytes prefix, qp_tail_visit_fn visit, void *payload)
 {
