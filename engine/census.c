@@ -271,7 +271,8 @@ static bool equal(const struct qp_census_term *log, const struct qp_census_term 
     return log->count == index->count && log->sum == index->sum;
 }
 
-/* The damaged: each position must be one that the log has lost. */
+/* The damaged: each position must be one that the log has lost. The other way round is no
+ * difference: a record may have been damaged after it was put under its names. */
 static int compare_damaged(struct compare *compare, struct qp_bytes key,
                            const struct qp_census_term *counted)
 {
@@ -308,7 +309,7 @@ static int compare_term(struct compare *compare, struct qp_bytes key, struct qp_
         return compare_damaged(compare, key, &counted);
     }
     if (term == NULL && counted.count == 0)
-        return QUIPU_OK; /* all of its records are damaged now */
+        return QUIPU_OK; /* all of its records are damaged now: the log cannot say */
     if (term == NULL || !equal(term, &counted))
         return tell(compare, "terms", key, "its positions are not those of the log");
     if (compare->census->damaged_count == 0 &&
@@ -317,7 +318,8 @@ static int compare_term(struct compare *compare, struct qp_bytes key, struct qp_
     return QUIPU_OK;
 }
 
-/* Terms that the log has and the index has not. */
+/* Terms that the log has and the index has not. A stream without entries here occurs only
+ * after `indexed`. */
 static int compare_missing(struct compare *compare)
 {
     const struct qp_census *census = compare->census;

@@ -77,6 +77,7 @@ int qp_log_open(struct qp_log_cursor *log, struct qp_txn *txn, bool check, quipu
     return qp_cursor_open(&log->cursor, txn, QP_TABLE_LOG, error);
 }
 
+/* Before its transaction ends, if that one writes. */
 void qp_log_close(struct qp_log_cursor *log)
 {
     qp_cursor_close(&log->cursor);
@@ -252,6 +253,8 @@ int qp_log_edge(struct qp_log_cursor *log, uint64_t *position, quipu_error *erro
     return QUIPU_OK;
 }
 
+/* What the next event's chain and clock go on from: a newest record that cannot be read has
+ * neither, so that nothing can be appended after it. */
 int qp_log_head(struct qp_log_cursor *log, struct qp_log_head *head, quipu_error *error)
 {
     struct qp_record record = {0};

@@ -49,6 +49,7 @@ int qp_stat(struct qp_handle *handle, quipu_stat *out, quipu_error *error)
     if (rc < 0)
         goto done;
     assert(moment->txn == &moment->log_txn && moment->pin.indexed <= moment->pin.head);
+    /* The index has counted its streams; the tail adds those that begin in it. */
     out->streams = moment->indexed.streams;
     (void)qp_tail_each(&handle->tail, &moment->pin, QP_TERM_STREAM, (struct qp_bytes){0}, count_new,
                        &out->streams);

@@ -34,6 +34,7 @@ int qp_streams_get(struct qp_txn *txn, bool any, struct qp_bytes stream, struct 
     return QUIPU_ROW;
 }
 
+/* No call of this release writes such a row: its bit in the row `format` does not exist yet. */
 int qp_streams_put(struct qp_txn *txn, struct qp_bytes stream, const struct qp_stream_row *row,
                    quipu_error *error)
 {

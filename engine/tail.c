@@ -1,6 +1,6 @@
 /* tail.c - one list of segments, one lock. Lookups copy what they find: a lock held for a copy of
  * 512 numbers is cheaper than lists that can be read while they grow. Static functions are called
- * with the lock held, but for those of a tail that nobody shares yet or any more.
+ * with the lock held, but where a tail is released that nobody shares any more.
  *
  *     open ---------------------> sealed      full, or a merge begins
  *     open, sealed -------------> freed       the index has it, and nobody pins it or one before it
@@ -92,7 +92,7 @@ static struct qp_segment *open_segment(struct qp_tail *tail)
 }
 
 /* Add the event at top + 1; NULL: its record cannot be read. false: memory is out, and `top` is as
- * before. A segment takes memory even then, so the bytes are counted in any case. A full one is
+ * before. The segment may have grown even then, so its bytes are counted in any case. A full one is
  * sealed at once: it is what one merge takes. */
 static bool add(struct qp_tail *tail, const struct qp_record *record)
 {
