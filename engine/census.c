@@ -236,9 +236,9 @@ static void count_positions(const struct compare *compare, struct qp_census_term
             count_entry(term, positions[i], versions ? number + i : 0);
 }
 
-/* From the first block on, each where the one before says. Why one cannot be had makes no
- * difference to what is told. Returns: ROW: all of its blocks were counted; OK: one is damaged or
- * missing. */
+/* From the first block on, each under the key that its first entry asks for. Why one cannot be had
+ * makes no difference to what is told. Returns: ROW: all of its blocks were counted; OK: one is
+ * damaged or missing. */
 static int count_blocks(struct compare *compare, const struct qp_term_row *row, bool versions,
                         struct qp_census_term *term)
 {

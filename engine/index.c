@@ -27,8 +27,7 @@ const struct qp_table_spec qp_index_tables[] = {
 };
 const size_t qp_index_table_count = sizeof(qp_index_tables) / sizeof(qp_index_tables[0]);
 
-/* What to do about it is the same whatever is wrong: an index is never repaired, only made again.
- */
+/* The advice is the same whatever is wrong: an index is never repaired, only made again. */
 int qp_index_damaged(const char *what, struct qp_bytes key, quipu_error *error)
 {
     char text[64];

@@ -34,7 +34,7 @@ struct qp_list {
     enum qp_term_kind kind;
     struct qp_key prefix;   /* kind and prefix: what the keys asked for begin with */
     struct qp_cursor terms; /* not open without an index */
-    bool index_begun;       /* the cursor stands at a row */
+    bool index_begun;       /* the first name was looked for */
     bool in_index;          /* `index_name` and, if it is whole, `row` are the index's next */
     bool row_whole;
     struct qp_bytes index_name; /* in the map */

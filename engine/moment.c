@@ -5,7 +5,7 @@
  *
  *     log          1 ............ indexed .................. head ...... (what came later)
  *     index        |--- terms ------|
- *     tail                     base ----- pinned segments ------- top
+ *     tail                 base --- pinned segments ---------- top
  *
  * The index takes from the log only what is durable, and a later look at the log sees no less: so
  * indexed <= head. base <= indexed is not sure: a merge in between may have let the tail go. Then

@@ -298,8 +298,7 @@ static bool before_row(const struct qp_postings *postings, uint64_t bound)
     return bound < row->base;
 }
 
-/* Enter the part that may have the first entry after `bound`, and pass over what is not after it.
- */
+/* Enter the part that may have the first entry after `bound`; pass over what is not after it. */
 static int seek_forward(struct qp_postings *postings, uint64_t bound, quipu_error *error)
 {
     int rc = QUIPU_OK;

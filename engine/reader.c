@@ -189,8 +189,7 @@ static void keep_shorter(struct qp_reader *reader, size_t first, size_t second)
 }
 
 /* The item's shortest list: of its stream, of its category, or of its types, which are one list as
- * each is an alternative. *everything: it has no term at all, and then the query has every event.
- */
+ * each is an alternative. *everything: it has no term, and then the query has every event. */
 static int add_item(struct qp_reader *reader, const struct qp_query_item *item, bool *everything,
                     quipu_error *error)
 {

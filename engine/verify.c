@@ -1,13 +1,15 @@
 /* verify.c - the log first, record by record: sum, chain, version, position, clock. Then the index,
  * held against what the log says it must be (census.c). Then the rows of all other tables.
  *
- *     position   1 .... 7   8   9 ....       a record that cannot be read, or is not there, is told
- *     chain      x-x-x-x   ?   o-o-o         once; what rests on it - the next one's chain,
- * versions lost                that may have been its, how many chunks there should be - is then
- * taken as it comes, and not told as wrong
+ *     position   1 .... 7   8   9 ...
+ *     chain      x-x- -x   ?   o-o-
+ *                          `-- cannot be read, or is not there
  *
- * The rules are those of docs/FORMAT.md 3.4 and 5.4. Findings are no failures: the walk goes on
- * until the callback has seen enough, or the file cannot be read or memory is out. */
+ * A record that is lost is told once. What rests on it - the chain of the next one, versions that
+ * may have been its, how many chunks there should be - is then taken as it comes.
+ *
+ * The rules are those of docs/FORMAT.md 3.4 and 5.4. A finding does not end the walk: that
+ * is for the callback to say, or when the file cannot be read or memory is out. */
 #include "verify.h"
 
 #include "census.h"
@@ -61,7 +63,7 @@ static int tell_log(struct verify *verify, uint64_t position, const char *text)
 
 /* ---- the log ---- */
 
-/* The record at `position` cannot be read: what can still be known from here on. */
+/* The record at `position` cannot be read: what needs it is not told as wrong from here on. */
 static int lose(struct verify *verify, uint64_t position)
 {
     verify->chain_known = false;
