@@ -2,11 +2,19 @@
  *
  * Where the map begins follows from any value: its page's number stands at the page's begin. The
  * leaf of a position follows from the branch pages, which are few and hot; LMDB has no call for it.
- * A damaged page at most leads to advice about a wrong page: no number is used unchecked. */
+ * A damaged page at most leads to advice about a wrong page: no number is used unchecked.
+ *
+ *     a scan     done | row      window      window |  not asked for yet
+ *                     at                            far end: `*window`
+ *                     |<-- one to two of 1 MiB ---->|
+ *
+ * When less than one window is left, two from here on are asked for: so one call of the kernel in
+ * 1 MiB, and it always reads while the scan uses what was read before. */
 #include "ahead.h"
 
 #include "page.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -30,12 +38,16 @@ struct map {
     uint64_t pages;
 };
 
+/* From a value of this snapshot: a row begins and ends on one page, so rounding its address down
+ * gives the page's begin. false: the page does not say a number that the file has. */
 static bool find_map(struct qp_txn *txn, const void *value, struct map *map)
 {
     const uint8_t *page;
     uint64_t number;
 
+    assert(value != NULL);
     qp_store_extent(txn, &map->page_bytes, &map->pages);
+    assert((map->page_bytes & (map->page_bytes - 1)) == 0);
     page = (const uint8_t *)((uintptr_t)value & ~(uintptr_t)(map->page_bytes - 1));
     number = qp_get_u64(page);
     if (number >= map->pages)
@@ -65,6 +77,7 @@ static const uint8_t *leaf_of(const struct map *map, uint64_t root, unsigned dep
     return page;
 }
 
+/* Asks the page tables, does not touch the page. What cannot be told is not there. */
 static bool is_cached(const uint8_t *page)
 {
     unsigned char present = 0;
@@ -76,7 +89,7 @@ static bool is_cached(const uint8_t *page)
 struct leaves {
     struct map map;
     uint64_t root;
-    unsigned depth;
+    unsigned depth; /* levels, the leaf's included */
 };
 
 static bool find_leaves(struct qp_txn *txn, const void *value, struct leaves *leaves)
@@ -95,6 +108,7 @@ static bool all_cached(const struct leaves *leaves, const uint64_t *positions, s
 
     if (probes > count)
         probes = count;
+    assert(probes >= 2 && probes <= count);
     for (size_t i = 0; i < probes; i++) {
         size_t at = i * (count - 1) / (probes - 1);
         const uint8_t *leaf = leaf_of(&leaves->map, leaves->root, leaves->depth, positions[at]);
@@ -105,6 +119,8 @@ static bool all_cached(const struct leaves *leaves, const uint64_t *positions, s
     return true;
 }
 
+/* Neighbours stand on one page: each is asked for once as long as they follow one another. What it
+ * says of errors it says of advice: nobody needs to know. */
 void qp_ahead_positions(struct qp_txn *txn, const void *value, const uint64_t *positions,
                         size_t count)
 {

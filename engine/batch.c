@@ -1,4 +1,18 @@
-/* batch.c - checks every argument before it copies anything. */
+/* batch.c - checks every argument before it copies anything.
+ *
+ * Owns the bytes of a batch: nothing of the caller's is looked at after the call that brought it.
+ * Refuses to know the store: whether a condition holds, and what an event's version will be, is
+ * found out when it commits; the options' limits are looked at then too. Here are the hard ones.
+ *
+ *     steps    [ "a": 2 drafts ]      [ "b": a condition ]   [ "a": 1 draft ]
+ *                 |         |                                      |
+ *     drafts   [ offset ][ offset ]                            [ offset ]
+ *                 |         |                                      |
+ *     bytes    | record  | record                              | record |
+ *     names      a 0                    b 0                      a 0
+ *
+ * Everything is found by offsets and numbers and not by pointers: both arrays and both buffers
+ * move when they grow. Drafts stand in the order of their steps. */
 #include "batch.h"
 
 #include "pack.h"
@@ -8,6 +22,7 @@
 #include <assert.h>
 #include <string.h>
 
+/* The memory stays: a program that fills the same batch again and again allocates once. */
 void qp_batch_clear(struct qp_batch *batch)
 {
     batch->bytes.size = 0;
@@ -30,6 +45,7 @@ void qp_batch_release(struct qp_batch *batch)
 
 struct qp_bytes qp_batch_stream(const struct qp_batch *batch, const struct qp_step *step)
 {
+    assert(step->stream_offset + step->stream_size < batch->names.size); /* and its 0 */
     return (struct qp_bytes){batch->names.bytes + step->stream_offset, step->stream_size};
 }
 
@@ -39,7 +55,10 @@ uint8_t *qp_batch_record(const struct qp_batch *batch, size_t draft)
     return batch->bytes.bytes + batch->drafts[draft].offset;
 }
 
-/* ---- drafts ---- */
+/* ---- drafts ----
+ *
+ * Statuses: MISUSE is what a program gets wrong however its data are, INVALID and TOO_LARGE what
+ * its data may be. */
 
 static int check_reserved_name(const char *name, const char *what, quipu_error *error)
 {
@@ -49,6 +68,8 @@ static int check_reserved_name(const char *name, const char *what, quipu_error *
     return QUIPU_OK;
 }
 
+/* What is said to be JSON is only looked at as UTF-8 (docs/ARCHITECTURE.md 8.12). msgpack
+ * must be exactly one whole value. */
 static int check_payload(const void *bytes, uint32_t size, uint8_t format, const char *what,
                          quipu_error *error)
 {
@@ -87,6 +108,8 @@ static int check_tag(const char *tag, quipu_error *error)
     return QUIPU_OK;
 }
 
+/* At most 64 of them: comparing each with each is cheaper than anything that would have to be
+ * built. */
 static int check_tags(const quipu_draft *draft, quipu_error *error)
 {
     if (draft->tag_count > QP_TAGS_MAX)
@@ -106,6 +129,8 @@ static int check_tags(const quipu_draft *draft, quipu_error *error)
     return QUIPU_OK;
 }
 
+/* All that is wrong with a draft is found before its step is begun. Reserved fields must be 0, so
+ * that a later release can give them a meaning. */
 static int check_draft(const quipu_draft *draft, quipu_error *error)
 {
     static const uint8_t zeroes[sizeof(draft->reserved8)];
@@ -132,6 +157,8 @@ static int check_draft(const quipu_draft *draft, quipu_error *error)
     return rc == QUIPU_OK ? check_tags(draft, error) : rc;
 }
 
+/* Build the record of a draft that was checked. Both reserves come before the first change: whoever
+ * is out of memory here leaves the batch as it was. */
 static int add_draft(struct qp_batch *batch, struct qp_bytes stream, const quipu_draft *draft,
                      quipu_error *error)
 {
@@ -139,6 +166,7 @@ static int add_draft(struct qp_batch *batch, struct qp_bytes stream, const quipu
     size_t payload = (size_t)draft->data_size + draft->meta_size;
     struct qp_draft_record *record;
 
+    assert(batch->draft_count < QP_BATCH_EVENTS_MAX && batch->bytes.size <= QP_BATCH_BYTES_MAX);
     if (batch->bytes.size + size > QP_BATCH_BYTES_MAX)
         return qp_fail(error, QUIPU_TOO_LARGE, "the batch has more than %llu bytes",
                        (unsigned long long)QP_BATCH_BYTES_MAX);
@@ -160,12 +188,15 @@ static int add_draft(struct qp_batch *batch, struct qp_bytes stream, const quipu
 
 /* ---- steps ---- */
 
+/* A condition is a number that a stream can have, or one of the two words. The room for events is
+ * counted from above, because `count` is the caller's and a sum might wrap. */
 static int check_append(const struct qp_batch *batch, const char *stream, uint64_t expected,
                         const quipu_draft *drafts, size_t count, quipu_error *error)
 {
     size_t size;
     int rc = qp_text_name(stream, QP_NAME_MAX, "a stream", &size, error);
 
+    assert(batch->draft_count <= QP_BATCH_EVENTS_MAX);
     if (rc == QUIPU_OK)
         rc = check_reserved_name(stream, "a stream", error);
     if (rc < 0)
@@ -183,12 +214,14 @@ static int check_append(const struct qp_batch *batch, const char *stream, uint64
     return rc;
 }
 
+/* A step with the drafts that will follow it: `first_draft` is where the next one is put. */
 static int add_step(struct qp_batch *batch, const char *stream, uint64_t expected, size_t count,
                     quipu_error *error)
 {
     size_t size = strlen(stream);
     struct qp_step *step;
 
+    assert(size > 0 && size <= QP_NAME_MAX);
     if (!qp_array_reserve(&batch->steps, &batch->step_capacity, batch->step_count + 1,
                           sizeof(*batch->steps)) ||
         !qp_buffer_put(&batch->names, stream, size + 1))
@@ -204,6 +237,9 @@ static int add_step(struct qp_batch *batch, const char *stream, uint64_t expecte
     return QUIPU_OK;
 }
 
+/* The first failure is kept: a program may fill a batch without looking and is told when it
+ * commits. Results of an earlier commit are void from here on, because the steps are no longer
+ * those. */
 int qp_batch_append(struct qp_batch *batch, const char *stream, uint64_t expected,
                     const quipu_draft *drafts, size_t count)
 {
@@ -218,11 +254,13 @@ int qp_batch_append(struct qp_batch *batch, const char *stream, uint64_t expecte
 
         rc = add_draft(batch, qp_batch_stream(batch, step), &drafts[i], &error);
     }
+    assert(rc < 0 || batch->draft_count == before.draft_count + count);
     batch->decided = false;
     if (rc == QUIPU_OK)
         return rc;
 
-    /* The memory that was added stays; what was put into it goes. */
+    /* The memory that was added stays; what was put into it goes. Not `*batch = before`: arrays
+     * and buffers may stand elsewhere by now. */
     batch->bytes.size = before.bytes.size;
     batch->names.size = before.names.size;
     batch->step_count = before.step_count;

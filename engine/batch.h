@@ -12,23 +12,23 @@
 struct qp_draft_record {
     size_t offset; /* in `bytes` */
     size_t size;
-    uint64_t content;
-    bool recorded_given;
-    int64_t recorded_wish_ns;
+    uint64_t content;         /* the sum over meta and data, made once */
+    bool recorded_given;      /* the draft brought a time of its own for `recorded` */
+    int64_t recorded_wish_ns; /* kept here, because a stamp overwrites it in the record */
 };
 
 struct qp_step {
     size_t stream_offset; /* in `names`, with its 0 */
     size_t stream_size;
-    uint64_t expected;
-    size_t first_draft;
-    size_t draft_count; /* 0: only a condition */
-    quipu_result result;
+    uint64_t expected;   /* a version, QUIPU_ANY or QUIPU_EXISTS */
+    size_t first_draft;  /* in `drafts` */
+    size_t draft_count;  /* 0: only a condition */
+    quipu_result result; /* valid while the batch is `decided` */
 };
 
 struct qp_batch {
-    struct qp_buffer bytes;
-    struct qp_buffer names;
+    struct qp_buffer bytes; /* the records, one after the other */
+    struct qp_buffer names; /* of the streams, each with its 0 */
     struct qp_step *steps;
     size_t step_count;
     size_t step_capacity;
@@ -47,6 +47,7 @@ void qp_batch_release(struct qp_batch *batch);
 int qp_batch_append(struct qp_batch *batch, const char *stream, uint64_t expected,
                     const quipu_draft *drafts, size_t count);
 
+/* Both point into the batch and live until something is added to it. */
 struct qp_bytes qp_batch_stream(const struct qp_batch *batch, const struct qp_step *step);
 uint8_t *qp_batch_record(const struct qp_batch *batch, size_t draft);
 

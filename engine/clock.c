@@ -1,4 +1,7 @@
-/* clock.c - clock_gettime() cannot fail for these clocks on Linux. */
+/* clock.c - three clocks for three questions. What happened when: the wall's, which people set. How
+ * much time has passed in the store: since boot, sleep included, so that a suspended machine does
+ * not stop the store's clock. How long to wait: the monotonic one, because pthreads and futexes
+ * know it. */
 #include "clock.h"
 
 #include <assert.h>
@@ -9,7 +12,7 @@ static int64_t read_clock(clockid_t clock)
     struct timespec now;
     int rc = clock_gettime(clock, &now);
 
-    assert(rc == 0);
+    assert(rc == 0); /* these clocks are always there on Linux, and `now` is ours */
     (void)rc;
     return (int64_t)now.tv_sec * QP_NS_PER_S + now.tv_nsec;
 }
@@ -40,6 +43,6 @@ void qp_clock_sleep_ms(unsigned milliseconds)
 int64_t qp_clock_deadline_ns(uint32_t timeout_ms)
 {
     if (timeout_ms == UINT32_MAX)
-        return INT64_MAX;
+        return INT64_MAX; /* no wait comes to it: 292 years */
     return qp_clock_monotonic_ns() + (int64_t)timeout_ms * QP_NS_PER_MS;
 }

@@ -9,18 +9,18 @@
 
 struct qp_store {
     MDB_env *env;
-    char name[32]; /* of its file, for messages */
-    MDB_dbi handles[QP_TABLES];
-    int fd; /* LMDB's own */
-    size_t page_bytes;
-    uint8_t *meta_pages; /* settling must not need memory */
-    bool map_full;       /* what the last put failed for; only a writer looks at it */
-    pthread_mutex_t gate;
-    unsigned live;
+    char name[32];              /* of its file, for messages */
+    MDB_dbi handles[QP_TABLES]; /* 0: no table of this file; LMDB gives 2 and more */
+    int fd;                     /* LMDB's own */
+    size_t page_bytes;          /* of the file, not of the machine */
+    uint8_t *meta_pages;        /* settling must not need memory */
+    bool map_full;              /* what the last put failed for; only a writer looks at it */
+    pthread_mutex_t gate;       /* a leaf: over `live`, `map_lost` and the map itself */
+    unsigned live;              /* transactions of this process that may look into the map */
     bool map_lost; /* it could be neither replaced nor put back: nothing may be touched any more */
 };
 
-/* LMDB's code as a status, and as a text with the file's name. */
+/* LMDB's code as a status, and as a text with the file's name. Returns the status: never OK. */
 int qp_store_fail(const struct qp_store *store, int rc, const char *what, quipu_error *error);
 
 #endif

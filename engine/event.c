@@ -1,12 +1,17 @@
-/* event.c - nothing is copied but numbers: views point into the record. */
+/* event.c - nothing is copied but numbers and the id: views point into the record, and live as long
+ * as its bytes do. Refuses to know where those are: in the map, or put together in a reader's
+ * buffer. */
 #include "event.h"
 
 #include "json.h"
 #include "pack.h"
 #include "sum.h"
 
+#include <assert.h>
 #include <string.h>
 
+/* The number is not in the record: each tag ends in a 0. Never past the end, whatever the bytes
+ * are. */
 static uint32_t count_tags(struct qp_bytes tags)
 {
     const char *at = tags.data;
@@ -30,6 +35,7 @@ void qp_event_fill(const struct qp_record *record, const uint8_t uuid[16], uint6
     const uint8_t *payload = record->payload.data;
     uint32_t data_size = (uint32_t)record->payload.size - record->meta_size;
 
+    assert(record->payload.size >= record->meta_size && position > 0);
     *event = (quipu_event){
         .position = position,
         .version = record->version,
@@ -51,12 +57,14 @@ void qp_event_fill(const struct qp_record *record, const uint8_t uuid[16], uint6
         .meta_format = record->meta_format,
         .schema = record->schema,
     };
+    /* docs/FORMAT.md 3.3: an id is always there, given or derived. */
     if (record->id != NULL)
         memcpy(event->id, record->id, sizeof(event->id));
     else
         qp_sum_id(uuid, position, record->chain, event->id);
 }
 
+/* OTHER for data that say to be binary, and for formats of later releases: they are bytes here. */
 void qp_event_member(const quipu_event *event, const char *name, struct qp_member *out)
 {
     struct qp_bytes data = {event->data, event->data_size};

@@ -1,14 +1,25 @@
-/* guard.c - F_OFD_SETLK, polled. */
+/* guard.c - F_OFD_SETLK, polled. The bytes need not exist in the file, which stays empty:
+ *
+ *     byte 0        1                          2
+ *     | door       | life                     | merger             |
+ *       exclusive    shared: a handle lives     exclusive
+ *                    exclusive: nobody else
+ *
+ * Taken in this order (docs/ARCHITECTURE.md 5.2). Refuses to know who else has one: the kernel does
+ * not tell of locks of this kind which process they are of. */
 #include "guard.h"
 
 #include "clock.h"
 #include "status.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Never removed and made anew while somebody may have it: two files would be two sets of locks.
+ * That is why commits look whether the inode is still the same. */
 int qp_guard_open(const struct qp_place *place, struct qp_guard *guard, quipu_error *error)
 {
     struct stat info = {0};
@@ -47,6 +58,7 @@ int qp_guard_try(const struct qp_guard *guard, enum qp_guard_byte byte, enum qp_
 {
     struct flock lock = range(byte, mode == QP_GUARD_SHARED ? F_RDLCK : F_WRLCK);
 
+    assert(guard->fd >= 0 && byte <= QP_GUARD_MERGER);
     if (fcntl(guard->fd, F_OFD_SETLK, &lock) == 0)
         return QUIPU_ROW;
     if (errno == EAGAIN || errno == EACCES || errno == EINTR)
@@ -54,11 +66,14 @@ int qp_guard_try(const struct qp_guard *guard, enum qp_guard_byte byte, enum qp_
     return qp_fail_os(error, QUIPU_SYSTEM, errno, "lock byte %d of %s", (int)byte, QP_GUARD_FILE);
 }
 
+/* At least one try, even if the deadline has passed. A millisecond is short against an open, a
+ * close and a merge, which are what is waited for. */
 int qp_guard_lock(const struct qp_guard *guard, enum qp_guard_byte byte, enum qp_guard_mode mode,
                   int64_t deadline_ns, quipu_error *error)
 {
     static const char *const what[] = {"opens or closes it", "uses it", "merges its index"};
 
+    assert((size_t)byte < sizeof(what) / sizeof(what[0]));
     for (;;) {
         int rc = qp_guard_try(guard, byte, mode, error);
 
@@ -72,6 +87,7 @@ int qp_guard_lock(const struct qp_guard *guard, enum qp_guard_byte byte, enum qp
     }
 }
 
+/* Cannot fail for a lock of ours; closing ends it in any case. */
 void qp_guard_unlock(const struct qp_guard *guard, enum qp_guard_byte byte)
 {
     struct flock lock = range(byte, F_UNLCK);
@@ -80,6 +96,8 @@ void qp_guard_unlock(const struct qp_guard *guard, enum qp_guard_byte byte)
         (void)fcntl(guard->fd, F_OFD_SETLK, &lock);
 }
 
+/* LMDB locks byte 0 of its lock file as long as an environment is open, shared: a lock that
+ * excludes all shows any. GETLK only asks. */
 int qp_guard_probe(const struct qp_place *place, const char *lock_file, bool *held,
                    quipu_error *error)
 {

@@ -1,7 +1,18 @@
-/* json.c - one pass over an object's text, without recursion: a nested value is skipped by counting
- * brackets outside of strings. */
+/* json.c - one pass over an object's text, without recursion: a nested value is skipped by keeping
+ * its open brackets in an array.
+ *
+ * Refuses to build anything, and to be a validator: when an event was appended, its data were only
+ * looked at as UTF-8. Of the object itself all is checked but the insides of its strings, so that a
+ * broken one has no members; of what is nested, only its brackets and where its strings end.
+ * Nothing is allocated.
+ *
+ *     { "a" : { "b" : [ 1, 2 ] } , "c" : 5 }
+ *       key   '-- skipped ----'    key   value
+ *
+ * Every step of the scan keeps at <= end; text is not 0-terminated. */
 #include "json.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <locale.h>
 #include <math.h>
@@ -9,8 +20,8 @@
 #include <string.h>
 
 struct scan {
-    const char *at;
-    const char *end;
+    const char *at;  /* what comes next */
+    const char *end; /* after the last byte */
 };
 
 /* A longer number has no place in a fold. */
@@ -33,7 +44,8 @@ static bool take(struct scan *scan, char byte)
     return true;
 }
 
-/* A string with its quotes; `*inside` is what is between them. */
+/* A string with its quotes; `*inside` is what is between them. Only whether there are escapes is
+ * seen here: they are resolved, or refused, when somebody asks for the text. */
 static bool take_string(struct scan *scan, struct qp_bytes *inside, bool *escaped)
 {
     const char *begin;
@@ -52,6 +64,7 @@ static bool take_string(struct scan *scan, struct qp_bytes *inside, bool *escape
     }
     if (scan->at == scan->end)
         return false;
+    assert(*scan->at == '"');
     *inside = (struct qp_bytes){begin, (size_t)(scan->at - begin)};
     scan->at++;
     return true;
@@ -66,6 +79,7 @@ static bool skip_container(struct scan *scan)
     bool escaped;
     size_t depth = 0;
 
+    assert(scan->at < scan->end && (*scan->at == '{' || *scan->at == '['));
     do {
         char byte = *scan->at;
 
@@ -79,7 +93,7 @@ static bool skip_container(struct scan *scan)
                 return false;
             open[depth++] = byte;
         } else if (byte == '}' || byte == ']') {
-            depth--;
+            depth--; /* not below 0: the loop ends there, and it began with an open one */
             if ((open[depth] == '{') != (byte == '}'))
                 return false;
         }
@@ -88,6 +102,8 @@ static bool skip_container(struct scan *scan)
     return depth == 0;
 }
 
+/* All up to what can follow a value; it may be empty. A 0 byte ends a word too, because strchr()
+ * finds it; what is malformed is found by who goes on from there. */
 static struct qp_bytes take_word(struct scan *scan)
 {
     const char *begin = scan->at;
@@ -129,6 +145,7 @@ static bool is_number(const char *at)
     return *at == '\0';
 }
 
+/* All that is looked at in a number that is too long to be copied. */
 static bool has_digits_only(struct qp_bytes word)
 {
     const char *at = word.data;
@@ -150,6 +167,7 @@ static bool read_number(struct qp_bytes word, bool wanted, struct qp_member *out
         return false;
     if (word.size > NUMBER_BYTES_MAX)
         return has_digits_only(word); /* too long to be either kind, or to be looked at closely */
+    assert(word.size < sizeof(digits));
     memcpy(digits, word.data, word.size);
     digits[word.size] = '\0';
     if (!is_number(digits))
@@ -157,13 +175,14 @@ static bool read_number(struct qp_bytes word, bool wanted, struct qp_member *out
     if (!wanted)
         return true;
 
+    /* In the C locale: the application's may have a decimal comma. */
     out->real = strtod_l(digits, &end, plain);
     if (isinf(out->real))
-        return true;
+        return true; /* beyond a double: neither kind, and no infinity that nobody wrote */
     out->kind = QP_MEMBER_REAL;
     if (strpbrk(digits, ".eE") != NULL)
         return true;
-    errno = 0;
+    errno = 0; /* strtoll() says only there that it does not fit: then it stays REAL */
     out->integer = strtoll(digits, &end, 10);
     if (errno == 0)
         out->kind = QP_MEMBER_INTEGER;
@@ -175,6 +194,8 @@ static bool is_word(struct qp_bytes word, const char *text)
     return word.size == strlen(text) && memcmp(word.data, text, word.size) == 0;
 }
 
+/* One value of any kind; false if it is malformed. `wanted`: it may be the one that is asked for,
+ * so a number is worth converting. Containers and null leave OTHER. */
 static bool take_value(struct scan *scan, bool wanted, struct qp_member *out)
 {
     struct qp_bytes span;
@@ -202,7 +223,8 @@ static bool take_value(struct scan *scan, bool wanted, struct qp_member *out)
     return is_word(span, "null") || read_number(span, wanted, out);
 }
 
-/* Names may be written with escapes; a name that has none is compared as it stands. */
+/* Names may be written with escapes; a name that has none is compared as it stands. One of more
+ * than QP_NAME_MAX bytes that is written with escapes is not found. */
 static bool is_name(struct qp_bytes written, bool escaped, struct qp_bytes name)
 {
     char plain[QP_NAME_MAX + 1];
@@ -215,6 +237,8 @@ static bool is_name(struct qp_bytes written, bool escaped, struct qp_bytes name)
            memcmp(plain, name.data, name.size) == 0;
 }
 
+/* To the end even when it was found: the last member of a name counts, and a text that is broken
+ * after it is broken. */
 void qp_json_member(struct qp_bytes object, struct qp_bytes name, struct qp_member *out)
 {
     struct scan scan = {object.data, (const char *)object.data + object.size};
@@ -257,7 +281,7 @@ static int hex_digit(char byte)
     return -1;
 }
 
-/* Four hexadecimal digits, -1 if they are not there. */
+/* Four hexadecimal digits, -1 if they are not there: a UTF-16 code unit. */
 static int32_t take_hex(struct scan *scan)
 {
     int32_t unit = 0;
@@ -275,7 +299,8 @@ static int32_t take_hex(struct scan *scan)
     return unit;
 }
 
-/* Behind "\u": one code point, of two escapes if the first is a high surrogate. */
+/* After "\u": one code point, of two escapes if the first is a high surrogate (RFC 8259, 7). -1: a
+ * surrogate that is alone, for which UTF-8 has no bytes. */
 static int32_t take_code_point(struct scan *scan)
 {
     int32_t high = take_hex(scan);
@@ -292,8 +317,10 @@ static int32_t take_code_point(struct scan *scan)
     return 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
 }
 
+/* RFC 3629, 3. Returns how many of the four bytes it takes. */
 static size_t encode_utf8(int32_t point, char bytes[4])
 {
+    assert(point >= 0 && point <= 0x10ffff);
     if (point < 0x80) {
         bytes[0] = (char)point;
         return 1;
@@ -316,11 +343,11 @@ static size_t encode_utf8(int32_t point, char bytes[4])
     return 4;
 }
 
-/* Behind a backslash: the bytes that it stands for, 0 if it is malformed. */
+/* After a backslash: the bytes that it stands for, 0 if it is malformed. */
 static size_t take_escape(struct scan *scan, char bytes[4])
 {
     static const char from[] = "\"\\/bfnrt";
-    static const char to[] = "\"\\/\b\f\n\r\t";
+    static const char to[] = "\"\\/\b\f\n\r\t"; /* in the order of `from` */
     const char *known;
     int32_t point;
 
@@ -339,6 +366,8 @@ static size_t take_escape(struct scan *scan, char bytes[4])
     return 1;
 }
 
+/* What does not fit is counted and not written, as snprintf() does: the caller learns how much room
+ * it takes. The text may be cut inside of a character then. */
 int64_t qp_json_unescape(const char *text, size_t size, char *out, size_t capacity)
 {
     struct scan scan = {text, text + size};
@@ -353,6 +382,7 @@ int64_t qp_json_unescape(const char *text, size_t size, char *out, size_t capaci
             count = take_escape(&scan, bytes);
         if (count == 0)
             return -1;
+        assert(count <= sizeof(bytes) && scan.at <= scan.end);
         for (size_t i = 0; i < count; i++, length++)
             if (length + 1 < capacity)
                 out[length] = bytes[i];

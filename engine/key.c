@@ -1,4 +1,13 @@
-/* key.c - keys are built here and nowhere else. */
+/* key.c - keys are built here and nowhere else.
+ *
+ *     log       | position u64 as the machine has it |
+ *     chunks    | position u64 | n u32 |                    big-endian: LMDB compares bytes, from
+ *     terms     | kind u8 | name ... |                      the first on, so that the rows of one
+ *     blocks    | term u64 | first u64 |                    position or term are neighbours
+ *     meta      | name ... |
+ *
+ * docs/FORMAT.md 2 has the law. A key that was read is not believed: its size is looked at first.
+ */
 #include "key.h"
 
 #include "sum.h"
@@ -29,21 +38,26 @@ void qp_key_text(struct qp_bytes key, char *out, size_t capacity)
     size_t used = 0;
 
     assert(capacity > 0);
+    /* Three bytes of room for each: two digits and the 0 that snprintf() writes after them. */
     for (size_t i = 0; i < key.size && used + 3 < capacity; i++) {
         bool letter = at[i] > ' ' && at[i] < 0x7f;
 
         used += (size_t)snprintf(out + used, capacity - used, letter ? "%c" : "%02x", at[i]);
     }
+    assert(used < capacity);
     out[used] = '\0';
 }
 
 struct qp_bytes qp_key_bytes(const struct qp_key *key)
 {
+    assert(key->size <= sizeof(key->bytes));
     return (struct qp_bytes){key->bytes, key->size};
 }
 
+/* The `size` low bytes of a number, the highest first. */
 static void put_big(uint8_t *at, uint64_t number, size_t size)
 {
+    assert(size <= sizeof(number));
     for (size_t i = 0; i < size; i++)
         at[i] = (uint8_t)(number >> (8 * (size - 1 - i)));
 }
@@ -52,6 +66,7 @@ static uint64_t get_big(const uint8_t *at, size_t size)
 {
     uint64_t number = 0;
 
+    assert(size <= sizeof(number));
     for (size_t i = 0; i < size; i++)
         number = number << 8 | at[i];
     return number;
@@ -61,7 +76,7 @@ void qp_key_term(struct qp_key *key, enum qp_term_kind kind, struct qp_bytes nam
 {
     assert(name.size <= QP_NAME_MAX);
     key->bytes[0] = (uint8_t)kind;
-    if (name.size > 0)
+    if (name.size > 0) /* the term `damaged` has none */
         memcpy(key->bytes + 1, name.data, name.size);
     key->size = (uint16_t)(1 + name.size);
 }
@@ -102,6 +117,7 @@ bool qp_key_chunk_read(struct qp_bytes key, uint64_t *position, uint32_t *number
     return true;
 }
 
+/* A view and no copy: LMDB compares it as a number of the machine. */
 struct qp_bytes qp_key_position(const uint64_t *position)
 {
     return (struct qp_bytes){position, sizeof(*position)};
@@ -115,6 +131,8 @@ bool qp_key_position_read(struct qp_bytes key, uint64_t *position)
     return true;
 }
 
+/* Seeded with table and key: a row that stands under another key is as damaged as one whose bytes
+ * are others (docs/FORMAT.md 2.1). The first 8 bytes are not summed, the sum goes there. */
 static uint64_t row_sum(enum qp_table table, struct qp_bytes key, const uint8_t *value, size_t size)
 {
     uint64_t seed = qp_sum(key.data, key.size, (uint64_t)table);

@@ -1,4 +1,5 @@
-/* member.h - one member of a map or an object, as pack and json find it. */
+/* member.h - one member of a map or an object, as pack and json find it. Text points into the data
+ * that were searched. */
 #ifndef QP_MEMBER_H
 #define QP_MEMBER_H
 
@@ -15,11 +16,11 @@ enum qp_member_kind {
 struct qp_member {
     enum qp_member_kind kind;
     bool boolean;
-    bool escaped;    /* the text has JSON's escapes in it */
-    int64_t integer; /* INTEGER */
-    double real;     /* REAL, and INTEGER as a double */
-    const char *text;
-    size_t text_size;
+    bool escaped;     /* the text has JSON's escapes in it */
+    int64_t integer;  /* INTEGER */
+    double real;      /* REAL, and INTEGER as a double */
+    const char *text; /* TEXT: without quotes, not 0-terminated */
+    size_t text_size; /* as it stands there: with its escapes, if it has some */
 };
 
 #endif

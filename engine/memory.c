@@ -1,4 +1,11 @@
-/* memory.c - one hook, one growing buffer, one arena. */
+/* memory.c - one hook, one growing buffer, one arena. Refuses to end the program: whoever asks for
+ * memory gets NULL or false, with everything as it was.
+ *
+ *     arena->newest -> [ older | used, size | ####.... ] -> [ older | ... | ######## ] -> NULL
+ *                                              takes ->
+ *
+ * A block of an arena is never enlarged or moved, so that pointers into it are good until all of it
+ * goes; what is left free at the end of an older one is lost until then. */
 #include "memory.h"
 
 #include <assert.h>
@@ -16,6 +23,7 @@ void qp_memory_hook(qp_resize_fn resize, void *payload)
     hook.payload = payload;
 }
 
+/* Size 0 is out of bounds: realloc() and a hook mean "free" by it, or something of their own. */
 void *qp_resize(void *memory, size_t size)
 {
     assert(size > 0);
@@ -43,16 +51,20 @@ void qp_free(void *memory)
         free(memory);
 }
 
+/* Doubles, so that adding one after the other costs the same per element however many there are.
+ * The pointer goes in and out by memcpy(): to write a `T *` through a `void **` is not C. */
 bool qp_array_reserve(void *array_pointer, size_t *capacity, size_t count, size_t element_size)
 {
     size_t wanted = *capacity < 8 ? 8 : *capacity;
     void *array;
 
+    assert(element_size > 0);
     if (count <= *capacity)
         return true;
     assert(count <= SIZE_MAX / 4 / element_size); /* limits and files of the callers see to it */
     while (wanted < count)
         wanted *= 2;
+    assert(wanted >= count && wanted > *capacity);
     memcpy(&array, array_pointer, sizeof(array));
     array = qp_resize(array, wanted * element_size);
     if (array == NULL)
@@ -64,8 +76,9 @@ bool qp_array_reserve(void *array_pointer, size_t *capacity, size_t count, size_
 
 bool qp_buffer_reserve(struct qp_buffer *buffer, size_t more)
 {
+    assert(buffer->size <= buffer->capacity);
     if (more > SIZE_MAX / 4 - buffer->size)
-        return false;
+        return false; /* more than there is memory; and doubling it would wrap */
     return qp_array_reserve(&buffer->bytes, &buffer->capacity, buffer->size + more, 1);
 }
 
@@ -76,6 +89,7 @@ bool qp_buffer_put(struct qp_buffer *buffer, const void *bytes, size_t size)
     if (size > 0)
         memcpy(buffer->bytes + buffer->size, bytes, size);
     buffer->size += size;
+    assert(buffer->size <= buffer->capacity);
     return true;
 }
 
@@ -91,11 +105,12 @@ enum { ARENA_FIRST_BYTES = 4096, ARENA_BLOCK_BYTES = 65536 };
 
 struct qp_arena_block {
     struct qp_arena_block *older;
-    size_t used;
-    size_t size;
-    uint64_t bytes[];
+    size_t used;      /* bytes that were taken, a multiple of 8 */
+    size_t size;      /* of what follows */
+    uint64_t bytes[]; /* aligned for anything that is put here */
 };
 
+/* A new newest block with room for one piece of this size, however large. NULL: nothing changed. */
 static struct qp_arena_block *arena_grow(struct qp_arena *arena, size_t at_least)
 {
     size_t size = arena->newest == NULL ? ARENA_FIRST_BYTES : ARENA_BLOCK_BYTES;
@@ -125,15 +140,19 @@ void *qp_arena_take(struct qp_arena *arena, size_t size)
         if (block == NULL)
             return NULL;
     }
+    assert(block->used + size <= block->size);
     piece = (uint8_t *)block->bytes + block->used;
     block->used += size;
     return piece;
 }
 
+/* For who must not fail half-way: a segment makes room for all entries of an event before it puts
+ * the first. In one block, because a take looks at the newest one alone. */
 bool qp_arena_ensure(struct qp_arena *arena, size_t size)
 {
     const struct qp_arena_block *block = arena->newest;
 
+    assert(size > 0 && (block == NULL || block->used <= block->size));
     if (block != NULL && block->size - block->used >= size)
         return true;
     return arena_grow(arena, size) != NULL;

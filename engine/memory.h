@@ -30,8 +30,8 @@ bool qp_array_reserve(void *array_pointer, size_t *capacity, size_t count, size_
 
 /* Many small pieces that go at once: what a segment of the tail is made of. */
 struct qp_arena {
-    struct qp_arena_block *newest;
-    size_t bytes; /* taken from the heap */
+    struct qp_arena_block *newest; /* the one that is taken from */
+    size_t bytes;                  /* taken from the heap */
 };
 
 /* 8-byte aligned, not zeroed, never moved; NULL if memory is out. */

@@ -1,8 +1,14 @@
-/* meta.c - each row begins with its sum (8 bytes); offsets below count from the row's begin. */
+/* meta.c - each row begins with its sum (8 bytes); offsets below count from the row's begin.
+ *
+ * Refuses to judge: whether a number or a bit is known, and whether an index fits its log, is
+ * decided by open.c and index.c. A row of another size is none - but for the log's `format`, which
+ * may grow at its end (docs/FORMAT.md 7). The index's rows may not: another format is another
+ * index. */
 #include "meta.h"
 
 #include "key.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -13,8 +19,11 @@ enum {
     INDEXED_BYTES = 64 /* 8 position, chain, edits, edits' chain, next term, streams, damaged */
 };
 
+static_assert((int)INDEXED_BYTES <= QP_META_ROW_BYTES_MAX, "the largest row fits its buffers");
+
 size_t qp_format_write(const struct qp_format *format, uint8_t *out)
 {
+    assert(format->number > 0);
     qp_set_u32(out + 8, format->number);
     qp_set_u32(out + 12, 0);
     qp_set_u64(out + 16, format->read_bits);
@@ -78,6 +87,7 @@ bool qp_index_format_read(struct qp_bytes value, struct qp_index_format *format)
 
 size_t qp_indexed_write(const struct qp_indexed *indexed, uint8_t *out)
 {
+    assert(indexed->position <= QP_POSITION_MAX && indexed->next_term > 0);
     qp_set_u64(out + 8, indexed->position);
     qp_set_u64(out + 16, indexed->chain);
     qp_set_u64(out + 24, indexed->edits);
@@ -88,6 +98,7 @@ size_t qp_indexed_write(const struct qp_indexed *indexed, uint8_t *out)
     return INDEXED_BYTES;
 }
 
+/* The position is held against the limit here, because others add to it. */
 bool qp_indexed_read(struct qp_bytes value, struct qp_indexed *indexed)
 {
     const uint8_t *at = value.data;

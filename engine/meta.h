@@ -1,4 +1,4 @@
-/* meta.h - the rows that say what a file is: pure functions. docs/FORMAT.md 2. */
+/* meta.h - the rows that say what a file is: pure functions. docs/FORMAT.md 4. */
 #ifndef QP_META_H
 #define QP_META_H
 

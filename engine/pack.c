@@ -3,9 +3,18 @@
  *
  * msgpack_unpack_next() would do, but it reserves memory for as many elements as a header of five
  * bytes announces. The template is the same parser without the objects behind it; a container that
- * announces more than there is just ends in the middle. It keeps 32 levels and refuses the 33rd. */
+ * announces more than there is just ends in the middle. It keeps 32 levels and refuses the 33rd.
+ *
+ * The macros below give the template its names; it calls on_map() when a map begins, and
+ * on_map_item() with each pair when both are read:
+ *
+ *     map { "a": 1, "b": { "c": 2 } }
+ *     on_map, outermost   on_str "a"   on_uint8 1   on_map_item: the outermost map's: compared
+ *     on_str "b"   on_map    on_str "c"   on_uint8 2   on_map_item: of a nested map: passed over
+ *     on_map_item "b" */
 #include "pack.h"
 
+#include <assert.h>
 #include <msgpack/sysdep.h>
 #include <msgpack/unpack.h>
 #include <msgpack/unpack_define.h>
@@ -13,13 +22,13 @@
 
 struct value {
     struct qp_member member;
-    bool outermost;
+    bool outermost; /* nothing had begun before it */
 };
 
 struct search {
-    struct qp_bytes name; /* NULL: only looking whether it is whole */
-    bool entered;         /* the outermost value has begun */
-    struct qp_member found;
+    struct qp_bytes name;   /* NULL: only looking whether it is whole */
+    bool entered;           /* the outermost value has begun */
+    struct qp_member found; /* the last one of that name, OTHER as long as there is none */
 };
 
 #define msgpack_unpack_struct(name)       struct pack##name
@@ -35,6 +44,8 @@ static inline struct value on_root(struct search *search)
     return (struct value){0};
 }
 
+/* Every value comes through here when it begins, containers before what is in them. Returns 0: go
+ * on. */
 static inline int take(struct search *search, struct qp_member member, struct value *out)
 {
     *out = (struct value){.member = member, .outermost = !search->entered};
@@ -70,6 +81,7 @@ static inline int on_uint32(struct search *search, uint32_t number, struct value
     return take_integer(search, number, out);
 }
 
+/* Above INT64_MAX there is no i64: it stays a number, as a double. */
 static inline int on_uint64(struct search *search, uint64_t number, struct value *out)
 {
     if (number > INT64_MAX)
@@ -185,6 +197,8 @@ static inline int on_ext(struct search *search, const char *base, const char *at
 
 #include <msgpack/unpack_template.h>
 
+/* Run the template over the bytes. true: they are exactly one value (it says 1 when one has ended,
+ * 0 when bytes are missing, less for what is malformed or too deep). */
 static bool parse(struct qp_bytes bytes, struct search *search)
 {
     struct pack_context context;
@@ -196,7 +210,8 @@ static bool parse(struct qp_bytes bytes, struct search *search)
     context.user = *search;
     pack_init(&context);
     rc = pack_execute(&context, bytes.data, bytes.size, &used);
-    *search = context.user;
+    *search = context.user; /* the template keeps a copy */
+    assert(used <= bytes.size);
     return rc == 1 && used == bytes.size;
 }
 
@@ -207,10 +222,12 @@ bool qp_pack_whole(const void *bytes, size_t size)
     return parse((struct qp_bytes){bytes, size}, &search);
 }
 
+/* What was found counts only when the whole has turned out to be one value. */
 void qp_pack_member(struct qp_bytes map, struct qp_bytes name, struct qp_member *out)
 {
     struct search search = {.name = name};
     bool whole = parse(map, &search);
 
+    assert(name.data != NULL); /* or it would only have looked whether it is whole */
     *out = whole ? search.found : (struct qp_member){0};
 }

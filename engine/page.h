@@ -13,8 +13,8 @@
 
 struct qp_page_meta {
     uint32_t page_bytes;
-    uint64_t last_page;
-    uint64_t transaction;
+    uint64_t last_page;   /* number of the last page that is in use */
+    uint64_t transaction; /* that wrote this meta page: the higher one counts */
 };
 
 /* Read the beginning of a meta page. false: not one of LMDB's file format 1. */

@@ -1,5 +1,16 @@
 /* place.c - system calls on the directory and its names. What the files mean is not known here, but
- * for the one thing that must be seen before LMDB maps a file: whether it ends too early. */
+ * for the one thing that must be seen before LMDB maps a file: whether it ends too early.
+ *
+ * Everything goes through the directory's descriptor, so that all files are of one directory even
+ * if somebody renames it meanwhile. How a store comes to be, in a way that a power cut leaves all
+ * of it or nothing:
+ *
+ *     parent/.NAME.new-PID-N/     made, and locked for as long as its creator lives
+ *                log.mdb          written by the caller, flushed; then the directory is flushed
+ *     parent/NAME/                by rename(): onto nothing, or an empty directory, or it fails
+ *     parent/                     flushed
+ *
+ * What a creator leaves that dies in between, the next one removes. */
 #include "place.h"
 
 #include "page.h"
@@ -23,10 +34,13 @@
 static const char *const store_files[] = {QP_LOG_FILE,        QP_LOG_LOCK_FILE, QP_INDEX_FILE,
                                           QP_INDEX_LOCK_FILE, QP_GUARD_FILE,    QP_SHARED_FILE};
 
+/* So many creators of one store in one process at a time, or something else is wrong. */
 enum { SIBLINGS_MAX = 1000, STORE_FILES = sizeof(store_files) / sizeof(store_files[0]) };
 
 /* ---- is it safe? ---- */
 
+/* File systems on which locks or shared maps of two machines do not see each other. FUSE is one of
+ * them because nobody knows what is behind it. */
 static bool is_network(int64_t type)
 {
     static const int64_t types[] = {NFS_SUPER_MAGIC,       SMB_SUPER_MAGIC, 0xff534d42 /* CIFS */,
@@ -39,6 +53,7 @@ static bool is_network(int64_t type)
     return false;
 }
 
+/* Whoever may write the directory may exchange its files, and what is in `shared` is believed. */
 static int check_safe(int fd, const struct stat *info, const char *path, uint32_t flags,
                       quipu_error *error)
 {
@@ -66,7 +81,7 @@ static int check_safe(int fd, const struct stat *info, const char *path, uint32_
 static int look_inside(int fd, const char *path, enum qp_place_state *state, quipu_error *error)
 {
     struct dirent *entry;
-    int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* closedir() closes it */
     DIR *directory = again >= 0 ? fdopendir(again) : NULL;
     char other[64] = "";
     bool log = false;
@@ -106,6 +121,7 @@ static int trimmed(const char *path, char out[PATH_MAX], quipu_error *error)
     return QUIPU_OK;
 }
 
+/* After open() has failed: a directory that is not there is an answer, not a failure. */
 static int open_failed(const char *path, enum qp_place_state *state, quipu_error *error)
 {
     int reason = errno;
@@ -120,6 +136,7 @@ static int open_failed(const char *path, enum qp_place_state *state, quipu_error
                       path);
 }
 
+/* What is in it is looked at before whose it is: that a directory is no store says more. */
 int qp_place_open(const char *path, uint32_t flags, struct qp_place *place,
                   enum qp_place_state *state, quipu_error *error)
 {
@@ -169,10 +186,13 @@ void qp_place_path(const struct qp_place *place, const char *name, char path[QP_
     (void)size;
 }
 
+/* A file that is missing, or cannot be looked at, is not the same. The device need not be compared:
+ * the directory's own entries are of its file system, unless something is mounted on one. */
 bool qp_place_same(const struct qp_place *place, const char *name, uint64_t inode)
 {
     struct stat info;
 
+    assert(place->fd >= 0);
     return fstatat(place->fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
            (uint64_t)info.st_ino == inode;
 }
@@ -182,6 +202,7 @@ int qp_place_inode(const struct qp_place *place, const char *name, uint64_t *ino
 {
     struct stat info;
 
+    assert(place->fd >= 0);
     if (fstatat(place->fd, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
         return qp_fail_os(error, QUIPU_SYSTEM, errno, "stat %s", name);
     *inode = (uint64_t)info.st_ino;
@@ -190,12 +211,15 @@ int qp_place_inode(const struct qp_place *place, const char *name, uint64_t *ino
 
 int qp_place_remove(const struct qp_place *place, const char *name, quipu_error *error)
 {
+    assert(place->fd >= 0);
     if (unlinkat(place->fd, name, 0) != 0 && errno != ENOENT)
         return qp_fail_os(error, QUIPU_SYSTEM, errno, "remove %s", name);
     return QUIPU_OK;
 }
 
-/* The size is asked last: another process may enlarge the file, and only then its meta page. */
+/* The second meta page begins where the first says that a page ends; the newer of the two counts,
+ * as it does for LMDB. The size is asked last: another process may enlarge the file, and only then
+ * its meta page. */
 static enum qp_file_state judge(int fd)
 {
     uint8_t page[QP_PAGE_META_BYTES];
@@ -219,6 +243,7 @@ static enum qp_file_state judge(int fd)
                                                                           : QP_FILE_WHOLE;
 }
 
+/* O_NONBLOCK: opening a fifo that somebody has put here must not wait for its other end. */
 int qp_place_probe(const struct qp_place *place, const char *name, enum qp_file_state *state,
                    quipu_error *error)
 {
@@ -226,6 +251,7 @@ int qp_place_probe(const struct qp_place *place, const char *name, enum qp_file_
     int fd = openat(place->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     int rc = QUIPU_OK;
 
+    assert(place->fd >= 0);
     *state = QP_FILE_MISSING;
     if (fd < 0 && errno == ENOENT)
         return QUIPU_OK;
@@ -278,6 +304,8 @@ static int split(const char *path, struct qp_staging *staging, quipu_error *erro
     return QUIPU_OK;
 }
 
+/* Remove a sibling with what a store consists of, and nothing else: if there is more in it, it
+ * stays. Its creator holds a shared lock on it, which ends with its process, however that ends. */
 static void remove_staged(int parent, const char *staged)
 {
     int fd = openat(parent, staged, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -292,7 +320,7 @@ static void remove_staged(int parent, const char *staged)
     (void)close(fd);
 }
 
-/* Was this made by a process that is gone? */
+/* Was this made by a process that is gone? A pid that was given out again keeps it until later. */
 static bool is_leftover(const char *entry, const char *prefix)
 {
     size_t size = strlen(prefix);
@@ -308,7 +336,7 @@ static bool is_leftover(const char *entry, const char *prefix)
 
 static void remove_leftovers(const struct qp_staging *staging)
 {
-    char prefix[sizeof(staging->name) + 8];
+    char prefix[sizeof(staging->name) + 8]; /* ".", ".new-" and the 0 */
     int again = openat(staging->parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *directory = again >= 0 ? fdopendir(again) : NULL;
     struct dirent *entry;
@@ -325,6 +353,7 @@ static void remove_leftovers(const struct qp_staging *staging)
     (void)closedir(directory);
 }
 
+/* Zeroed first, so that qp_staging_end() may be called whatever fails. */
 int qp_staging_begin(const char *path, struct qp_staging *staging, quipu_error *error)
 {
     int rc;
@@ -333,6 +362,7 @@ int qp_staging_begin(const char *path, struct qp_staging *staging, quipu_error *
     rc = split(path, staging, error);
     if (rc < 0)
         return rc;
+    assert(staging->parent >= 0 && staging->name[0] != '\0');
     remove_leftovers(staging);
 
     /* Threads of one process may create the same store: each takes the first free number. */
@@ -355,6 +385,7 @@ int qp_staging_begin(const char *path, struct qp_staging *staging, quipu_error *
     return QUIPU_OK;
 }
 
+/* fsync() of a file or, as ".", of the directory: its names. A descriptor that reads is enough. */
 static int flush(int directory, const char *name, quipu_error *error)
 {
     int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
@@ -367,10 +398,15 @@ static int flush(int directory, const char *name, quipu_error *error)
     return rc;
 }
 
+/* LMDB's lock file is of the creation and not of the store; it was never flushed. The files before
+ * the names that lead to them: a store that can be found is whole. From the rename on it exists,
+ * and the last flush may fail all the same: then whoever created it is told IO and may find it
+ * there. */
 int qp_staging_publish(struct qp_staging *staging, quipu_error *error)
 {
     int rc = qp_place_remove(&staging->place, QP_LOG_LOCK_FILE, error);
 
+    assert(staging->parent >= 0 && staging->staged[0] != '\0');
     if (rc == QUIPU_OK)
         rc = flush(staging->place.fd, QP_LOG_FILE, error);
     if (rc == QUIPU_OK)
@@ -383,13 +419,13 @@ int qp_staging_publish(struct qp_staging *staging, quipu_error *error)
         return qp_fail_os(error, QUIPU_SYSTEM, errno,
                           "rename to %s (a mount point? create the store below it)", staging->name);
     }
-    staging->staged[0] = '\0';
+    staging->staged[0] = '\0'; /* nothing to remove any more */
     return flush(staging->parent, ".", error);
 }
 
 void qp_staging_end(struct qp_staging *staging)
 {
-    qp_place_close(&staging->place);
+    qp_place_close(&staging->place); /* and with it our lock, which would keep us out too */
     if (staging->parent < 0)
         return;
     if (staging->staged[0] != '\0')

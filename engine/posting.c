@@ -1,4 +1,11 @@
-/* posting.c - a stream of 1 000 events takes about 2 bytes an event here. */
+/* posting.c - LEB128 numbers in and out. The events of one stream are mostly not far from each
+ * other, so that a delta has one to three bytes where a position has six.
+ *
+ *     base 100      positions 103        -   300 (2 unknown in between would be 0 0)
+ *     deltas                  03    00   c5 01
+ *
+ * Refuses to know where the rows stand, and to believe one that it reads: what it says is counted
+ * and compared. What it writes is asserted, since it is ours. */
 #include "posting.h"
 
 #include "key.h"
@@ -18,6 +25,7 @@ static const uint8_t *get_number(const uint8_t *at, const uint8_t *end, uint64_t
 {
     uint64_t value = 0;
 
+    assert(at <= end);
     for (unsigned i = 0; i < NUMBER_BYTES_MAX && at < end; i++) {
         uint8_t byte = *at++;
 
@@ -30,6 +38,7 @@ static const uint8_t *get_number(const uint8_t *at, const uint8_t *end, uint64_t
     return NULL;
 }
 
+/* Rule 6 of docs/FORMAT.md 5.4, the deltas aside: they are looked at when they are read. */
 bool qp_term_row_read(struct qp_bytes value, struct qp_term_row *row)
 {
     uint64_t *const fields[] = {&row->number,         &row->first,         &row->count,
@@ -54,6 +63,7 @@ bool qp_term_row_read(struct qp_bytes value, struct qp_term_row *row)
     return true;
 }
 
+/* Rule 7 likewise. A block is full or it is none. */
 bool qp_block_row_read(struct qp_bytes value, struct qp_block_row *row)
 {
     const uint8_t *at = value.data;
@@ -67,8 +77,11 @@ bool qp_block_row_read(struct qp_bytes value, struct qp_block_row *row)
     return row->count == QP_BLOCK_POSITIONS;
 }
 
+/* Returns where the next one goes: at most NUMBER_BYTES_MAX bytes on, for what is no position
+ * beyond the last. */
 static uint8_t *put_number(uint8_t *at, uint64_t number)
 {
+    assert(number <= QP_POSITION_MAX);
     while (number >= 0x80) {
         *at++ = (uint8_t)(number | 0x80);
         number >>= 7;
@@ -77,6 +90,8 @@ static uint8_t *put_number(uint8_t *at, uint64_t number)
     return at;
 }
 
+/* An unknown position is a 0, and the next delta counts from the one before it
+ * (docs/ARCHITECTURE.md 8.5). Returns how many bytes were written. */
 static size_t put_deltas(uint8_t *out, uint64_t base, const uint64_t *positions, size_t count)
 {
     uint8_t *at = out;
@@ -93,6 +108,7 @@ static size_t put_deltas(uint8_t *out, uint64_t base, const uint64_t *positions,
     return (size_t)(at - out);
 }
 
+/* At most 8 + 7 x 7 + 511 x 7 bytes: it always fits a row, and so does a full block. */
 size_t qp_term_row_write(const struct qp_term_row *row, const uint64_t *positions, uint8_t *out)
 {
     const uint64_t fields[] = {row->number,         row->first,         row->count,
@@ -123,6 +139,8 @@ size_t qp_block_row_write(uint64_t base, const uint64_t *positions, size_t count
     return size;
 }
 
+/* A delta has at most 49 bits and `base` at most 48: their sum cannot wrap before it is compared.
+ * That nothing is left over at the end is how a wrong count shows. */
 bool qp_deltas_read(struct qp_bytes deltas, uint64_t base, uint64_t *positions, size_t count)
 {
     const uint8_t *at = deltas.data;

@@ -1,4 +1,4 @@
-/* posting.h - where a term occurs, as bytes of the index: pure functions. docs/FORMAT.md 4.
+/* posting.h - where a term occurs, as bytes of the index: pure functions. docs/FORMAT.md 5.
  *
  * A term's entries are numbered: a stream's by version, any other term's from 1. The newest of them
  * stand in its row of `terms`; whenever there are QP_BLOCK_POSITIONS, they become a row of `blocks`

@@ -1,11 +1,21 @@
-/* query.c - names are compared as bytes, without hashing: a match is a match. */
+/* query.c - names are compared as bytes, without hashing: a match is a match.
+ *
+ *     items   [ stream, category, types 0..1 ]  OR  [ -, category, types 2..2 ]  OR ...
+ *                  \___ AND ___/ \_ AND, one of them _/
+ *     types   [ type ][ type ][ type ]        names   | s t r e a m 0 t y p e 0 ...
+ *
+ * Refuses to know where events are found: the reader picks candidates by their terms and asks here.
+ */
 #include "query.h"
 
 #include "status.h"
 #include "text.h"
 
+#include <assert.h>
 #include <string.h>
 
+/* Check one name, copy it with its 0 into the arena, which never moves, and count it towards the
+ * limit. `what` calls it in messages. */
 static int copy_name(struct qp_query *query, const char *name, const char *what, size_t *total,
                      struct qp_bytes *out, quipu_error *error)
 {
@@ -27,12 +37,15 @@ static int copy_name(struct qp_query *query, const char *name, const char *what,
     return QUIPU_OK;
 }
 
+/* The item is counted before it is filled: whatever fails, the query can be released. Its types go
+ * to `types` from `first_type` on; count_types() has made the room. */
 static int copy_item(struct qp_query *query, const quipu_query_item *from, size_t first_type,
                      size_t *total, quipu_error *error)
 {
     struct qp_query_item *item = &query->items[query->item_count++];
     int rc = QUIPU_OK;
 
+    assert(query->item_count <= QP_QUERY_ITEMS_MAX);
     *item = (struct qp_query_item){.first_type = first_type, .type_count = from->type_count};
     if (from->reserved[0] != 0 || from->reserved[1] != 0)
         return qp_fail(error, QUIPU_MISUSE, "a query item's reserved fields are not 0");
@@ -48,6 +61,8 @@ static int copy_item(struct qp_query *query, const quipu_query_item *from, size_
     return rc;
 }
 
+/* Of all items, so that they get one array. The limit comes before the array: a number that is the
+ * caller's must not ask for all memory there is. */
 static int count_types(const quipu_query *query, size_t *count, quipu_error *error)
 {
     *count = 0;
@@ -81,7 +96,7 @@ int qp_query_copy(const quipu_query *query, struct qp_query *out, quipu_error *e
     if (rc < 0)
         return rc;
     out->items = qp_resize(NULL, query->item_count * sizeof(*out->items));
-    out->types = qp_resize(NULL, (types + 1) * sizeof(*out->types));
+    out->types = qp_resize(NULL, (types + 1) * sizeof(*out->types)); /* there may be no types */
     if (out->items == NULL || out->types == NULL)
         return qp_fail_memory(error);
     types = 0;
@@ -100,6 +115,7 @@ void qp_query_release(struct qp_query *query)
     *query = (struct qp_query){0};
 }
 
+/* Sizes first: most names differ there, and the bytes need not be fetched. */
 static bool equal(struct qp_bytes left, struct qp_bytes right)
 {
     return left.size == right.size && memcmp(left.data, right.data, left.size) == 0;
@@ -114,12 +130,15 @@ static bool has_type(const struct qp_query *query, const struct qp_query_item *i
     return item->type_count == 0;
 }
 
+/* All that the item gives must hold. The category is not in the record: it follows from the stream.
+ */
 static bool item_matches(const struct qp_query *query, const struct qp_query_item *item,
                          const struct qp_record *record)
 {
     struct qp_bytes category = {record->stream.data,
                                 qp_text_category(record->stream.data, record->stream.size)};
 
+    assert(record->stream.size > 0);
     return (item->stream.data == NULL || equal(item->stream, record->stream)) &&
            (item->category.data == NULL || equal(item->category, category)) &&
            has_type(query, item, record->type);

@@ -1,4 +1,14 @@
-/* record.c - offsets stand here once; everybody else sees struct qp_record. */
+/* record.c - offsets stand here once; everybody else sees struct qp_record. The picture of the
+ * bytes is in record.h; what is valid, and in which order it is looked at, in docs/FORMAT.md 3.4.
+ *
+ * Refuses to know where records are kept. A record has a life of three steps:
+ *
+ *     build    in the thread that adds it to a batch: everything that the draft says; `content`
+ *     stamp    by the leader, under the store lock: position, version, times, chain, check
+ *     read     by anybody, from bytes that may be damaged: nothing is believed before it is checked
+ *
+ * Invariant: stamping reads nothing that stamping writes, so it may be done again for another
+ * position: when the map was too small, a group is. */
 #include "record.h"
 
 #include "key.h"
@@ -37,6 +47,7 @@ static size_t tags_bytes(const quipu_draft *draft)
     return size;
 }
 
+/* Of the same fields in the same order as qp_record_build() writes them, which asserts it. */
 size_t qp_record_bytes(const quipu_draft *draft, size_t stream_size)
 {
     size_t id = (draft->flags & QUIPU_EVENT_HAS_ID) != 0 ? ID_BYTES : 0;
@@ -45,6 +56,7 @@ size_t qp_record_bytes(const quipu_draft *draft, size_t stream_size)
            id + draft->meta_size + draft->data_size;
 }
 
+/* Returns where the next field goes. A NULL of size 0 is no field: memcpy() must not see it. */
 static uint8_t *put(uint8_t *at, const void *bytes, size_t size)
 {
     if (size > 0)
@@ -59,7 +71,9 @@ uint64_t qp_record_build(const quipu_draft *draft, struct qp_bytes stream, uint8
     uint32_t flags = 0;
     uint8_t *at = out + QP_RECORD_HEADER_BYTES;
 
+    /* batch.c has checked the draft: here its sizes are known to fit their fields. */
     assert(stream.size <= QP_NAME_MAX && type_size <= QP_NAME_MAX);
+    assert(draft->tag_count <= QP_TAGS_MAX && size <= QP_RECORD_BYTES_MAX);
     if ((draft->flags & QUIPU_EVENT_HAS_ID) != 0)
         flags |= QP_RECORD_ID;
     if ((draft->flags & QUIPU_EVENT_HAS_TIME) != 0)
@@ -67,6 +81,7 @@ uint64_t qp_record_build(const quipu_draft *draft, struct qp_bytes stream, uint8
     if (size > QP_ROW_BYTES_MAX)
         flags |= QP_RECORD_CHUNKED;
 
+    /* Check, chain and version are 0 until the stamp, reserved fields for ever. */
     memset(out, 0, QP_RECORD_HEADER_BYTES);
     qp_set_u32(out + AT_FLAGS, flags);
     qp_set_u16(out + AT_HEADER, QP_RECORD_HEADER_BYTES);
@@ -99,6 +114,7 @@ uint64_t qp_record_build(const quipu_draft *draft, struct qp_bytes stream, uint8
  * are not in it: those that may change later must not break the chain. */
 static uint64_t head_sum(const uint8_t *bytes, const uint8_t *payload, uint64_t position)
 {
+    assert(payload >= bytes + QP_RECORD_HEADER_BYTES);
     return qp_sum(bytes + QP_RECORD_HEAD_OFFSET, (size_t)(payload - bytes) - QP_RECORD_HEAD_OFFSET,
                   position);
 }
@@ -110,10 +126,14 @@ uint64_t qp_record_stamp(uint8_t *record, size_t size, const struct qp_stamp *st
     size_t payload = (size_t)qp_get_u32(record + AT_DATA_SIZE) + qp_get_u32(record + AT_META_SIZE);
     uint64_t chain;
 
+    assert(stamp->position > 0 && stamp->position <= QP_POSITION_MAX && stamp->version > 0);
+    assert(size >= QP_RECORD_HEADER_BYTES + payload);
     qp_set_u64(record + AT_VERSION, stamp->version);
     qp_set_u64(record + AT_RECORDED, (uint64_t)stamp->recorded_ns);
     if ((flags & QP_RECORD_TIME) == 0)
         qp_set_u64(record + AT_TIME, (uint64_t)stamp->recorded_ns);
+    /* From the inside out: `head` is over version and times, the chain over `head`, and `check`
+     * over all of the row, the chain too. */
     chain =
         qp_sum_chain(stamp->chain_before,
                      head_sum(record, record + size - payload, stamp->position), stamp->content);
@@ -132,6 +152,7 @@ static bool names_end(const struct qp_record *record)
            stream[record->stream.size] == '\0' && type[record->type.size] == '\0';
 }
 
+/* Of the whole only: the tags of a chunked record may go on in its chunks. */
 static bool tags_end(const struct qp_record *record)
 {
     const char *tags = record->tags.data;
@@ -139,6 +160,9 @@ static bool tags_end(const struct qp_record *record)
     return record->tags.size == 0 || tags[record->tags.size - 1] == '\0';
 }
 
+/* Split the bytes up as their sizes say. Stream and type are inside of the bytes, the caller has
+ * seen to it; tags, id and payload may lie beyond their end, and are not touched here. The sizes
+ * are of 8, 16 and 32 bits: their sum cannot wrap. */
 static void read_header(const uint8_t *bytes, struct qp_record *out)
 {
     const uint8_t *at = bytes + QP_RECORD_HEADER_BYTES;
@@ -166,6 +190,8 @@ static void read_header(const uint8_t *bytes, struct qp_record *out)
     out->size = (size_t)(at - bytes) + out->payload.size;
 }
 
+/* Rules 3 to 5 of docs/FORMAT.md 3.4. What a newer library wrote must be told from damage, so flags
+ * and header come before all sizes; the check has been looked at before, where it was asked for. */
 static enum qp_record_state read_bytes(struct qp_bytes bytes, struct qp_record *out)
 {
     const uint8_t *at = bytes.data;
@@ -189,10 +215,13 @@ void qp_record_sums(struct qp_bytes row, uint64_t position, uint64_t *stored, ui
 {
     const uint8_t *at = row.data;
 
+    assert(row.size >= AT_CHAIN);
     *stored = qp_get_u64(at + AT_CHECK);
     *computed = qp_sum(at + AT_CHAIN, row.size - AT_CHAIN, position);
 }
 
+/* Without `check` the shape is looked at all the same: views of a row that was changed on disk must
+ * stay inside of it. */
 enum qp_record_state qp_record_read(struct qp_bytes row, uint64_t position, bool check,
                                     struct qp_record *out)
 {
@@ -212,6 +241,7 @@ enum qp_record_state qp_record_read(struct qp_bytes row, uint64_t position, bool
     state = read_bytes(row, out);
     if (state != QP_RECORD_WHOLE)
         return state;
+    assert(out->size >= QP_RECORD_HEADER_BYTES);
     chunked = (out->flags & QP_RECORD_CHUNKED) != 0;
     if (chunked != (out->size > QP_ROW_BYTES_MAX))
         return QP_RECORD_DAMAGED;
@@ -220,6 +250,7 @@ enum qp_record_state qp_record_read(struct qp_bytes row, uint64_t position, bool
     return chunked || tags_end(out) ? QP_RECORD_WHOLE : QP_RECORD_DAMAGED;
 }
 
+/* No check here: it covers the row alone, and that was read before the chunks could be. */
 enum qp_record_state qp_record_read_assembled(struct qp_bytes bytes, struct qp_record *out)
 {
     enum qp_record_state state = read_bytes(bytes, out);
@@ -244,6 +275,7 @@ struct qp_bytes qp_record_chunk(const uint8_t *record, size_t size, uint32_t num
     size_t begin = QP_ROW_BYTES_MAX + (size_t)number * QP_RECORD_CHUNK_BYTES;
     size_t left = begin < size ? size - begin : 0;
 
+    assert(record != NULL && size <= QP_RECORD_BYTES_MAX);
     return (struct qp_bytes){record + (left > 0 ? begin : 0),
                              left < QP_RECORD_CHUNK_BYTES ? left : QP_RECORD_CHUNK_BYTES};
 }

@@ -1,9 +1,11 @@
-/* row.c - the pair: sealed just before it is put, checked just after it was got. */
+/* row.c - the pair: sealed just before it is put, checked just after it was got. What stands
+ * between the two is LMDB's, the cache's and the disk's business, and is not trusted. Records are
+ * not rows in this sense: they have their own check (record.c). */
 #include "row.h"
 
 #include "status.h"
 
-enum { KEY_TEXT_BYTES = 100 };
+enum { KEY_TEXT_BYTES = 100 }; /* of a key in a message: enough to know it by */
 
 int qp_get_row(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, struct qp_bytes *value,
                quipu_error *error)

@@ -1,11 +1,25 @@
 /* shared.c - the file `shared`. Every word that several processes change is atomic; the lock is a
- * robust process-shared mutex, whose next owner is told when the last one died. */
+ * robust process-shared mutex, whose next owner is told when the last one died.
+ *
+ * Refuses to know what a flag means for the files, and what is to be settled: lock.c and open.c do.
+ * Handing the lock over, between an owner A and a waiter B in another process:
+ *
+ *     A                                           B
+ *                                                 waiting = 1, sleeps on the lock, 50 ms at most
+ *     sees the flag: polite + 1, unlocks
+ *     sleeps on `acquired`, 2 ms at most          has the lock: waiting = 0, acquired + 1
+ *                                                 polite > 0: wakes A
+ *     polite - 1                                  commits
+ *
+ * The file is never flushed: one that a crash of the machine has left is of another boot, and
+ * nobody joins it. */
 #include "shared.h"
 
 #include "clock.h"
 #include "memory.h"
 #include "status.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -36,30 +50,32 @@ struct identity {
     uint64_t page_bytes; /* of the struct below: another layout, another size */
 };
 
+/* One a process. Taken and given back under the door; `waiting` is for the hand-over. */
 struct slot {
-    atomic_uint pid; /* 0: free */
-    atomic_uint waiting;
-    atomic_ullong start_time;
-    pthread_mutex_t alive; /* later held for life by the process's helper thread */
+    atomic_uint pid;          /* 0: free */
+    atomic_uint waiting;      /* 1: asks for the store lock */
+    atomic_ullong start_time; /* of the process: its pid alone may be another's by now */
+    pthread_mutex_t alive;    /* later held for life by the process's helper thread */
 };
 
 struct qp_shared_page {
     struct identity identity;
     pthread_mutex_t lock;
-    atomic_uint holder;
-    atomic_uint merger;
+    atomic_uint holder;   /* pid of the store lock's owner, for messages; 0: free */
+    atomic_uint merger;   /* pid of who has guard byte 2; 0: nobody */
     atomic_uint acquired; /* how often the lock was taken: waited on by the polite */
     atomic_uint polite;   /* owners that stand back just now */
     atomic_uint wake;     /* commits: waited on by who wants new events */
     atomic_uint sleepers;
     atomic_uint flags[QP_SHARED_FLAGS];
-    atomic_llong anchor_wall_ns;
-    atomic_llong anchor_boottime_ns;
+    atomic_llong anchor_wall_ns;     /* what the store's clock showed ... */
+    atomic_llong anchor_boottime_ns; /* ... when the machine had been up for so long */
     struct slot slots[QP_PROCESSES_MAX];
 };
 
 /* ---- identity ---- */
 
+/* A namespace is known by its inode. 0: this kernel has none of the kind, so all share one. */
 static uint64_t namespace_inode(const char *path)
 {
     struct stat info;
@@ -67,6 +83,7 @@ static uint64_t namespace_inode(const char *path)
     return stat(path, &info) == 0 ? (uint64_t)info.st_ino : 0;
 }
 
+/* Zeroed first: identities are compared as bytes. */
 static int own_identity(struct identity *identity, quipu_error *error)
 {
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
@@ -115,6 +132,7 @@ static uint64_t start_time_of(uint32_t pid)
 
 /* ---- create, open, close ---- */
 
+/* Robust, and shared between processes: memory that two of them map at different addresses. */
 static int init_mutex(pthread_mutex_t *mutex, quipu_error *error)
 {
     pthread_mutexattr_t attributes;
@@ -129,6 +147,7 @@ static int init_mutex(pthread_mutex_t *mutex, quipu_error *error)
     return rc == 0 ? QUIPU_OK : qp_fail_os(error, QUIPU_SYSTEM, rc, "make a mutex");
 }
 
+/* Nobody else can see the page yet: it has its name only after the rename. */
 static int fill_page(struct qp_shared_page *page, const bool flags[QP_SHARED_FLAGS],
                      int64_t anchor_ns, quipu_error *error)
 {
@@ -185,6 +204,8 @@ static int make_file(const struct qp_place *place, struct qp_shared_page **page)
     return os_error;
 }
 
+/* Of making the file: most reasons are the directory's mode or mount, which is the user's to mend.
+ */
 static int status_of(int os_error)
 {
     switch (os_error) {
@@ -226,6 +247,8 @@ int qp_shared_create(const struct qp_place *place, const bool flags[QP_SHARED_FL
     return rc;
 }
 
+/* NULL: it is missing, or of another size: then its layout is another, and after the end of a
+ * shorter one is a SIGBUS. What stands in it is the caller's to check. */
 static struct qp_shared_page *map_file(const struct qp_place *place, uint64_t *inode)
 {
     struct stat info;
@@ -259,6 +282,7 @@ void qp_shared_peek(const struct qp_place *place, bool flags[QP_SHARED_FLAGS])
 /* Under the door: nobody else looks for a slot. One whose process is gone is taken over. */
 static int take_slot(struct qp_shared *shared, quipu_error *error)
 {
+    assert(shared->page != NULL);
     for (unsigned i = 0; i < QP_PROCESSES_MAX; i++) {
         struct slot *slot = &shared->page->slots[i];
         uint32_t pid = atomic_load(&slot->pid);
@@ -300,6 +324,7 @@ int qp_shared_open(const struct qp_place *place, struct qp_shared *shared, quipu
 
     if (rc < 0)
         return rc;
+    assert(shared->page == NULL); /* one handle a store and process */
     shared->page = map_file(place, &shared->inode);
     if (shared->page == NULL)
         return qp_fail(error, QUIPU_UNSAFE, "%s is missing or not ours while others use the store",
@@ -316,6 +341,7 @@ void qp_shared_close(struct qp_shared *shared)
 {
     if (shared->page == NULL)
         return;
+    assert(shared->slot < QP_PROCESSES_MAX);
     atomic_store(&shared->page->slots[shared->slot].pid, 0);
     qp_shared_forget(shared);
 }
@@ -331,14 +357,18 @@ void qp_shared_forget(struct qp_shared *shared)
 
 bool qp_shared_get(const struct qp_shared *shared, enum qp_shared_flag flag)
 {
+    assert(shared->page != NULL && flag < QP_SHARED_FLAGS);
     return atomic_load(&shared->page->flags[flag]) != 0;
 }
 
 void qp_shared_set(struct qp_shared *shared, enum qp_shared_flag flag, bool value)
 {
+    assert(shared->page != NULL && flag < QP_SHARED_FLAGS);
     atomic_store(&shared->page->flags[flag], value ? 1U : 0U);
 }
 
+/* The anchors are only written before the file has its name: read one after the other they belong
+ * together. */
 int64_t qp_shared_now_ns(const struct qp_shared *shared)
 {
     return atomic_load(&shared->page->anchor_wall_ns) + qp_clock_boottime_ns() -
@@ -386,6 +416,8 @@ uint32_t qp_shared_merger(const struct qp_shared *shared)
     return atomic_load(&shared->page->merger);
 }
 
+/* Not FUTEX_PRIVATE_FLAG: the sleepers are other processes. Errors mean what a wake means: look
+ * again. */
 static void futex_wake(atomic_uint *word)
 {
     (void)syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
@@ -396,6 +428,7 @@ static void futex_wait(atomic_uint *word, uint32_t value, int64_t timeout_ns)
     struct timespec timeout = {.tv_sec = timeout_ns / QP_NS_PER_S,
                                .tv_nsec = timeout_ns % QP_NS_PER_S};
 
+    assert(timeout_ns > 0);
     (void)syscall(SYS_futex, word, FUTEX_WAIT, value, &timeout, NULL, 0);
 }
 
@@ -435,7 +468,9 @@ static struct timespec at_time(int64_t ns)
     return (struct timespec){.tv_sec = ns / QP_NS_PER_S, .tv_nsec = ns % QP_NS_PER_S};
 }
 
-/* Wait in slices, so that the flag that asks for the lock is fresh. */
+/* Wait in slices, so that the flag that asks for the lock is fresh: whoever stood back in vain
+ * takes it for that of a process that was stopped, and clears it. Returns the mutex's errno; EBUSY
+ * or ETIMEDOUT when the deadline has come. */
 static int wait_for_lock(struct qp_shared *shared, int64_t deadline_ns)
 {
     struct slot *slot = &shared->page->slots[shared->slot];
@@ -465,13 +500,15 @@ enum qp_lock_state qp_shared_lock(struct qp_shared *shared, int64_t deadline_ns,
         *holder = atomic_load(&page->holder);
         return QP_LOCK_TIMEOUT;
     }
-    if (rc == EOWNERDEAD) {
+    if (rc == EOWNERDEAD) { /* held all the same; unlocked without this it would be lost for ever */
         rc = pthread_mutex_consistent(&page->lock);
         state = QP_LOCK_INHERITED;
     }
     if (rc != 0)
         return QP_LOCK_LOST;
     tell_locked(&page->lock);
+    /* Counted before `polite` is read, as the other side adds to `polite` before it unlocks: who
+     * stands back finds another count, or is woken. */
     atomic_store(&page->holder, (uint32_t)getpid());
     atomic_fetch_add(&page->acquired, 1);
     if (atomic_load(&page->polite) > 0)
@@ -479,7 +516,7 @@ enum qp_lock_state qp_shared_lock(struct qp_shared *shared, int64_t deadline_ns,
     return state;
 }
 
-/* Which other processes asked for the lock and have not got it yet? */
+/* Did another process ask for the lock, without having got it yet? */
 static bool others_wait(struct qp_shared *shared)
 {
     for (unsigned i = 0; i < QP_PROCESSES_MAX; i++) {
@@ -507,9 +544,10 @@ uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed)
     uint32_t acquired = atomic_load(&page->acquired);
     bool waited = others_wait(shared);
 
+    assert(atomic_load(&page->holder) == (uint32_t)getpid());
     if (waited)
         atomic_fetch_add(&page->polite, 1);
-    atomic_store(&page->holder, 0);
+    atomic_store(&page->holder, 0); /* before another owner can write its own pid */
     tell_unlocking(&page->lock);
     (void)pthread_mutex_unlock(&page->lock);
     if (committed) {
@@ -527,6 +565,7 @@ void qp_shared_stand_back(struct qp_shared *shared, uint64_t ticket)
 
     if (ticket == 0)
         return;
+    assert((ticket & TICKET_WAITED) != 0 && atomic_load(&page->polite) > 0);
     futex_wait(&page->acquired, acquired, POLITE_WAIT_NS);
     atomic_fetch_sub(&page->polite, 1);
     if (atomic_load(&page->acquired) == acquired)

@@ -1,10 +1,13 @@
 /* status.c - the only place where statuses get their names and errors their text. */
 #include "status.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+/* From the one table of the public header. Any number gets a name: what an application's fold
+ * returns comes through here too, and it may be anything. */
 const char *qp_status_name(int status)
 {
     switch (status) {
@@ -22,10 +25,13 @@ const char *qp_status_name(int status)
     }
 }
 
+/* A line that filled the text leaves no room for the errno's own, which still stands as a number.
+ */
 static void fill(quipu_error *error, int status, int os_error, const char *format, va_list values)
 {
     int length;
 
+    assert(status < 0 && format != NULL);
     if (error == NULL)
         return;
     error->status = status;

@@ -1,5 +1,15 @@
-/* store.c - LMDB as Quipu uses it (docs/ARCHITECTURE.md says why): MDB_NOSUBDIR, MDB_NOTLS,
- * MDB_NORDAHEAD; never MDB_DUPSORT, MDB_WRITEMAP, MDB_NOSYNC.
+/* store.c - LMDB as Quipu uses it: MDB_NOSUBDIR, MDB_NOTLS, MDB_NORDAHEAD; never MDB_DUPSORT,
+ * MDB_WRITEMAP, MDB_NOSYNC (docs/ARCHITECTURE.md 8.1 and 8.8 say why).
+ *
+ * Refuses to know what stands in a table, and which lock its caller has: who may write is decided
+ * above, by locks with a timeout; LMDB's own write lock comes after them.
+ *
+ *     zeroed --- begin_read ---> live --- reset ---> at rest: a slot, no snapshot
+ *        |                       |  ^                   |
+ *        |                       |  +--- begin_read ----+
+ *        +--- begin_write ---> live --- commit ---> over: may be begun again
+ *                                |
+ *     any of them --- end -------+----------------> over
  *
  * Invariant: `live` counts this process's transactions that hold a snapshot, and those that are
  * about to. The map is only ever replaced while it is 0, under `gate`. */
@@ -26,6 +36,8 @@
 #define META_PAGES     2            /* LMDB's: the first of a file, written in turns */
 #define FREE_SPACE_LOW (1 * QP_MIB) /* a short write that reports EIO was for want of room */
 
+/* LMDB makes EIO of a short write, which is how a disk says that it is full just now. When it
+ * cannot be told, it is not low: IO is the answer that promises less. */
 static bool space_is_low(const struct qp_store *store)
 {
     struct statvfs space;
@@ -34,6 +46,8 @@ static bool space_is_low(const struct qp_store *store)
            (uint64_t)space.f_bavail * space.f_frsize < FREE_SPACE_LOW;
 }
 
+/* What LMDB's code, or an errno that it passed up, means to who called. CORRUPT is also what LMDB
+ * says of a transaction in which something has failed before. */
 static int status_of(const struct qp_store *store, int rc)
 {
     switch (rc) {
@@ -45,6 +59,7 @@ static int status_of(const struct qp_store *store, int rc)
     case EFBIG:
         return QUIPU_FULL;
     case EIO:
+        /* Without an environment there is no descriptor yet that could be asked. */
         return store->env != NULL && space_is_low(store) ? QUIPU_FULL : QUIPU_IO;
     case MDB_PANIC:
         return QUIPU_IO;
@@ -71,6 +86,7 @@ int qp_store_fail(const struct qp_store *store, int rc, const char *what, quipu_
     int status =
         qp_fail(error, status_of(store, rc), "%s: %s: %s", store->name, what, mdb_strerror(rc));
 
+    assert(rc != 0 && status < 0);
     if (error != NULL)
         error->os_error = rc;
     return status;
@@ -78,6 +94,7 @@ int qp_store_fail(const struct qp_store *store, int rc, const char *what, quipu_
 
 /* ---- open and close ---- */
 
+/* Only the name: the path goes through /proc/self/fd and says nothing to people. */
 static void name_file(struct qp_store *store, const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -85,6 +102,8 @@ static void name_file(struct qp_store *store, const char *path)
     (void)snprintf(store->name, sizeof(store->name), "%.31s", slash != NULL ? slash + 1 : path);
 }
 
+/* One try with a map of this size; `*env` is NULL after a failure. MDB_NOTLS binds a reader's slot
+ * to its transaction and not to a thread: one that rests in a pool is renewed by whoever comes. */
 static int open_env_once(const struct qp_store_config *config, uint64_t map_bytes, MDB_env **env)
 {
     unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD;
@@ -109,7 +128,8 @@ static int open_env_once(const struct qp_store_config *config, uint64_t map_byte
 }
 
 /* ENOMEM: no such address space. EINVAL: valgrind's way to say so. A failed env is of no further
- * use, so each try makes a new one. */
+ * use, so each try makes a new one. A map is a whole number of pages, of which the largest have
+ * 64 KiB. */
 static int open_env(struct qp_store *store, const struct qp_store_config *config,
                     quipu_error *error)
 {
@@ -127,6 +147,9 @@ static int open_env(struct qp_store *store, const struct qp_store_config *config
     return rc == 0 ? QUIPU_OK : qp_store_fail(store, rc, "open", error);
 }
 
+/* Handles are opened once and for all threads, and last as long as the environment - but only if
+ * the transaction that opened them is committed, even one that reads. What the file says of a
+ * table's kind is compared, because LMDB opens a table of another kind without a word. */
 static int open_tables(struct qp_store *store, const struct qp_store_config *config,
                        quipu_error *error)
 {
@@ -139,6 +162,7 @@ static int open_tables(struct qp_store *store, const struct qp_store_config *con
         unsigned kind = spec->integer_key ? MDB_INTEGERKEY : 0;
         unsigned stored = 0;
 
+        assert(spec->table < QP_TABLES);
         rc = mdb_dbi_open(txn, qp_table_name(spec->table), flags | kind,
                           &store->handles[spec->table]);
         if (rc == 0)
@@ -163,6 +187,7 @@ int qp_store_open(const struct qp_store_config *config, struct qp_store **out, q
     MDB_stat stat;
     int rc;
 
+    assert(config->table_count <= QP_TABLES);
     *out = NULL;
     if (store == NULL)
         return qp_fail_memory(error);
@@ -198,19 +223,24 @@ void qp_store_close(struct qp_store *store)
 {
     if (store == NULL)
         return;
-    assert(store->live == 0);
+    assert(store->live == 0); /* views into the map end here */
     if (store->env != NULL && !store->map_lost)
-        mdb_env_close(store->env); /* it would unmap what may be somebody else's by now */
+        mdb_env_close(store->env); /* else it would unmap what may be somebody else's by now */
     (void)pthread_mutex_destroy(&store->gate);
     qp_free(store->meta_pages);
     qp_free(store);
 }
 
+/* A write that the disk refused leaves its page clean in the cache: a flush alone would prove
+ * nothing, and reads would go on seeing what a power cut takes away. Written again, the pages are
+ * dirty, and the flush speaks for them. The same bytes, so that readers notice nothing; nobody else
+ * writes them meanwhile, because the caller has the store lock, the merger's byte, or is alone. */
 int qp_store_settle(struct qp_store *store, quipu_error *error)
 {
     size_t size = META_PAGES * store->page_bytes;
     int rc;
 
+    assert(store->meta_pages != NULL);
     errno = EIO; /* what a short read or write is */
     if (pread(store->fd, store->meta_pages, size, 0) != (ssize_t)size ||
         pwrite(store->fd, store->meta_pages, size, 0) != (ssize_t)size)
@@ -240,7 +270,8 @@ static bool has_space(uint64_t bytes)
     return true;
 }
 
-/* Under the gate: double the map until it has `bytes`, if nobody here looks at the old one. */
+/* Under the gate: double the map until it has `bytes`, if nobody here looks at the old one. true:
+ * the map is larger now. It never shrinks. */
 static bool enlarge(struct qp_store *store, uint64_t bytes)
 {
     MDB_envinfo info;
@@ -252,6 +283,7 @@ static bool enlarge(struct qp_store *store, uint64_t bytes)
     wanted = now;
     while (wanted < bytes && wanted <= UINT64_MAX / 4)
         wanted *= 2;
+    assert(wanted >= now);
     if (store->live > 0 || wanted == now || !has_space(wanted - now))
         return false;
     if (mdb_env_set_mapsize(store->env, wanted) == 0)
@@ -274,7 +306,8 @@ bool qp_store_grow(struct qp_store *store)
     return done;
 }
 
-/* Another process has made the file larger than this one's map. */
+/* Another process has made the file larger than this one's map: take as much of it in as the newest
+ * meta page says. */
 static bool follow_file(struct qp_store *store)
 {
     MDB_envinfo info;
@@ -287,6 +320,8 @@ static bool follow_file(struct qp_store *store)
     return done;
 }
 
+/* The other half of what begin_read_once() and begin_write_once() count: after LMDB has let go of
+ * the snapshot, not before, or the map could be replaced under it. */
 static void count_ended(struct qp_store *store)
 {
     (void)pthread_mutex_lock(&store->gate);
@@ -315,7 +350,8 @@ done:
     return rc;
 }
 
-/* LMDB's own lock is not waited for under the gate: counted first. */
+/* LMDB's own lock is not waited for under the gate: counted first. The count keeps the map where it
+ * is from then on, and is taken back if nothing comes of it. */
 static int begin_write_once(struct qp_store *store, struct qp_txn *txn)
 {
     bool lost;
@@ -331,6 +367,9 @@ static int begin_write_once(struct qp_store *store, struct qp_txn *txn)
     return rc;
 }
 
+/* Two refusals have a remedy: a snapshot that ends after this process's map, and no free slot for a
+ * reader (a process that died keeps its slots until somebody looks). Each is tried once. A failure
+ * leaves `txn` as it was. */
 static int begin(struct qp_store *store, struct qp_txn *txn, bool writing, quipu_error *error)
 {
     int (*once)(struct qp_store *, struct qp_txn *) = writing ? begin_write_once : begin_read_once;
@@ -356,12 +395,13 @@ static int begin(struct qp_store *store, struct qp_txn *txn, bool writing, quipu
 int qp_txn_begin_read(struct qp_store *store, struct qp_txn *txn, quipu_error *error)
 {
     assert(!txn->live);
+    assert(txn->mdb == NULL || (txn->store == store && !txn->writing)); /* at rest, of this file */
     return begin(store, txn, false, error);
 }
 
 int qp_txn_begin_write(struct qp_store *store, struct qp_txn *txn, quipu_error *error)
 {
-    assert(!txn->live && txn->mdb == NULL);
+    assert(!txn->live && txn->mdb == NULL && txn->hot == NULL);
     return begin(store, txn, true, error);
 }
 
@@ -375,11 +415,13 @@ void qp_txn_reset(struct qp_txn *txn)
 {
     if (!txn->live)
         return;
-    assert(!txn->writing);
+    assert(!txn->writing && txn->hot == NULL);
     mdb_txn_reset(txn->mdb);
     no_longer_live(txn);
 }
 
+/* LMDB frees a writer's cursors with their transaction. One that is closed after that is freed
+ * twice: so before. */
 static void close_hot(struct qp_txn *txn)
 {
     if (txn->hot != NULL)
@@ -396,6 +438,7 @@ static enum qp_commit_outcome outcome_of(struct qp_store *store, int rc)
     struct qp_txn probe = {0};
     int began;
 
+    assert(rc != 0);
     if (status != QUIPU_FULL && status != QUIPU_NO_MEMORY)
         return QP_COMMIT_UNKNOWN;
     began = begin_write_once(store, &probe);
@@ -411,6 +454,7 @@ int qp_txn_commit(struct qp_txn *txn, enum qp_commit_outcome *outcome, quipu_err
     struct qp_store *store = txn->store;
     int rc;
 
+    assert(txn->live && txn->writing);
     close_hot(txn);
     rc = mdb_txn_commit(txn->mdb); /* frees it whatever it returns */
 
@@ -423,6 +467,7 @@ int qp_txn_commit(struct qp_txn *txn, enum qp_commit_outcome *outcome, quipu_err
     *outcome = outcome_of(store, rc);
     if (*outcome == QP_COMMIT_UNDONE)
         return qp_store_fail(store, rc, "commit", error);
+    /* IO whatever the code: after FULL or NO_MEMORY one would try again, and here nobody may. */
     (void)qp_store_fail(store, rc, "commit; the outcome is unknown, reopen", error);
     if (error != NULL)
         error->status = QUIPU_IO;
@@ -443,6 +488,7 @@ void qp_store_extent(struct qp_txn *txn, size_t *page_bytes, uint64_t *pages)
 {
     MDB_envinfo info;
 
+    assert(txn->live); /* or the map that the caller counts in may be replaced */
     (void)mdb_env_info(txn->store->env, &info);
     *page_bytes = txn->store->page_bytes;
     *pages = (uint64_t)info.me_last_pgno + 1;
@@ -458,13 +504,15 @@ uint64_t qp_store_newest(struct qp_store *store)
 
 /* ---- look after ---- */
 
+/* The one whose snapshot is oldest: it keeps pages from being used again. */
 struct reader_search {
-    uint64_t oldest;
-    uint32_t pid;
+    uint64_t oldest; /* number of its transaction */
+    uint32_t pid;    /* 0: none yet */
     uint32_t readers;
 };
 
-/* LMDB reports readers only as lines of text: pid, thread, transaction or "-". */
+/* LMDB reports readers only as lines of text: pid, thread, transaction or "-". Returns 0, which
+ * means: go on. */
 static int look_at_reader(const char *line, void *payload)
 {
     struct reader_search *search = payload;
@@ -484,6 +532,8 @@ static int look_at_reader(const char *line, void *payload)
     return 0;
 }
 
+/* A row of LMDB's free list is a count and as many page numbers: what the transaction of that key
+ * gave up. Pages that a reader still needs are among them. */
 static int count_free_pages(struct qp_txn *txn, uint64_t *pages, quipu_error *error)
 {
     MDB_cursor *cursor = NULL;
@@ -515,6 +565,7 @@ int qp_store_stat(struct qp_txn *txn, struct qp_store_stat *out, quipu_error *er
     uint64_t now = mdb_txn_id(txn->mdb);
     int rc = count_free_pages(txn, &free_pages, error);
 
+    assert(txn->live);
     if (rc < 0)
         return rc;
     if (fstat(txn->store->fd, &info) != 0)

@@ -1,7 +1,8 @@
 /* store.h - one LMDB environment, which is one file; with table.h the only door to LMDB.
  *
  * Owns: opening with a map as large as the machine gives, transactions, growth, flushes, and what
- * LMDB's codes mean. */
+ * LMDB's codes mean. Threads may begin and end transactions at the same time; one transaction is
+ * used by one thread at a time, but not by the same one for ever. */
 #ifndef QP_STORE_H
 #define QP_STORE_H
 
@@ -29,7 +30,7 @@ struct qp_store_config {
 int qp_store_open(const struct qp_store_config *config, struct qp_store **out, quipu_error *error);
 void qp_store_close(struct qp_store *store);
 
-/* Make cache and disk agree, whatever failed before (docs/ARCHITECTURE.md 4.2): read the two meta
+/* Make cache and disk agree, whatever failed before (docs/ARCHITECTURE.md 4.1): read the two meta
  * pages, write the same bytes, flush. Under the store lock, or alone. IO. */
 int qp_store_settle(struct qp_store *store, quipu_error *error);
 

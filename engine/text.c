@@ -1,11 +1,15 @@
-/* text.c - names are compared as bytes; here they are looked at as text once, when they come in. */
+/* text.c - names are compared as bytes; here they are looked at as text once, when they come in.
+ * Nothing is normalised and no case is folded: two names are one if their bytes are. */
 #include "text.h"
 
 #include "status.h"
 
+#include <assert.h>
 #include <string.h>
 
-/* Bytes that the sequence at `at` has, 0 if it is malformed. */
+/* Bytes that the sequence at `at` has, 0 if it is malformed. After Unicode's table 3-7: a lead byte
+ * says how many follow, and four of them narrow the second byte's range, which keeps out what could
+ * be written shorter (e0, f0), surrogates (ed), and what is beyond U+10FFFF (f4). */
 static size_t sequence(const uint8_t *at, size_t left)
 {
     uint8_t lead = at[0];
@@ -13,6 +17,7 @@ static size_t sequence(const uint8_t *at, size_t left)
     uint8_t high = 0xbf;
     size_t size;
 
+    assert(left > 0);
     if (lead < 0x80)
         return 1;
     if (lead >= 0xc2 && lead <= 0xdf)
@@ -54,6 +59,7 @@ static size_t ascii_run(const uint8_t *bytes, size_t size)
             break;
         done += 8;
     }
+    assert(done <= size && done % 8 == 0);
     return done;
 }
 
@@ -70,10 +76,13 @@ bool qp_text_utf8(const void *bytes, size_t size)
         if (step == 0)
             return false;
         done += step;
+        assert(done <= size);
     }
     return true;
 }
 
+/* C0 and DEL are one byte each; C1 is c2 80 to c2 9f, and c2 is a lead byte wherever it stands in
+ * what is known to be UTF-8. */
 static bool has_control(const char *name, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
@@ -87,6 +96,8 @@ static bool has_control(const char *name, size_t size)
     return false;
 }
 
+/* No more than max + 1 bytes are looked at: a name without its 0 is a caller's mistake that may be
+ * long. UTF-8 before control characters, because they are found by its lead bytes. */
 int qp_text_name(const char *name, size_t max, const char *what, size_t *size, quipu_error *error)
 {
     if (name == NULL)
@@ -107,6 +118,7 @@ size_t qp_text_category(const char *stream, size_t size)
 {
     const char *dash = memchr(stream, '-', size);
 
+    assert(size > 0);
     if (dash == NULL || dash == stream)
         return size;
     return (size_t)(dash - stream);
