@@ -54,20 +54,25 @@ int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_result *out)
 
 int quipu_commit(quipu *store, quipu_batch *batch, quipu_receipt *receipt, quipu_error *error)
 {
-    int rc = qp_api_enter(store, error);
+    int rc = qp_commit_enter(store, error);
 
     if (receipt != NULL)
         *receipt = (quipu_receipt){0};
-    if (rc == QUIPU_OK && batch == NULL)
+    if (rc < 0)
+        return rc;
+    if (batch != NULL)
+        rc = qp_commit(store->handle, &batch->batch, receipt, error);
+    else
         rc = qp_fail(error, QUIPU_MISUSE, "the batch is NULL");
-    return rc == QUIPU_OK ? qp_commit(store->handle, &batch->batch, receipt, error) : rc;
+    qp_commit_leave(store);
+    return rc;
 }
 
 int quipu_append(quipu *store, const char *stream, uint64_t expected, const quipu_draft *drafts,
                  size_t count, quipu_receipt *receipt, quipu_error *error)
 {
     struct qp_batch batch = {0};
-    int rc = qp_api_enter(store, error);
+    int rc = qp_commit_enter(store, error);
 
     if (receipt != NULL)
         *receipt = (quipu_receipt){0};
@@ -75,6 +80,7 @@ int quipu_append(quipu *store, const char *stream, uint64_t expected, const quip
         return rc;
     (void)qp_batch_append(&batch, stream, expected, drafts, count); /* the commit returns it */
     rc = qp_commit(store->handle, &batch, receipt, error);
+    qp_commit_leave(store);
     qp_batch_release(&batch);
     return rc;
 }

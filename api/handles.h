@@ -16,6 +16,7 @@ struct quipu {
     long pid;               /* whose it is: a forked child has no part in it */
     unsigned opens;         /* 0: closed, and waiting for its children */
     unsigned children;      /* readers and lists; a close that waits */
+    unsigned commits;       /* calls that commit, from their first look at the store to their end */
     bool changing;          /* being opened or closed by some thread */
     atomic_uint generation; /* children of an earlier one are closed */
 };
@@ -32,6 +33,10 @@ struct quipu_batch {
 
 /* May this store be used? Returns: OK; MISUSE; FORKED. */
 int qp_api_enter(const quipu *store, quipu_error *error);
+
+/* The same for a call that commits: a close waits until it ends. On OK it must. */
+int qp_commit_enter(quipu *store, quipu_error *error);
+void qp_commit_leave(quipu *store);
 
 void qp_child_begin(quipu *store, struct qp_child *child);
 

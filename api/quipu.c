@@ -11,7 +11,6 @@
  *                              `changed`, because the registry's lock is not held meanwhile */
 #include "quipu.h"
 
-#include "commit.h"
 #include "handles.h"
 #include "memory.h"
 #include "moment.h"
@@ -281,20 +280,16 @@ static void close_files(struct quipu *store)
 }
 
 /* One child fewer: the last of them closes what nobody has open any more. */
-static void let_go(struct quipu *store)
+static void drop_child(struct quipu *store)
 {
-    lock_registry();
     assert(store->children > 0);
     store->children--;
     if (store->children == 0 && store->opens == 0)
         close_files(store);
-    unlock_registry();
 }
 
 void quipu_close(quipu *store)
 {
-    bool last;
-
     if (store == NULL)
         return;
     if (qp_handle_forked(store->handle)) {
@@ -302,16 +297,14 @@ void quipu_close(quipu *store)
         return;
     }
     lock_registry();
-    last = store->opens > 0 && --store->opens == 0;
-    if (last) {
+    if (store->opens > 0 && --store->opens == 0) {
         atomic_fetch_add(&store->generation, 1);
-        store->children++; /* while we wait it must not go */
+        store->children++;                              /* while we wait it must not go */
+        while (store->commits > 0 && store->opens == 0) /* opened again: its close will wait */
+            (void)pthread_cond_wait(&registry.changed, &registry.lock);
+        drop_child(store);
     }
     unlock_registry();
-    if (!last)
-        return;
-    qp_commit_drain(store->handle);
-    let_go(store);
 }
 
 /* ---- entering ---- */
@@ -323,6 +316,27 @@ int qp_api_enter(const quipu *store, quipu_error *error)
     if (qp_handle_forked(store->handle))
         return qp_fail(error, QUIPU_FORKED, "the store was opened before fork(): open it anew");
     return QUIPU_OK;
+}
+
+int qp_commit_enter(quipu *store, quipu_error *error)
+{
+    int rc = qp_api_enter(store, error);
+
+    if (rc < 0)
+        return rc;
+    lock_registry();
+    store->commits++;
+    unlock_registry();
+    return QUIPU_OK;
+}
+
+void qp_commit_leave(quipu *store)
+{
+    lock_registry();
+    assert(store->commits > 0);
+    if (--store->commits == 0)
+        (void)pthread_cond_broadcast(&registry.changed);
+    unlock_registry();
 }
 
 void qp_child_begin(quipu *store, struct qp_child *child)
@@ -350,7 +364,9 @@ bool qp_child_may_end(const struct qp_child *child)
 
 void qp_child_end(const struct qp_child *child)
 {
-    let_go(child->store);
+    lock_registry();
+    drop_child(child->store);
+    unlock_registry();
 }
 
 int quipu_head(quipu *store, uint64_t *position, quipu_error *error)

@@ -29,8 +29,9 @@ enum {
     GROUP_BATCHES_MAX = 1024,
     UNSEEN_COMMITS_MAX = 16 /* of others: more are folded before the store lock is taken */
 };
-#define GROUP_BYTES_MAX (8 * QP_MIB) /* of records: what a follower waits for is written by then   \
-                                      */
+#define GROUP_BYTES_MAX                                                                            \
+    (8 * QP_MIB) /* of records: what a follower waits for is written by then                       \
+                  */
 
 enum request_state { WAITING, LEADING, TOLD };
 
@@ -52,7 +53,6 @@ struct qp_request {
 static void join(struct qp_queue *queue, struct qp_request *request)
 {
     (void)pthread_mutex_lock(&queue->lock);
-    queue->inside++;
     if (queue->last != NULL)
         queue->last->next = request;
     else
@@ -123,26 +123,6 @@ static void hand_on(struct qp_queue *queue)
     } else {
         queue->leading = false;
     }
-    (void)pthread_mutex_unlock(&queue->lock);
-}
-
-/* Out of qp_commit(), the merge of a leader included: from here on the handle may be closed. */
-static void leave(struct qp_queue *queue)
-{
-    (void)pthread_mutex_lock(&queue->lock);
-    assert(queue->inside > 0);
-    if (--queue->inside == 0)
-        (void)pthread_cond_broadcast(&queue->idle);
-    (void)pthread_mutex_unlock(&queue->lock);
-}
-
-void qp_commit_drain(struct qp_handle *handle)
-{
-    struct qp_queue *queue = &handle->queue;
-
-    (void)pthread_mutex_lock(&queue->lock);
-    while (queue->inside > 0)
-        (void)pthread_cond_wait(&queue->idle, &queue->lock);
     (void)pthread_mutex_unlock(&queue->lock);
 }
 
@@ -423,7 +403,6 @@ int qp_commit(struct qp_handle *handle, struct qp_batch *batch, quipu_receipt *r
         lead(handle, take_group(&handle->queue));
         qp_merge_if_long(handle); /* after leadership was handed on */
     }
-    leave(&handle->queue);
     assert(request.state != WAITING);
     (void)pthread_cond_destroy(&request.wake);
     if (receipt != NULL)

@@ -10,7 +10,4 @@
 int qp_commit(struct qp_handle *handle, struct qp_batch *batch, quipu_receipt *receipt,
               quipu_error *error);
 
-/* Wait until nobody commits any more. */
-void qp_commit_drain(struct qp_handle *handle);
-
 #endif

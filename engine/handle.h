@@ -20,11 +20,9 @@ struct qp_request;
 /* Threads that commit wait here; whoever comes first leads (commit.c). */
 struct qp_queue {
     pthread_mutex_t lock;
-    pthread_cond_t idle;
     struct qp_request *first;
     struct qp_request *last;
     bool leading;
-    unsigned inside; /* threads in qp_commit(), the one that merges after it has led included */
 };
 
 struct qp_handle {

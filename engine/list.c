@@ -35,6 +35,8 @@ struct qp_list {
     struct qp_key prefix;   /* kind and prefix: what the keys asked for begin with */
     struct qp_cursor terms; /* not open without an index */
     bool index_begun;       /* the first name was looked for */
+    bool given;             /* the index\'s name was given out: step before the next */
+    quipu_error failure;    /* of that step */
     bool in_index;          /* `index_name` and, if it is whole, `row` are the index's next */
     bool row_whole;
     struct qp_bytes index_name; /* in the map */
@@ -220,8 +222,13 @@ static int take_next(struct qp_list *list, struct tail_entry *entry, quipu_error
         list->tail_at < list->tail_count ? &list->tail[list->tail_at] : NULL;
     bool whole = true;
     int order;
-    int rc = QUIPU_OK;
 
+    if (list->given && step_index(list, &list->failure) < 0) {
+        if (error != NULL)
+            *error = list->failure;
+        return list->failure.status; /* and at each later call, or names would be skipped */
+    }
+    list->given = false;
     if (!list->in_index && tail == NULL)
         return QUIPU_OK;
     order = list->in_index ? -1 : 1; /* below 0: the index's is next; 0: the same name is */
@@ -240,10 +247,8 @@ static int take_next(struct qp_list *list, struct tail_entry *entry, quipu_error
             .first_position = list->row.first_position,
             .last_position = order == 0 ? tail->last_position : list->row.last_position};
         name_item(list, list->index_name);
-        rc = step_index(list, error);
+        list->given = true;
     }
-    if (rc < 0)
-        return rc;
     return whole ? QUIPU_ROW
                  : qp_fail(error, QUIPU_CORRUPT, "the index is damaged at %.100s", list->name);
 }
@@ -272,7 +277,7 @@ int qp_list_next(struct qp_list *list, quipu_item *item, quipu_error *error)
 {
     *item = (quipu_item){0};
     for (;;) {
-        struct tail_entry entry;
+        struct tail_entry entry = {0};
         struct qp_stream_row state = {0};
         int rc = take_next(list, &entry, error);
 

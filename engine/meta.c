@@ -87,7 +87,6 @@ bool qp_index_format_read(struct qp_bytes value, struct qp_index_format *format)
 
 size_t qp_indexed_write(const struct qp_indexed *indexed, uint8_t *out)
 {
-    assert(indexed->position <= QP_POSITION_MAX && indexed->next_term > 0);
     qp_set_u64(out + 8, indexed->position);
     qp_set_u64(out + 16, indexed->chain);
     qp_set_u64(out + 24, indexed->edits);

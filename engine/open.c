@@ -197,20 +197,24 @@ static int open_log(struct qp_handle *handle, quipu_error *error)
 }
 
 /* Does the log have the history that the index says it was made from? Its chain tells. */
-static bool has_history(struct qp_txn *txn, const struct qp_indexed *indexed)
+static int has_history(struct qp_txn *txn, const struct qp_indexed *indexed, bool *has,
+                       quipu_error *error)
 {
     struct qp_log_cursor log = {0};
     struct qp_record record;
-    uint64_t head;
-    bool has = qp_log_open(&log, txn, true, NULL) == QUIPU_OK &&
-               qp_log_edge(&log, &head, NULL) == QUIPU_OK && indexed->position <= head &&
-               indexed->edits == qp_table_rows(txn, QP_TABLE_EDITS);
+    uint64_t head = 0;
+    int rc = qp_log_open(&log, txn, true, error);
 
-    if (has && indexed->position > 0)
-        has = qp_log_get(&log, indexed->position, &record, NULL) == QUIPU_ROW &&
-              record.chain == indexed->chain;
+    if (rc == QUIPU_OK)
+        rc = qp_log_edge(&log, &head, error);
+    *has = rc == QUIPU_OK && indexed->position <= head &&
+           indexed->edits == qp_table_rows(txn, QP_TABLE_EDITS);
+    if (*has && indexed->position > 0) {
+        rc = qp_log_get(&log, indexed->position, &record, error);
+        *has = rc == QUIPU_ROW && record.chain == indexed->chain;
+    }
     qp_log_close(&log);
-    return has;
+    return rc < 0 ? rc : QUIPU_OK;
 }
 
 /* Is the index a fold of this very log? Its snapshot first, then the log's: others may go on. */
@@ -223,9 +227,10 @@ static int index_fits(struct qp_handle *handle, bool *fits, quipu_error *error)
 
     if (rc == QUIPU_OK)
         rc = qp_txn_begin_read(handle->log, &log, error);
-    if (rc == QUIPU_OK) {
-        *fits = qp_index_is_ours(&index, handle->uuid) &&
-                qp_index_indexed(&index, &indexed, NULL) == QUIPU_OK && has_history(&log, &indexed);
+    if (rc == QUIPU_OK && qp_index_is_ours(&index, handle->uuid)) {
+        rc = qp_index_indexed(&index, &indexed, error);
+        if (rc == QUIPU_OK)
+            rc = has_history(&log, &indexed, fits, error);
     }
     qp_txn_end(&log);
     qp_txn_end(&index);
@@ -501,7 +506,6 @@ static struct qp_handle *new_handle(struct qp_place *place, const quipu_options 
     handle->read_only = (options->flags & QUIPU_OPEN_READ_ONLY) != 0;
     (void)pthread_mutex_init(&handle->pool_lock, NULL);
     (void)pthread_mutex_init(&handle->queue.lock, NULL);
-    (void)pthread_cond_init(&handle->queue.idle, NULL);
     qp_tail_init(&handle->tail, 0);
     return handle;
 }
@@ -563,7 +567,7 @@ void qp_handle_close(struct qp_handle *handle)
         let_go(handle);
         return;
     }
-    assert(!handle->queue.leading && handle->queue.inside == 0); /* quipu_close() has drained it */
+    assert(!handle->queue.leading); /* quipu_close() waits for commits under way */
     if (handle->opened) {
         qp_merge_rest(handle, QP_MERGE_EVENTS_MIN);
         /* Closing must end. Without the door an opener may see this one half gone: byte 1 is held
@@ -577,10 +581,14 @@ void qp_handle_close(struct qp_handle *handle)
     qp_store_close(handle->index);
     qp_store_close(handle->log);
     qp_shared_close(&handle->shared);
-    qp_guard_close(&handle->guard); /* ends all its locks, the door last in meaning */
+    /* A child that was forked meanwhile has a copy of the descriptor: closing ours would not end
+     * the locks. The door last, so that nobody comes in between. */
+    qp_guard_unlock(&handle->guard, QP_GUARD_MERGER);
+    qp_guard_unlock(&handle->guard, QP_GUARD_LIFE);
+    qp_guard_unlock(&handle->guard, QP_GUARD_DOOR);
+    qp_guard_close(&handle->guard);
     qp_place_close(&handle->place);
     qp_tail_release(&handle->tail);
-    (void)pthread_cond_destroy(&handle->queue.idle);
     (void)pthread_mutex_destroy(&handle->queue.lock);
     (void)pthread_mutex_destroy(&handle->pool_lock);
     if (handle->alive != NULL)

@@ -377,6 +377,14 @@ int qp_postings_next(struct qp_postings *postings, uint64_t *position, uint64_t 
 }
 
 /* Of this window alone: what comes after it is not decoded yet. */
+int qp_postings_find(struct qp_postings *postings, bool backwards, uint64_t bound,
+                     uint64_t *position, uint64_t *number, quipu_error *error)
+{
+    int rc = qp_postings_seek(postings, backwards, bound, error);
+
+    return rc == QUIPU_OK ? qp_postings_next(postings, position, number, error) : rc;
+}
+
 size_t qp_postings_peek(const struct qp_postings *postings, uint64_t *positions, size_t max)
 {
     size_t left = postings->backwards ? postings->at : postings->count - postings->at;

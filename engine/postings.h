@@ -39,6 +39,10 @@ int qp_postings_seek(struct qp_postings *postings, bool backwards, uint64_t boun
 int qp_postings_next(struct qp_postings *postings, uint64_t *position, uint64_t *number,
                      quipu_error *error);
 
+/* Both: the first entry after `bound`, or backwards the last up to there. */
+int qp_postings_find(struct qp_postings *postings, bool backwards, uint64_t bound,
+                     uint64_t *position, uint64_t *number, quipu_error *error);
+
 /* The positions of the window that come next, at most `max`: what will be read soon. */
 size_t qp_postings_peek(const struct qp_postings *postings, uint64_t *positions, size_t max);
 

@@ -39,8 +39,9 @@ struct qp_reader {
     size_t source_count;
     size_t source_capacity;
     struct source *damaged; /* NULL: no record of this moment is */
-    bool open_ended;        /* a stream's range reaches to where it may have gone on unseen */
-    bool begun;             /* MODE_ALL: the log's cursor stands at what was given last */
+    uint64_t damaged_after; /* of a stream: which of them may have been a version in its range */
+    uint64_t damaged_upto;
+    bool begun; /* MODE_ALL: the log's cursor stands at what was given last */
     bool ended;
     bool passing;        /* sources still stand at `passed`: they go on at the next call */
     uint64_t passed;     /* what was given or told last */
@@ -118,8 +119,8 @@ uint64_t qp_reader_head(const struct qp_reader *reader)
     return reader->ended || reader->range.backwards ? reader->seen_at_end : reader->seen;
 }
 
-/* The source's next occurrence inside of the range. The damaged of a stream count in positions and
- * its range in versions: start_damaged() and nearest() are what bounds those. */
+/* The source's next occurrence inside of the range. The damaged count in positions, and a stream's
+ * range in versions: start_damaged() says what that means for them. */
 static int advance(struct qp_reader *reader, struct source *source, quipu_error *error)
 {
     int rc = qp_postings_next(&source->postings, &source->position, &source->number, error);
@@ -128,6 +129,8 @@ static int advance(struct qp_reader *reader, struct source *source, quipu_error 
     source->live = rc == QUIPU_ROW;
     if (source->live && source->postings.by_number == (reader->mode == MODE_STREAM))
         source->live = bound > reader->range.after && bound <= reader->range.upto;
+    if (source->live && reader->mode == MODE_STREAM && source == reader->damaged)
+        source->live = bound > reader->damaged_after && bound <= reader->damaged_upto;
     return rc < 0 ? rc : QUIPU_OK;
 }
 
@@ -266,26 +269,44 @@ int qp_reader_open(struct qp_handle *handle, const quipu_query *query, const str
 
 /* ---- a stream ---- */
 
-/* Which of the damaged records lie in the stream's range: between the first and the last version
- * that were found in it, and on to the store's ends where no version bounds it. One that stands
- * between a bound and the next version that was found is not among them. */
-static int start_damaged(struct qp_reader *reader, const struct qp_stream_edge *edge,
-                         quipu_error *error)
+/* Where a bound in versions lies among positions: at the version next to it on the inner side, if
+ * that is known (`inner`), else at the nearest known one on the outer side. 0: there is none. */
+static int find_bound(struct source *probe, bool inner_is_after, uint64_t bound, uint64_t inner,
+                      uint64_t *position, quipu_error *error)
+{
+    uint64_t version;
+    int rc = qp_postings_find(&probe->postings, !inner_is_after, bound, position, &version, error);
+
+    if (rc == QUIPU_OK || (rc == QUIPU_ROW && version != inner))
+        rc = qp_postings_find(&probe->postings, inner_is_after, bound, position, &version, error);
+    if (rc == QUIPU_OK)
+        *position = 0;
+    return rc < 0 ? rc : QUIPU_OK;
+}
+
+/* Which of the damaged records may have been a version in (after, upto]: those between the known
+ * versions around these bounds, and on to the store's ends where no version bounds it. */
+static int start_damaged(struct qp_reader *reader, struct qp_bytes name,
+                         const struct qp_stream_edge *edge, quipu_error *error)
 {
     const struct qp_range *range = &reader->range;
-    const struct source *stream = reader->sources[0];
-    bool to_newest = range->upto >= edge->newest;
-    uint64_t bound;
+    struct source *probe = NULL;
+    int rc = new_source(reader, QP_TERM_STREAM, name, &probe, error);
 
     assert(reader->mode == MODE_STREAM && reader->source_count == 1);
-    reader->open_ended = range->backwards ? range->after == 0 : to_newest;
-    if (range->backwards && to_newest)
-        bound = reader->moment->pin.head;
-    else if (stream->live && (range->backwards || range->after > 0))
-        bound = stream->position;
-    else
-        bound = range->backwards || range->after == 0 ? 0 : edge->position;
-    return start(reader, reader->damaged, bound, error);
+    reader->damaged_after = 0;
+    reader->damaged_upto = 0;
+    if (rc == QUIPU_OK && range->after > 0)
+        rc = find_bound(probe, true, range->after, range->after + 1, &reader->damaged_after, error);
+    if (rc == QUIPU_OK && range->upto < edge->newest)
+        rc = find_bound(probe, false, range->upto, range->upto, &reader->damaged_upto, error);
+    if (reader->damaged_upto == 0)
+        reader->damaged_upto = reader->moment->pin.head;
+    free_source(probe);
+    if (rc < 0)
+        return rc;
+    return start(reader, reader->damaged,
+                 range->backwards ? reader->damaged_upto : reader->damaged_after, error);
 }
 
 /* That there is no such stream can be said only if no damaged record may have been of it. */
@@ -313,7 +334,7 @@ static int start_stream(struct qp_reader *reader, const char *stream, quipu_erro
         rc = start(reader, reader->sources[0],
                    reader->range.backwards ? reader->range.upto : reader->range.after, error);
     if (rc == QUIPU_OK && reader->damaged != NULL)
-        rc = start_damaged(reader, &edge, error);
+        rc = start_damaged(reader, name, &edge, error);
     return rc;
 }
 
@@ -416,7 +437,7 @@ static struct source *nearest(struct qp_reader *reader)
     if (reader->damaged == NULL || !reader->damaged->live)
         return best;
     if (best == NULL)
-        return reader->mode == MODE_QUERY || reader->open_ended ? reader->damaged : NULL;
+        return reader->damaged;
     if (reader->range.backwards ? reader->damaged->position > best->position
                                 : reader->damaged->position < best->position)
         return reader->damaged;

@@ -125,6 +125,8 @@ static uint64_t start_time_of(uint32_t pid)
         return 0;
     line[size] = '\0';
     at = strrchr(line, ')'); /* the name before it may hold anything; field 3 follows */
+    if (at != NULL && (at[2] == 'Z' || at[2] == 'X'))
+        return 0; /* dead, and nobody has asked for its exit code */
     for (int field = 3; at != NULL && field <= 22; field++)
         at = strchr(at + 1, ' ');
     return at != NULL ? strtoull(at + 1, NULL, 10) : 0;

@@ -224,8 +224,8 @@ void qp_store_close(struct qp_store *store)
     if (store == NULL)
         return;
     assert(store->live == 0); /* views into the map end here */
-    if (store->env != NULL && !store->map_lost)
-        mdb_env_close(store->env); /* else it would unmap what may be somebody else's by now */
+    if (store->env != NULL)
+        mdb_env_close(store->env);
     (void)pthread_mutex_destroy(&store->gate);
     qp_free(store->meta_pages);
     qp_free(store);
@@ -286,22 +286,23 @@ static bool enlarge(struct qp_store *store, uint64_t bytes)
     assert(wanted >= now);
     if (store->live > 0 || wanted == now || !has_space(wanted - now))
         return false;
-    if (mdb_env_set_mapsize(store->env, wanted) == 0)
-        return true;
-    store->map_lost = mdb_env_set_mapsize(store->env, now) != 0; /* another thread was faster */
-    return false;
+    /* Another thread may be faster than the probe. LMDB then has no map at all. */
+    store->map_lost = mdb_env_set_mapsize(store->env, wanted) != 0;
+    return !store->map_lost;
 }
 
 bool qp_store_grow(struct qp_store *store)
 {
     MDB_envinfo info;
-    bool done;
+    bool done = false;
 
     if (!store->map_full)
         return false;
     (void)pthread_mutex_lock(&store->gate);
-    (void)mdb_env_info(store->env, &info);
-    done = enlarge(store, 2 * (uint64_t)info.me_mapsize);
+    if (!store->map_lost) {
+        (void)mdb_env_info(store->env, &info);
+        done = enlarge(store, 2 * (uint64_t)info.me_mapsize);
+    }
     (void)pthread_mutex_unlock(&store->gate);
     return done;
 }
@@ -311,11 +312,13 @@ bool qp_store_grow(struct qp_store *store)
 static bool follow_file(struct qp_store *store)
 {
     MDB_envinfo info;
-    bool done;
+    bool done = false;
 
     (void)pthread_mutex_lock(&store->gate);
-    (void)mdb_env_info(store->env, &info);
-    done = enlarge(store, ((uint64_t)info.me_last_pgno + 1) * store->page_bytes);
+    if (!store->map_lost) {
+        (void)mdb_env_info(store->env, &info);
+        done = enlarge(store, ((uint64_t)info.me_last_pgno + 1) * store->page_bytes);
+    }
     (void)pthread_mutex_unlock(&store->gate);
     return done;
 }
@@ -498,7 +501,10 @@ uint64_t qp_store_newest(struct qp_store *store)
 {
     MDB_envinfo info = {0};
 
-    (void)mdb_env_info(store->env, &info);
+    (void)pthread_mutex_lock(&store->gate); /* it looks into the map */
+    if (!store->map_lost)
+        (void)mdb_env_info(store->env, &info);
+    (void)pthread_mutex_unlock(&store->gate);
     return info.me_last_txnid;
 }
 

@@ -250,3 +250,27 @@ Test(beside, idle_process_catches_up)
     cr_expect_eq(append(store), QUIPU_OK, "%s", why.text);
     quipu_close(store);
 }
+
+/* ---- forked children ------------------------------------------------------------------------- */
+
+/* A child that never touches the store has a copy of the descriptor of its locks. */
+Test(beside, forked_child_keeps_no_lock)
+{
+    quipu *store;
+    pid_t child;
+
+    make_store();
+    store = open_store(0);
+    cr_assert_not_null(store, "%s", why.text);
+    child = fork();
+    if (child == 0) {
+        for (;;)
+            (void)pause();
+    }
+    quipu_close(store);
+    store = open_store(0);
+    cr_expect_not_null(store, "%s", why.text);
+    cr_expect_eq(append(store), QUIPU_OK, "%s", why.text);
+    quipu_close(store);
+    end_other(child);
+}

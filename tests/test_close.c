@@ -41,6 +41,7 @@ struct committer {
     quipu *store;
     quipu_batch *batch;
     int rc;
+    atomic_bool done;
 };
 
 static void *commit_once(void *payload)
@@ -48,6 +49,7 @@ static void *commit_once(void *payload)
     struct committer *committer = payload;
 
     committer->rc = quipu_commit(committer->store, committer->batch, NULL, NULL);
+    atomic_store(&committer->done, true);
     return NULL;
 }
 
@@ -57,7 +59,7 @@ static bool commits(quipu *store)
     bool some;
 
     (void)pthread_mutex_lock(&queue->lock);
-    some = queue->inside > 0;
+    some = queue->leading;
     (void)pthread_mutex_unlock(&queue->lock);
     return some;
 }
@@ -72,8 +74,9 @@ Test(close, waits_for_the_merge_of_a_commit)
         pthread_t thread;
 
         committer.store = open_with(&options);
+        atomic_store(&committer.done, false);
         cr_assert_eq(pthread_create(&thread, NULL, commit_once, &committer), 0);
-        while (!commits(committer.store) && atomic_load(&committer.store->handle->unmerged) == 0)
+        while (!commits(committer.store) && !atomic_load(&committer.done))
             continue;
         quipu_close(committer.store);
         cr_assert_eq(pthread_join(thread, NULL), 0);
@@ -139,4 +142,37 @@ Test(close, waits_not_for_other_users)
         cr_assert_eq(pthread_join(threads[i], NULL), 0);
         quipu_close(users[i].store);
     }
+}
+
+/* An append is under way from its first look at the store, long before it is in the queue. */
+static void *append_much(void *payload)
+{
+    enum { BYTES = 15 << 20 };
+    struct committer *committer = payload;
+    char *data = support_repeat('d', BYTES);
+    const quipu_draft draft = {.type = "t", .data = data, .data_size = BYTES};
+
+    atomic_store(&committer->done, true); /* it is about to begin */
+    committer->rc = quipu_append(committer->store, "s", QUIPU_ANY, &draft, 1, NULL, NULL);
+    free(data);
+    return NULL;
+}
+
+Test(close, waits_for_an_append_that_still_copies)
+{
+    const quipu_options options = {.struct_size = sizeof(options)};
+    struct committer committer = {.rc = 1};
+    pthread_t thread;
+    unsigned commits;
+
+    committer.store = open_with(&options);
+    cr_assert_eq(pthread_create(&thread, NULL, append_much, &committer), 0);
+    do {
+        commits = 0;
+        if (atomic_load(&committer.done))
+            commits = *(volatile unsigned *)&committer.store->commits;
+    } while (commits == 0 && committer.rc == 1);
+    quipu_close(committer.store);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_expect_eq(committer.rc, QUIPU_OK);
 }

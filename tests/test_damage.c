@@ -464,6 +464,15 @@ static void expect_refused(quipu *store, const char *context)
     EXPECT(append_to(store, "even-0") == QUIPU_CORRUPT, "%s: append after a merge", context);
 }
 
+static int pass_by(void *state, const quipu_event *event, void *payload, quipu_error *error)
+{
+    (void)state;
+    (void)event;
+    (void)payload;
+    (void)error;
+    return 0;
+}
+
 /* ---- records --------------------------------------------------------------------------------- */
 
 /* A record that is in the index: exactly its own readers are told. */
@@ -548,6 +557,62 @@ Test(damage, another_record_in_its_place)
     copy_record(3, 21);
     expect_verified(21, "tail");
     expect_unindexed_lost(21, "tail");
+}
+
+/* A range whose edge is the damaged version itself: it is missed at either side of the bound, and a
+ * load up to it must not pass for one up to the version before. */
+Test(damage, at_the_edge_of_a_range)
+{
+    static const struct {
+        uint64_t after;
+        uint64_t upto; /* 0: all */
+        unsigned rows;
+        bool corrupt;
+    } cases[] = {
+        {0, 0, 4, true},  {2, 0, 2, true}, {0, 3, 2, true},  {2, 3, 0, true},  {0, 2, 2, false},
+        {3, 0, 2, false}, {0, 4, 3, true}, {1, 2, 1, false}, {3, 4, 1, false}, {4, 0, 1, false},
+    };
+    const quipu_draft draft = {.type = "t"};
+    const quipu_fold fold = {QUIPU_INIT(quipu_fold), .name = "f", .state_size = 1,
+                             .apply = pass_by};
+    char path[SUPPORT_PATH_BYTES];
+    quipu *store = NULL;
+    uint64_t version = 0;
+    char state;
+
+    make_store(5, 0, 0);
+    cr_assert(quipu_open(support_path(path, "edge"), NULL, &store, NULL) == QUIPU_OK);
+    for (int i = 0; i < 5; i++)
+        cr_assert(quipu_append(store, "s", QUIPU_ANY, &draft, 1, NULL, NULL) == QUIPU_OK);
+    quipu_close(store);
+    support_path(path, "edge/log.mdb");
+    cr_assert(flip(path, "log", position_key(&(uint64_t){3}), 30));
+    cr_assert(quipu_open(support_path(path, "edge"), NULL, &store, NULL) == QUIPU_OK);
+    for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+        const quipu_range range = {QUIPU_INIT(quipu_range), .flags = i % 2,
+                                   .after = cases[i / 2].after, .upto = cases[i / 2].upto};
+        quipu_reader *reader = NULL;
+        quipu_event event;
+        unsigned rows = 0;
+        unsigned corrupt = 0;
+        int rc;
+
+        cr_assert(quipu_read_stream(store, "s", &range, &reader, NULL) == QUIPU_OK);
+        for (rc = quipu_next(reader, &event, NULL); rc != QUIPU_OK && corrupt < 9;
+             rc = quipu_next(reader, &event, NULL)) {
+            rows += rc == QUIPU_ROW;
+            corrupt += rc == QUIPU_CORRUPT && event.position == 3;
+        }
+        quipu_reader_close(reader);
+        cr_expect(rows == cases[i / 2].rows && corrupt == cases[i / 2].corrupt,
+                  "case %zu: %u rows, %u times CORRUPT", i, rows, corrupt);
+    }
+    cr_expect(quipu_load(store, &fold, "s", &(quipu_point){.kind = QUIPU_AT_VERSION, .value = 3},
+                         &state, &version, NULL) == QUIPU_CORRUPT);
+    cr_expect(quipu_load(store, &fold, "s", &(quipu_point){.kind = QUIPU_AT_VERSION, .value = 2},
+                         &state, &version, NULL) == QUIPU_OK &&
+              version == 2);
+    quipu_close(store);
 }
 
 Test(damage, missing_record)
