@@ -204,7 +204,8 @@ static int claim(const struct qp_place *place, const quipu_options *options, boo
     if (!any_options && !same_options(&store->handle->options, options))
         return qp_fail(error, QUIPU_MISUSE,
                        "this process has the store open with other flags or options");
-    store->opens++;
+    if (store->opens++ == 0)
+        (void)pthread_cond_broadcast(&registry.changed); /* a close that waits need not any more */
     return QUIPU_ROW;
 }
 

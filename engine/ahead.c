@@ -38,8 +38,8 @@ struct map {
     uint64_t pages;
 };
 
-/* From a value of this snapshot: a row begins and ends on one page, so rounding its address down
- * gives the page's begin. false: the page does not say a number that the file has. */
+/* From a value of this snapshot: its address rounded down is where its page begins. false: the
+ * number that stands there is none of the file's. */
 static bool find_map(struct qp_txn *txn, const void *value, struct map *map)
 {
     const uint8_t *page;
@@ -47,7 +47,6 @@ static bool find_map(struct qp_txn *txn, const void *value, struct map *map)
 
     assert(value != NULL);
     qp_store_extent(txn, &map->page_bytes, &map->pages);
-    assert((map->page_bytes & (map->page_bytes - 1)) == 0);
     page = (const uint8_t *)((uintptr_t)value & ~(uintptr_t)(map->page_bytes - 1));
     number = qp_get_u64(page);
     if (number >= map->pages)
@@ -77,7 +76,7 @@ static const uint8_t *leaf_of(const struct map *map, uint64_t root, unsigned dep
     return page;
 }
 
-/* Asks the page tables, does not touch the page. What cannot be told is not there. */
+/* Asks the kernel and does not touch the page. What cannot be told is not there. */
 static bool is_cached(const uint8_t *page)
 {
     unsigned char present = 0;
@@ -119,8 +118,8 @@ static bool all_cached(const struct leaves *leaves, const uint64_t *positions, s
     return true;
 }
 
-/* Neighbours stand on one page: each is asked for once as long as they follow one another. What it
- * says of errors it says of advice: nobody needs to know. */
+/* Neighbours stand on one page, which is asked for once. That madvise() fails is no failure: the
+ * page is then read when it is touched. */
 void qp_ahead_positions(struct qp_txn *txn, const void *value, const uint64_t *positions,
                         size_t count)
 {

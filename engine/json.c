@@ -64,7 +64,6 @@ static bool take_string(struct scan *scan, struct qp_bytes *inside, bool *escape
     }
     if (scan->at == scan->end)
         return false;
-    assert(*scan->at == '"');
     *inside = (struct qp_bytes){begin, (size_t)(scan->at - begin)};
     scan->at++;
     return true;
@@ -382,7 +381,6 @@ int64_t qp_json_unescape(const char *text, size_t size, char *out, size_t capaci
             count = take_escape(&scan, bytes);
         if (count == 0)
             return -1;
-        assert(count <= sizeof(bytes) && scan.at <= scan.end);
         for (size_t i = 0; i < count; i++, length++)
             if (length + 1 < capacity)
                 out[length] = bytes[i];

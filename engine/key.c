@@ -57,7 +57,6 @@ struct qp_bytes qp_key_bytes(const struct qp_key *key)
 /* The `size` low bytes of a number, the highest first. */
 static void put_big(uint8_t *at, uint64_t number, size_t size)
 {
-    assert(size <= sizeof(number));
     for (size_t i = 0; i < size; i++)
         at[i] = (uint8_t)(number >> (8 * (size - 1 - i)));
 }
@@ -66,7 +65,6 @@ static uint64_t get_big(const uint8_t *at, size_t size)
 {
     uint64_t number = 0;
 
-    assert(size <= sizeof(number));
     for (size_t i = 0; i < size; i++)
         number = number << 8 | at[i];
     return number;

@@ -89,7 +89,6 @@ bool qp_buffer_put(struct qp_buffer *buffer, const void *bytes, size_t size)
     if (size > 0)
         memcpy(buffer->bytes + buffer->size, bytes, size);
     buffer->size += size;
-    assert(buffer->size <= buffer->capacity);
     return true;
 }
 
@@ -152,7 +151,7 @@ bool qp_arena_ensure(struct qp_arena *arena, size_t size)
 {
     const struct qp_arena_block *block = arena->newest;
 
-    assert(size > 0 && (block == NULL || block->used <= block->size));
+    assert(block == NULL || block->used <= block->size);
     if (block != NULL && block->size - block->used >= size)
         return true;
     return arena_grow(arena, size) != NULL;

@@ -49,7 +49,6 @@ bool qp_page_meta_read(const uint8_t *page, struct qp_page_meta *meta)
 {
     uint32_t bytes;
 
-    assert(page != NULL && meta != NULL);
     if ((qp_get_u16(page + AT_FLAGS) & META) == 0 || qp_get_u32(page + META_MAGIC) != LMDB_MAGIC ||
         qp_get_u32(page + META_VERSION) != 1)
         return false;

@@ -1,7 +1,7 @@
 /* posting.c - LEB128 numbers in and out. The events of one stream are mostly not far from each
  * other, so that a delta has one to three bytes where a position has six.
  *
- *     base 100      positions 103        -   300 (2 unknown in between would be 0 0)
+ *     base 100      positions 103        -   300
  *     deltas                  03    00   c5 01
  *
  * Refuses to know where the rows stand, and to believe one that it reads: what it says is counted
@@ -25,7 +25,6 @@ static const uint8_t *get_number(const uint8_t *at, const uint8_t *end, uint64_t
 {
     uint64_t value = 0;
 
-    assert(at <= end);
     for (unsigned i = 0; i < NUMBER_BYTES_MAX && at < end; i++) {
         uint8_t byte = *at++;
 
@@ -77,11 +76,9 @@ bool qp_block_row_read(struct qp_bytes value, struct qp_block_row *row)
     return row->count == QP_BLOCK_POSITIONS;
 }
 
-/* Returns where the next one goes: at most NUMBER_BYTES_MAX bytes on, for what is no position
- * beyond the last. */
+/* Returns where the next one goes: at most NUMBER_BYTES_MAX bytes on, for a position. */
 static uint8_t *put_number(uint8_t *at, uint64_t number)
 {
-    assert(number <= QP_POSITION_MAX);
     while (number >= 0x80) {
         *at++ = (uint8_t)(number | 0x80);
         number >>= 7;

@@ -138,7 +138,6 @@ static bool item_matches(const struct qp_query *query, const struct qp_query_ite
     struct qp_bytes category = {record->stream.data,
                                 qp_text_category(record->stream.data, record->stream.size)};
 
-    assert(record->stream.size > 0);
     return (item->stream.data == NULL || equal(item->stream, record->stream)) &&
            (item->category.data == NULL || equal(item->category, category)) &&
            has_type(query, item, record->type);

@@ -430,7 +430,6 @@ static void futex_wait(atomic_uint *word, uint32_t value, int64_t timeout_ns)
     struct timespec timeout = {.tv_sec = timeout_ns / QP_NS_PER_S,
                                .tv_nsec = timeout_ns % QP_NS_PER_S};
 
-    assert(timeout_ns > 0);
     (void)syscall(SYS_futex, word, FUTEX_WAIT, value, &timeout, NULL, 0);
 }
 

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* From the one table of the public header. Any number gets a name: what an application's fold
- * returns comes through here too, and it may be anything. */
+/* From the one table of the public header. Any number gets a name: an application has numbers of
+ * its own, from QUIPU_APPLICATION downwards. */
 const char *qp_status_name(int status)
 {
     switch (status) {
