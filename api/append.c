@@ -54,7 +54,7 @@ int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_result *out)
 
 int quipu_commit(quipu *store, quipu_batch *batch, quipu_receipt *receipt, quipu_error *error)
 {
-    int rc = qp_commit_enter(store, error);
+    int rc = qp_api_begin_commit(store, error);
 
     if (receipt != NULL)
         *receipt = (quipu_receipt){0};
@@ -64,7 +64,7 @@ int quipu_commit(quipu *store, quipu_batch *batch, quipu_receipt *receipt, quipu
         rc = qp_commit(store->handle, &batch->batch, receipt, error);
     else
         rc = qp_fail(error, QUIPU_MISUSE, "the batch is NULL");
-    qp_commit_leave(store);
+    qp_api_end_commit(store);
     return rc;
 }
 
@@ -72,7 +72,7 @@ int quipu_append(quipu *store, const char *stream, uint64_t expected, const quip
                  size_t count, quipu_receipt *receipt, quipu_error *error)
 {
     struct qp_batch batch = {0};
-    int rc = qp_commit_enter(store, error);
+    int rc = qp_api_begin_commit(store, error);
 
     if (receipt != NULL)
         *receipt = (quipu_receipt){0};
@@ -80,7 +80,7 @@ int quipu_append(quipu *store, const char *stream, uint64_t expected, const quip
         return rc;
     (void)qp_batch_append(&batch, stream, expected, drafts, count); /* the commit returns it */
     rc = qp_commit(store->handle, &batch, receipt, error);
-    qp_commit_leave(store);
+    qp_api_end_commit(store);
     qp_batch_release(&batch);
     return rc;
 }

@@ -34,9 +34,9 @@ struct quipu_batch {
 /* May this store be used? Returns: OK; MISUSE; FORKED. */
 int qp_api_enter(const quipu *store, quipu_error *error);
 
-/* The same for a call that commits: a close waits until it ends. On OK it must. */
-int qp_commit_enter(quipu *store, quipu_error *error);
-void qp_commit_leave(quipu *store);
+/* The same for a call that commits: until it ends, which it must after OK, a close waits for it. */
+int qp_api_begin_commit(quipu *store, quipu_error *error);
+void qp_api_end_commit(quipu *store);
 
 void qp_child_begin(quipu *store, struct qp_child *child);
 

@@ -319,7 +319,7 @@ int qp_api_enter(const quipu *store, quipu_error *error)
     return QUIPU_OK;
 }
 
-int qp_commit_enter(quipu *store, quipu_error *error)
+int qp_api_begin_commit(quipu *store, quipu_error *error)
 {
     int rc = qp_api_enter(store, error);
 
@@ -331,7 +331,7 @@ int qp_commit_enter(quipu *store, quipu_error *error)
     return QUIPU_OK;
 }
 
-void qp_commit_leave(quipu *store)
+void qp_api_end_commit(quipu *store)
 {
     lock_registry();
     assert(store->commits > 0);

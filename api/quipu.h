@@ -655,8 +655,7 @@ typedef struct quipu_stat {
     uint8_t uuid[16];               /* of the store, from its creation */
 } quipu_stat;
 
-/* Figures of one moment: counted, not estimated. It reads the free list and the tail, a few
- * milliseconds in a large store.
+/* Figures of one moment: counted, not estimated. It walks LMDB's free list and the tail.
  *
  * Memory:  `out->struct_size` is set by the caller.
  * Threads: any.

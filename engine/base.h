@@ -60,7 +60,7 @@
 /* The tail and its merge, in events. A longer tail is merged by who committed; a segment of it, and
  * so one index transaction, has at most as many. Each such transaction rewrites most pages of
  * `terms`: few and large ones cost least, and the memory of a tail this long is the price. What is
- * less than the minimum waits for the next merge, at close too: folding it takes an open 2 ms. */
+ * less than the minimum waits for the next merge, at close too: folding it takes 1 ms. */
 #define QP_MERGE_EVENTS       196608
 #define QP_MERGE_EVENTS_MIN   4096
 #define QP_UNMERGED_MAX       1048576 /* above it a committer merges first */
@@ -73,11 +73,12 @@
 #define QP_READERS_MAX     65535
 #define QP_POOL_MAX        16 /* a process */
 
-/* Processes and maps. A map is address space alone, of which x86-64 has 128 TiB. */
+/* Processes and maps. A map is address space alone, of which x86-64 has 128 TiB; making it larger
+ * needs that nobody reads, so it does not begin tiny. */
 #define QP_PROCESSES_MAX           128 /* slots in the file `shared` of two pages */
 #define QP_LOG_MAP_BYTES_DEFAULT   (1024 * QP_GIB)
-#define QP_MAP_BYTES_MIN           (4 * QP_MIB) /* less and an empty index would have to grow */
-#define QP_BUSY_TIMEOUT_MS_DEFAULT 10000        /* longer than any commit of the default limits */
+#define QP_MAP_BYTES_MIN           (4 * QP_MIB)
+#define QP_BUSY_TIMEOUT_MS_DEFAULT 10000
 
 /* Bytes that somebody else owns. */
 struct qp_bytes {

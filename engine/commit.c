@@ -313,14 +313,8 @@ static void publish(struct qp_handle *handle, struct qp_request *group)
  * the store lock. A failure will be met again, by who can tell it. */
 static void catch_up(struct qp_handle *handle)
 {
-    struct qp_moment *moment;
-
-    if (qp_store_newest(handle->log) - handle->seen < UNSEEN_COMMITS_MAX)
-        return;
-    if (qp_moment_begin(handle, true, &moment, NULL) < 0)
-        return;
-    atomic_store(&handle->unmerged, moment->pin.head - moment->pin.indexed);
-    qp_moment_end(moment);
+    if (qp_store_newest(handle->log) - handle->seen >= UNSEEN_COMMITS_MAX)
+        (void)qp_merge_look(handle, NULL);
 }
 
 /* The steps in this order: nothing that may take long is done while the store lock is held, and the

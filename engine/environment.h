@@ -17,7 +17,7 @@ struct qp_store {
     bool map_full;              /* what the last put failed for; only a writer looks at it */
     pthread_mutex_t gate;       /* a leaf: over `live`, `map_lost` and the map itself */
     unsigned live;              /* transactions of this process that may look into the map */
-    bool map_lost; /* it could be neither replaced nor put back: nothing may be touched any more */
+    bool map_lost; /* a larger one could not be had, and the old one is gone: nothing works */
 };
 
 /* LMDB's code as a status, and as a text with the file's name. Returns the status: never OK. */

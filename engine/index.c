@@ -92,9 +92,8 @@ int qp_index_block(struct qp_cursor *blocks, const struct qp_term_row *term, uin
     if (rc < 0)
         return rc;
     if (rc == QUIPU_ROW) {
-        rc = read_block(key, value, term, block, first, error);
-        if (rc < 0 || (rc == QUIPU_ROW && *first == number))
-            return rc;
+        if (key.size == wanted.size && memcmp(key.data, wanted.bytes, wanted.size) == 0)
+            return read_block(key, value, term, block, first, error);
         rc = qp_cursor_seek(blocks, QP_PREVIOUS, &key, &value, error);
     } else {
         rc = qp_cursor_seek(blocks, QP_LAST, &key, &value, error);

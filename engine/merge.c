@@ -247,6 +247,18 @@ static bool too_much_waits(struct qp_handle *handle)
            is_worth_its_memory(handle, unmerged, handle->options.tail_bytes_max);
 }
 
+int qp_merge_look(struct qp_handle *handle, quipu_error *error)
+{
+    struct qp_moment *moment;
+    int rc = qp_moment_begin(handle, true, &moment, error);
+
+    if (rc < 0)
+        return rc;
+    atomic_store(&handle->unmerged, moment->pin.head - moment->pin.indexed);
+    qp_moment_end(moment);
+    return QUIPU_OK;
+}
+
 /* Merge oneself, or wait for who does, looking each time how much there is left: it may be another
  * process, whose progress only a new snapshot of the index shows. */
 int qp_merge_if_full(struct qp_handle *handle, quipu_error *error)
@@ -254,22 +266,16 @@ int qp_merge_if_full(struct qp_handle *handle, quipu_error *error)
     int64_t deadline = qp_clock_deadline_ns(handle->options.busy_timeout_ms);
 
     while (too_much_waits(handle)) {
-        struct qp_moment *moment;
-        uint64_t unmerged;
         int rc = try_merge(handle, error);
 
         if (rc == QUIPU_ROW)
             return QUIPU_OK; /* what readers still pin does not count */
         if (rc < 0)
             return rc;
-        rc = qp_moment_begin(handle, true, &moment, error); /* has the other one done it? */
+        rc = qp_merge_look(handle, error); /* has the other one done it? */
         if (rc < 0)
             return rc;
-        unmerged = moment->pin.head - moment->pin.indexed;
-        qp_tail_prune(&handle->tail, moment->pin.indexed);
-        qp_moment_end(moment);
-        atomic_store(&handle->unmerged, unmerged);
-        if (unmerged < QP_MERGE_EVENTS)
+        if (atomic_load(&handle->unmerged) < QP_MERGE_EVENTS)
             return QUIPU_OK;
         if (qp_clock_monotonic_ns() >= deadline) {
             return qp_fail(error, QUIPU_BUSY,

@@ -10,6 +10,10 @@
  * sole opener; CORRUPT; FULL; NO_MEMORY. Nothing but time is lost by a failure. */
 int qp_merge(struct qp_handle *handle, quipu_error *error);
 
+/* Fold what this process has not seen yet, and note how much of the log is not in the index. What
+ * the index has is dropped from the tail. Returns as qp_moment_begin(). */
+int qp_merge_look(struct qp_handle *handle, quipu_error *error);
+
 /* For a committer, before it takes the store lock: is so much unmerged that it has to wait for the
  * index? Then merge, or wait for who does. BUSY when that takes too long; else as qp_merge(). */
 int qp_merge_if_full(struct qp_handle *handle, quipu_error *error);

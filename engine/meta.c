@@ -97,7 +97,7 @@ size_t qp_indexed_write(const struct qp_indexed *indexed, uint8_t *out)
     return INDEXED_BYTES;
 }
 
-/* The position is held against the limit here, because others add to it. */
+/* The position is held against the limit here, because others compute with it. */
 bool qp_indexed_read(struct qp_bytes value, struct qp_indexed *indexed)
 {
     const uint8_t *at = value.data;

@@ -246,22 +246,27 @@ static void close_index(struct qp_handle *handle)
 /* Is it the file that is wrong, or does the machine lack something? */
 static bool is_of_file(int rc)
 {
-    return rc == QUIPU_INVALID || rc == QUIPU_CORRUPT || rc == QUIPU_UNSAFE || rc == QUIPU_IO;
+    return rc == QUIPU_INVALID || rc == QUIPU_CORRUPT || rc == QUIPU_UNSAFE || rc == QUIPU_IO ||
+           rc == QUIPU_NEWER_FORMAT;
 }
 
-/* Open the index if it can be used: handle->index is NULL if it cannot. */
-static int open_index(struct qp_handle *handle, enum qp_file_state *state, quipu_error *error)
+/* Open the index if it can be used: handle->index is NULL if it cannot, and handle->index_refused
+ * says whether there is one. */
+static int open_index(struct qp_handle *handle, quipu_error *error)
 {
+    enum qp_file_state state = QP_FILE_MISSING;
     quipu_error why = {0};
     bool fits = false;
-    int rc = qp_place_probe(&handle->place, QP_INDEX_FILE, state, error);
+    int rc = qp_place_probe(&handle->place, QP_INDEX_FILE, &state, error);
 
-    if (rc < 0 || *state != QP_FILE_WHOLE)
+    handle->index_refused = state != QP_FILE_MISSING;
+    if (rc < 0 || state != QP_FILE_WHOLE)
         return rc;
     rc = open_file(handle, QP_INDEX_FILE, false, &handle->index, &why);
     if (rc == QUIPU_OK)
         rc = index_fits(handle, &fits, &why);
-    if (rc == QUIPU_OK && fits)
+    handle->index_refused = rc < 0 || !fits;
+    if (!handle->index_refused)
         return QUIPU_OK;
     close_index(handle);
     if (rc == QUIPU_OK || is_of_file(rc))
@@ -298,20 +303,18 @@ static int make_index(struct qp_handle *handle, quipu_error *error)
  * without one. */
 static int open_index_alone(struct qp_handle *handle, bool poisoned, quipu_error *error)
 {
-    enum qp_file_state state = QP_FILE_MISSING;
-    int rc = open_index(handle, &state, error);
+    int rc = open_index(handle, error);
 
     if (rc < 0)
         return rc;
-    if (poisoned ||
-        (handle->index != NULL && !handle->read_only && qp_store_settle(handle->index, NULL) < 0))
+    if (handle->index != NULL &&
+        (poisoned || (!handle->read_only && qp_store_settle(handle->index, NULL) < 0))) {
+        handle->index_refused = true;
         close_index(handle);
-    if (handle->index != NULL)
+    }
+    if (handle->index != NULL || handle->read_only)
         return QUIPU_OK;
-    handle->index_refused = state != QP_FILE_MISSING;
-    if (handle->read_only)
-        return QUIPU_OK;
-    if (state != QP_FILE_MISSING)
+    if (handle->index_refused)
         qp_handle_tell(handle, 1, "the index does not fit the log or is damaged: it is made again");
     return make_index(handle, error);
 }
@@ -440,14 +443,12 @@ static int see_last_commit(struct qp_handle *handle, quipu_error *error)
  * if the first of them could not write. */
 static int open_with_others(struct qp_handle *handle, int64_t deadline, quipu_error *error)
 {
-    enum qp_file_state state = QP_FILE_MISSING;
     int rc = open_log(handle, error);
 
     if (rc == QUIPU_OK)
-        rc = open_index(handle, &state, error);
+        rc = open_index(handle, error);
     if (rc < 0)
         return rc;
-    handle->index_refused = handle->index == NULL && state != QP_FILE_MISSING;
     if (handle->index == NULL && !handle->read_only)
         return must_be_alone(handle, error);
     if (!handle->read_only && qp_shared_get(&handle->shared, QP_SHARED_UNSETTLED))

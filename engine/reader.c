@@ -269,16 +269,17 @@ int qp_reader_open(struct qp_handle *handle, const quipu_query *query, const str
 
 /* ---- a stream ---- */
 
-/* Where a bound in versions lies among positions: at the version next to it on the inner side, if
- * that is known (`inner`), else at the nearest known one on the outer side. 0: there is none. */
-static int find_bound(struct source *probe, bool inner_is_after, uint64_t bound, uint64_t inner,
-                      uint64_t *position, quipu_error *error)
+/* Where a range's begin (`lower`) or end in versions lies among positions: at the range's own first
+ * or last version, if that is known, else at the nearest known one outside. 0: there is none. */
+static int find_bound(struct source *probe, bool lower, uint64_t bound, uint64_t *position,
+                      quipu_error *error)
 {
-    uint64_t version;
-    int rc = qp_postings_find(&probe->postings, !inner_is_after, bound, position, &version, error);
+    uint64_t inner = lower ? bound + 1 : bound;
+    uint64_t version = 0;
+    int rc = qp_postings_find(&probe->postings, !lower, bound, position, &version, error);
 
     if (rc == QUIPU_OK || (rc == QUIPU_ROW && version != inner))
-        rc = qp_postings_find(&probe->postings, inner_is_after, bound, position, &version, error);
+        rc = qp_postings_find(&probe->postings, lower, bound, position, &version, error);
     if (rc == QUIPU_OK)
         *position = 0;
     return rc < 0 ? rc : QUIPU_OK;
@@ -297,9 +298,9 @@ static int start_damaged(struct qp_reader *reader, struct qp_bytes name,
     reader->damaged_after = 0;
     reader->damaged_upto = 0;
     if (rc == QUIPU_OK && range->after > 0)
-        rc = find_bound(probe, true, range->after, range->after + 1, &reader->damaged_after, error);
+        rc = find_bound(probe, true, range->after, &reader->damaged_after, error);
     if (rc == QUIPU_OK && range->upto < edge->newest)
-        rc = find_bound(probe, false, range->upto, range->upto, &reader->damaged_upto, error);
+        rc = find_bound(probe, false, range->upto, &reader->damaged_upto, error);
     if (reader->damaged_upto == 0)
         reader->damaged_upto = reader->moment->pin.head;
     free_source(probe);
@@ -347,12 +348,10 @@ int qp_reader_open_stream(struct qp_handle *handle, const char *stream,
     *out = NULL;
     if (rc == QUIPU_OK)
         rc = start_stream(reader, stream, error);
-    if (rc < 0) {
-        if (reader != NULL)
-            qp_reader_close(reader);
-        return rc;
-    }
-    *out = reader;
+    if (rc < 0)
+        qp_reader_close(reader);
+    else
+        *out = reader;
     return rc;
 }
 

@@ -32,8 +32,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define FREE_TABLE     0            /* LMDB's own */
-#define META_PAGES     2            /* LMDB's: the first of a file, written in turns */
+#define FREE_TABLE     0                      /* LMDB's own */
+#define META_PAGES     2                      /* LMDB's: the first of a file, written in turns */
+#define MAP_LOST       (MDB_LAST_ERRCODE + 1) /* not LMDB's: see map_lost */
 #define FREE_SPACE_LOW (1 * QP_MIB) /* a short write that reports EIO was for want of room */
 
 /* LMDB makes EIO of a short write, which is how a disk says that it is full just now. When it
@@ -62,6 +63,7 @@ static int status_of(const struct qp_store *store, int rc)
         /* Without an environment there is no descriptor yet that could be asked. */
         return store->env != NULL && space_is_low(store) ? QUIPU_FULL : QUIPU_IO;
     case MDB_PANIC:
+    case MAP_LOST:
         return QUIPU_IO;
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
@@ -83,8 +85,9 @@ static int status_of(const struct qp_store *store, int rc)
 
 int qp_store_fail(const struct qp_store *store, int rc, const char *what, quipu_error *error)
 {
-    int status =
-        qp_fail(error, status_of(store, rc), "%s: %s: %s", store->name, what, mdb_strerror(rc));
+    const char *why =
+        rc == MAP_LOST ? "its map is lost: close the store and open it again" : mdb_strerror(rc);
+    int status = qp_fail(error, status_of(store, rc), "%s: %s: %s", store->name, what, why);
 
     assert(rc != 0 && status < 0);
     if (error != NULL)
@@ -240,7 +243,6 @@ int qp_store_settle(struct qp_store *store, quipu_error *error)
     size_t size = META_PAGES * store->page_bytes;
     int rc;
 
-    assert(store->meta_pages != NULL);
     errno = EIO; /* what a short read or write is */
     if (pread(store->fd, store->meta_pages, size, 0) != (ssize_t)size ||
         pwrite(store->fd, store->meta_pages, size, 0) != (ssize_t)size)
@@ -270,57 +272,37 @@ static bool has_space(uint64_t bytes)
     return true;
 }
 
-/* Under the gate: double the map until it has `bytes`, if nobody here looks at the old one. true:
- * the map is larger now. It never shrinks. */
-static bool enlarge(struct qp_store *store, uint64_t bytes)
+/* Double the map once, or (`follow`) until it has the whole file, which another process has made
+ * larger; if nobody here looks at the old one. true: the map is larger now. It never shrinks. */
+static bool enlarge(struct qp_store *store, bool follow)
 {
-    MDB_envinfo info;
-    uint64_t now;
+    MDB_envinfo info = {0};
     uint64_t wanted;
+    bool done = false;
 
+    (void)pthread_mutex_lock(&store->gate);
+    if (store->live > 0 || store->map_lost)
+        goto done;
     (void)mdb_env_info(store->env, &info);
-    now = info.me_mapsize;
-    wanted = now;
-    while (wanted < bytes && wanted <= UINT64_MAX / 4)
+    wanted = info.me_mapsize;
+    if (!follow)
         wanted *= 2;
-    assert(wanted >= now);
-    if (store->live > 0 || wanted == now || !has_space(wanted - now))
-        return false;
+    while (wanted / store->page_bytes <= info.me_last_pgno)
+        wanted *= 2;
+    if (wanted == info.me_mapsize || !has_space(wanted - info.me_mapsize))
+        goto done;
     /* Another thread may be faster than the probe. LMDB then has no map at all. */
-    store->map_lost = mdb_env_set_mapsize(store->env, wanted) != 0;
-    return !store->map_lost;
+    done = mdb_env_set_mapsize(store->env, wanted) == 0;
+    store->map_lost = !done;
+
+done:
+    (void)pthread_mutex_unlock(&store->gate);
+    return done;
 }
 
 bool qp_store_grow(struct qp_store *store)
 {
-    MDB_envinfo info;
-    bool done = false;
-
-    if (!store->map_full)
-        return false;
-    (void)pthread_mutex_lock(&store->gate);
-    if (!store->map_lost) {
-        (void)mdb_env_info(store->env, &info);
-        done = enlarge(store, 2 * (uint64_t)info.me_mapsize);
-    }
-    (void)pthread_mutex_unlock(&store->gate);
-    return done;
-}
-
-/* Another process has made the file larger than this one's map: take as much of it in as the newest
- * meta page says. */
-static bool follow_file(struct qp_store *store)
-{
-    MDB_envinfo info;
-    bool done = false;
-
-    (void)pthread_mutex_lock(&store->gate);
-    if (!store->map_lost) {
-        (void)mdb_env_info(store->env, &info);
-        done = enlarge(store, ((uint64_t)info.me_last_pgno + 1) * store->page_bytes);
-    }
-    (void)pthread_mutex_unlock(&store->gate);
-    return done;
+    return store->map_full && enlarge(store, false);
 }
 
 /* The other half of what begin_read_once() and begin_write_once() count: after LMDB has let go of
@@ -336,7 +318,7 @@ static void count_ended(struct qp_store *store)
 /* Under the gate, so that the map is not replaced between LMDB's look at it and the count. */
 static int begin_read_once(struct qp_store *store, struct qp_txn *txn)
 {
-    int rc = MDB_PANIC;
+    int rc = MAP_LOST;
 
     (void)pthread_mutex_lock(&store->gate);
     if (store->map_lost)
@@ -364,7 +346,7 @@ static int begin_write_once(struct qp_store *store, struct qp_txn *txn)
     lost = store->map_lost;
     store->live++;
     (void)pthread_mutex_unlock(&store->gate);
-    rc = lost ? MDB_PANIC : mdb_txn_begin(store->env, NULL, 0, &txn->mdb);
+    rc = lost ? MAP_LOST : mdb_txn_begin(store->env, NULL, 0, &txn->mdb);
     if (rc != 0)
         count_ended(store);
     return rc;
@@ -381,7 +363,7 @@ static int begin(struct qp_store *store, struct qp_txn *txn, bool writing, quipu
     if (writing)
         store->map_full = false;
     rc = once(store, txn);
-    if (rc == MDB_MAP_RESIZED && follow_file(store))
+    if (rc == MDB_MAP_RESIZED && enlarge(store, true))
         rc = once(store, txn);
     if (rc == MDB_READERS_FULL) {
         qp_store_clear_readers(store);
@@ -441,7 +423,6 @@ static enum qp_commit_outcome outcome_of(struct qp_store *store, int rc)
     struct qp_txn probe = {0};
     int began;
 
-    assert(rc != 0);
     if (status != QUIPU_FULL && status != QUIPU_NO_MEMORY)
         return QP_COMMIT_UNKNOWN;
     began = begin_write_once(store, &probe);
@@ -571,7 +552,6 @@ int qp_store_stat(struct qp_txn *txn, struct qp_store_stat *out, quipu_error *er
     uint64_t now = mdb_txn_id(txn->mdb);
     int rc = count_free_pages(txn, &free_pages, error);
 
-    assert(txn->live);
     if (rc < 0)
         return rc;
     if (fstat(txn->store->fd, &info) != 0)

@@ -1486,6 +1486,41 @@ Test(api, memory_fails_while_reading)
     }
 }
 
+static void count_told(void *payload, int level, const char *text)
+{
+    (void)level;
+    (void)text;
+    (*(unsigned *)payload)++;
+}
+
+/* Memory that is out says nothing about the index: it must not be thrown away for that. Its newest
+ * record stands in chunks, and is put together to look at its chain. */
+Test(api, memory_fails_while_opening)
+{
+    unsigned told = 0;
+    const quipu_options options = {QUIPU_INIT(quipu_options), .log = count_told,
+                                   .log_payload = &told};
+    char path[SUPPORT_PATH_BYTES];
+    quipu *store = NULL;
+    int rc = QUIPU_NO_MEMORY;
+
+    make_oom_store();
+    store = open_store(0);
+    cr_assert(qp_merge(store->handle, NULL) == QUIPU_OK);
+    quipu_close(store);
+    for (long n = 1; rc != QUIPU_OK && n < 100; n++) {
+        support_heap_fail(n, false);
+        rc = quipu_open(store_path(path), &options, &store, &why);
+        support_heap_fail(0, false);
+        if (rc == QUIPU_OK)
+            quipu_close(store);
+        else
+            EXPECT(QUIPU_NO_MEMORY, rc);
+    }
+    EXPECT(QUIPU_OK, rc);
+    cr_expect_eq(told, 0, "the index was made again");
+}
+
 /* Creating a store fails cleanly too: nothing is left behind. */
 Test(api, memory_fails_while_creating)
 {

@@ -89,6 +89,18 @@ static void end_other(pid_t child)
     cr_assert_eq(waitpid(child, &status, 0), child);
 }
 
+/* A store, another process that holds something of it, and ours, open beside it. */
+static quipu *open_beside(enum hold hold, pid_t *other)
+{
+    quipu *store;
+
+    make_store();
+    *other = begin_other(hold);
+    store = open_store(0);
+    cr_assert_not_null(store, "%s", why.text);
+    return store;
+}
+
 /* ---- what an operator is told ---------------------------------------------------------------- */
 
 static void expect_busy(int rc, pid_t pid)
@@ -103,12 +115,8 @@ static void expect_busy(int rc, pid_t pid)
 Test(beside, busy_names_who_holds_the_store)
 {
     pid_t other;
-    quipu *store;
+    quipu *store = open_beside(STORE_LOCK, &other);
 
-    make_store();
-    other = begin_other(STORE_LOCK);
-    store = open_store(0);
-    cr_assert_not_null(store, "%s", why.text);
     expect_busy(append(store), other);
     end_other(other);
     cr_expect_eq(append(store), QUIPU_OK, "%s", why.text);
@@ -118,12 +126,8 @@ Test(beside, busy_names_who_holds_the_store)
 Test(beside, busy_names_who_merges)
 {
     pid_t other;
-    quipu *store;
+    quipu *store = open_beside(MERGER, &other);
 
-    make_store();
-    other = begin_other(MERGER);
-    store = open_store(0);
-    cr_assert_not_null(store, "%s", why.text);
     cr_expect_eq(qp_merge(store->handle, &why), QUIPU_OK, "it is left to the other");
     expect_busy(qp_lock_take_merger(store->handle, 0, &why), other);
     atomic_store(&store->handle->unmerged, QP_UNMERGED_MAX);

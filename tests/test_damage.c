@@ -580,7 +580,6 @@ Test(damage, at_the_edge_of_a_range)
     uint64_t version = 0;
     char state;
 
-    make_store(5, 0, 0);
     cr_assert(quipu_open(support_path(path, "edge"), NULL, &store, NULL) == QUIPU_OK);
     for (int i = 0; i < 5; i++)
         cr_assert(quipu_append(store, "s", QUIPU_ANY, &draft, 1, NULL, NULL) == QUIPU_OK);

@@ -461,6 +461,25 @@ Test(shared, slots_are_given_back_and_taken_over)
     qp_shared_close(&shared);
 }
 
+/* Dead, and its parent has not asked how it ended: it is in /proc all the same. */
+Test(shared, zombies_slot_is_taken_over)
+{
+    struct qp_shared shared = {0};
+    siginfo_t info;
+    pid_t child;
+
+    create();
+    child = fork();
+    if (child == 0)
+        _exit(qp_shared_open(&place, &shared, NULL) == QUIPU_OK ? 0 : 1);
+    cr_assert_eq(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    cr_assert_eq(info.si_status, 0);
+    open_it(&shared);
+    cr_expect_eq(shared.slot, 0);
+    qp_shared_close(&shared);
+    cr_assert_eq(waitpid(child, NULL, 0), child);
+}
+
 Test(shared, no_slot_is_free)
 {
     static struct qp_shared many[QP_PROCESSES_MAX + 1];

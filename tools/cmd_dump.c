@@ -183,7 +183,6 @@ static bool page_is_full(const struct dump *dump, uint64_t bytes, int64_t began_
 /* One page into the buffer. Returns: 1 if there may be more, 0 at the end, or a status. */
 static int put_page(struct dump *dump)
 {
-    struct qt_out *out = &dump->run->out;
     uint64_t limit = dump->limit - dump->shown;
     quipu_reader *reader = NULL;
     quipu_event event = {0};
@@ -194,7 +193,7 @@ static int put_page(struct dump *dump)
     int rc;
 
     assert(limit > 0);
-    assert(out->used < FULL_BYTES);
+    assert(dump->run->out.used < FULL_BYTES);
     if (limit > PAGE_EVENTS)
         limit = PAGE_EVENTS;
     rc = open_reader(dump, limit, &reader);
