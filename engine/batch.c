@@ -94,20 +94,6 @@ static int check_payload(const void *bytes, uint32_t size, uint8_t format, const
     }
 }
 
-static int check_tag(const char *tag, quipu_error *error)
-{
-    size_t size;
-    const char *colon;
-    int rc = qp_text_name(tag, QP_NAME_MAX, "a tag", &size, error);
-
-    if (rc < 0)
-        return rc;
-    colon = strchr(tag, ':');
-    if (colon == NULL || colon == tag || colon[1] == '\0')
-        return qp_fail(error, QUIPU_INVALID, "a tag is not key:value: %.60s", tag);
-    return QUIPU_OK;
-}
-
 /* At most 64 of them: comparing each with each is cheaper than anything that would have to be
  * built. */
 static int check_tags(const quipu_draft *draft, quipu_error *error)
@@ -118,7 +104,8 @@ static int check_tags(const quipu_draft *draft, quipu_error *error)
     if (draft->tag_count > 0 && draft->tags == NULL)
         return qp_fail(error, QUIPU_MISUSE, "tags is NULL with %u of them", draft->tag_count);
     for (uint32_t i = 0; i < draft->tag_count; i++) {
-        int rc = check_tag(draft->tags[i], error);
+        size_t size;
+        int rc = qp_text_tag(draft->tags[i], &size, error);
 
         if (rc < 0)
             return rc;

@@ -4,6 +4,8 @@
  *                                              |
  *     index  row by row, its blocks -> count, sum of one term      what it holds
  *
+ * Ids are one set: of them the sums are added up, whatever their order.
+ *
  * The sum goes over positions and versions in their order, so that equal sums mean equal lists but
  * for accidents of 1 in 2^64. What is damaged now is left out on both sides: the index may still
  * know of a record what the log cannot say any more.
@@ -57,10 +59,11 @@ static struct qp_census_term *find(const struct qp_census *census, struct qp_byt
 /* Room for the terms of one event. Terms stay where they are: pointers to them outlive it. */
 static bool make_room(struct qp_census *census)
 {
+    const size_t more = QP_TERMS_OF_EVENT + QP_TAGS_MAX;
     size_t size = census->table_size == 0 ? TABLE_FIRST : census->table_size * 2;
     struct qp_census_term **table;
 
-    if ((census->term_count + QP_TERMS_OF_EVENT) * 2 <= census->table_size)
+    if ((census->term_count + more) * 2 <= census->table_size)
         return true;
     table = qp_zalloc(size * sizeof(struct qp_census_term *));
     if (table == NULL)
@@ -75,7 +78,7 @@ static bool make_room(struct qp_census *census)
     qp_free(census->table);
     census->table = table;
     census->table_size = size;
-    assert((census->term_count + QP_TERMS_OF_EVENT) * 2 <= size);
+    assert((census->term_count + more) * 2 <= size);
     return true;
 }
 
@@ -128,6 +131,23 @@ uint64_t qp_census_version(const struct qp_census *census, struct qp_bytes strea
     return term != NULL ? term->newest : 0;
 }
 
+static uint64_t id_sum(const uint8_t name[QP_ID_NAME_BYTES], uint64_t position)
+{
+    return qp_sum(name, QP_ID_NAME_BYTES, position);
+}
+
+/* Under one name more. false: memory is out. */
+static bool count_name(struct qp_census *census, enum qp_term_kind kind, struct qp_bytes name,
+                       uint64_t position)
+{
+    struct qp_census_term *term = term_of(census, kind, name);
+
+    if (term == NULL)
+        return false;
+    count_entry(term, position, 0);
+    return true;
+}
+
 /* What the index does not have yet is not held against it. But versions are counted over the whole
  * log, for who checks them record by record. */
 bool qp_census_add(struct qp_census *census, uint64_t position, uint64_t indexed,
@@ -136,7 +156,7 @@ bool qp_census_add(struct qp_census *census, uint64_t position, uint64_t indexed
     struct qp_bytes category = {record->stream.data,
                                 qp_text_category(record->stream.data, record->stream.size)};
     struct qp_census_term *stream;
-    struct qp_census_term *others[2];
+    struct qp_bytes tag = {0};
 
     assert(position > 0);
     if (!make_room(census))
@@ -147,13 +167,20 @@ bool qp_census_add(struct qp_census *census, uint64_t position, uint64_t indexed
     stream->newest = record->version;
     if (position > indexed)
         return true;
-    others[0] = term_of(census, QP_TERM_CATEGORY, category);
-    others[1] = term_of(census, QP_TERM_TYPE, record->type);
-    if (others[0] == NULL || others[1] == NULL)
-        return false;
     count_entry(stream, position, record->version);
-    count_entry(others[0], position, 0);
-    count_entry(others[1], position, 0);
+    if (!count_name(census, QP_TERM_CATEGORY, category, position) ||
+        !count_name(census, QP_TERM_TYPE, record->type, position))
+        return false;
+    while (qp_record_next_tag(record, &tag))
+        if (!count_name(census, QP_TERM_TAG, tag, position))
+            return false;
+    if (record->id != NULL) {
+        uint8_t name[QP_ID_NAME_BYTES];
+
+        qp_key_id_name(name, record->id, qp_sum(record->stream.data, record->stream.size, 0));
+        census->ids++;
+        census->id_sum += id_sum(name, position);
+    }
     return true;
 }
 
@@ -195,7 +222,9 @@ struct compare {
     uint64_t blocks_seen; /* of all terms: what the table has more belongs to none */
     uint64_t streams;     /* rows of this kind */
     uint64_t damaged;     /* positions listed as such */
-    bool all_seen;        /* no row was damaged, so that the two are right */
+    uint64_t ids;         /* that the log can confirm */
+    uint64_t id_sum;
+    bool all_seen; /* no row was damaged, so that the two are right */
     qp_census_found_fn found;
     void *payload;
     quipu_error *error;
@@ -205,17 +234,22 @@ struct compare {
  * the caller's function returned. */
 static int tell(struct compare *compare, const char *table, struct qp_bytes key, const char *what)
 {
-    static const char *const kinds[] = {"term", "stream", "category", "type"};
+    static const char *const kinds[] = {"term", "stream", "category", "type", "tag"};
     const uint8_t *bytes = key.data;
     char text[QP_NAME_MAX + 160];
+    char id[2 * QP_ID_NAME_BYTES + 3];
 
-    if (key.size == 0)
+    if (key.size == 0) {
         (void)snprintf(text, sizeof(text), "%s", what);
-    else if (bytes[0] == QP_TERM_DAMAGED)
+    } else if (bytes[0] == QP_TERM_DAMAGED) {
         (void)snprintf(text, sizeof(text), "the damaged: %s", what);
-    else
-        (void)snprintf(text, sizeof(text), "%s %.*s: %s", kinds[bytes[0] < 4 ? bytes[0] : 0],
-                       (int)key.size - 1, (const char *)bytes + 1, what);
+    } else if (bytes[0] >= sizeof(kinds) / sizeof(kinds[0])) { /* an id, or of no kind at all */
+        qp_key_text((struct qp_bytes){bytes + 1, key.size - 1}, id, sizeof(id));
+        (void)snprintf(text, sizeof(text), "id %s: %s", id, what);
+    } else {
+        (void)snprintf(text, sizeof(text), "%s %.*s: %s", kinds[bytes[0]], (int)key.size - 1,
+                       (const char *)bytes + 1, what);
+    }
     return compare->found(compare->payload, table, text);
 }
 
@@ -281,6 +315,26 @@ static int compare_damaged(struct compare *compare, struct qp_bytes key,
     return tell(compare, "terms", key, "positions that the log has whole are listed as damaged");
 }
 
+/* The ids of one row: they are counted together, as most rows have one. Blocks would be of as many
+ * streams that share a sum: they are counted like all blocks, and their ids with the row's. */
+static int compare_id(struct compare *compare, struct qp_bytes key,
+                      const struct qp_census_term *counted, const uint64_t *positions, size_t count)
+{
+    const uint8_t *name = (const uint8_t *)key.data + 1;
+
+    if (key.size != 1 + QP_ID_NAME_BYTES)
+        return tell_lost(compare, "terms", key, "its key is no id's");
+    if (counted->count > count)
+        compare->all_seen = false; /* of those in blocks only the number is known */
+    for (size_t i = 0; i < count; i++) {
+        if (positions[i] == 0 || is_damaged(compare->census, positions[i]))
+            continue;
+        compare->ids++;
+        compare->id_sum += id_sum(name, positions[i]);
+    }
+    return QUIPU_OK;
+}
+
 /* One row of `terms` and its blocks. Damaged or not, the term is there: it is marked as seen first,
  * so that it is not told a second time as missing. One finding a term is enough. */
 static int compare_term(struct compare *compare, struct qp_bytes key, struct qp_bytes value)
@@ -308,6 +362,8 @@ static int compare_term(struct compare *compare, struct qp_bytes key, struct qp_
         compare->damaged += row.count;
         return compare_damaged(compare, key, &counted);
     }
+    if (*(const uint8_t *)key.data == QP_TERM_ID)
+        return compare_id(compare, key, &counted, positions, row.inline_count);
     if (term == NULL && counted.count == 0)
         return QUIPU_OK; /* all of its records are damaged now: the log cannot say */
     if (term == NULL || !equal(term, &counted))
@@ -354,6 +410,9 @@ static int compare_all(struct compare *compare, struct qp_cursor *terms)
         (compare->streams != compare->moment->indexed.streams ||
          compare->damaged != compare->moment->indexed.damaged))
         rc = tell(compare, "meta", (struct qp_bytes){0}, "it counts other streams than it has");
+    if (rc == QUIPU_OK && compare->all_seen &&
+        (compare->ids != compare->census->ids || compare->id_sum != compare->census->id_sum))
+        rc = tell(compare, "terms", (struct qp_bytes){0}, "its ids are not those of the log");
     if (rc == QUIPU_OK && compare->all_seen &&
         compare->blocks_seen != qp_table_rows(&compare->moment->index_txn, QP_TABLE_BLOCKS))
         rc = tell(compare, "blocks", (struct qp_bytes){0}, "there are blocks of no term");

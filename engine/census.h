@@ -30,6 +30,8 @@ struct qp_census {
     uint64_t *damaged; /* positions without a readable record, ascending */
     size_t damaged_count;
     size_t damaged_capacity;
+    uint64_t ids;    /* that the index should have: as many as events, too many for a term each */
+    uint64_t id_sum; /* over them, in any order */
 };
 
 void qp_census_release(struct qp_census *census);
@@ -37,8 +39,8 @@ void qp_census_release(struct qp_census *census);
 /* The newest version that the census knows of the record's stream, 0 if none. */
 uint64_t qp_census_version(const struct qp_census *census, struct qp_bytes stream);
 
-/* Count a record under its stream, category and type; beyond what the index has only the version
- * counts. false: memory is out. */
+/* Count a record under its stream, category, type, tags and id; beyond what the index has only the
+ * version counts. false: memory is out. */
 bool qp_census_add(struct qp_census *census, uint64_t position, uint64_t indexed,
                    const struct qp_record *record);
 bool qp_census_add_damaged(struct qp_census *census, uint64_t position);

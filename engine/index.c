@@ -43,16 +43,16 @@ int qp_index_damaged(const char *what, struct qp_bytes key, quipu_error *error)
 
 /* The sum is checked, whatever a reader says of checksums: a row stands for up to 512 entries, and
  * one that is not in it any more nobody would miss. */
-int qp_index_term(struct qp_txn *txn, const struct qp_key *key, struct qp_term_row *row,
+int qp_index_term(struct qp_txn *txn, struct qp_bytes key, struct qp_term_row *row,
                   quipu_error *error)
 {
     struct qp_bytes value;
-    int rc = qp_get(txn, QP_TABLE_TERMS, qp_key_bytes(key), &value, error);
+    int rc = qp_get(txn, QP_TABLE_TERMS, key, &value, error);
 
     if (rc != QUIPU_ROW)
         return rc;
-    if (!qp_row_whole(QP_TABLE_TERMS, qp_key_bytes(key), value) || !qp_term_row_read(value, row))
-        return qp_index_damaged("the row", qp_key_bytes(key), error);
+    if (!qp_row_whole(QP_TABLE_TERMS, key, value) || !qp_term_row_read(value, row))
+        return qp_index_damaged("the row", key, error);
     return QUIPU_ROW;
 }
 
@@ -171,6 +171,16 @@ bool qp_index_is_ours(struct qp_txn *txn, const uint8_t uuid[16])
 
 /* ---- merge ---- */
 
+/* What a segment has of one term. */
+struct addition {
+    struct qp_bytes key;
+    uint64_t first; /* number of the first entry; of a stream its version */
+    uint64_t count;
+    uint64_t first_position;
+    uint64_t last_position;
+    const struct qp_list_chunk *chunks; /* NULL: the first position is all there is */
+};
+
 /* What one merge works with. */
 struct merge {
     struct qp_txn *txn;
@@ -179,6 +189,11 @@ struct merge {
     struct qp_buffer positions;       /* of uint64_t: entries in the row, then the list's */
     quipu_error *error;
 };
+
+static bool is_stream(const struct addition *addition)
+{
+    return ((const uint8_t *)addition->key.data)[0] == QP_TERM_STREAM;
+}
 
 static bool push(struct merge *merge, uint64_t position)
 {
@@ -215,32 +230,35 @@ static int load_row(struct merge *merge, struct qp_bytes key, const struct qp_te
  * entries without a position, so that those after them keep their numbers (docs/ARCHITECTURE.md
  * 8.5). Each needs a position between the two; more of them cannot be. */
 static int fill_gap(struct merge *merge, const struct qp_term_row *row,
-                    const struct qp_term_list *list)
+                    const struct addition *addition)
 {
     uint64_t next = row->first + row->count;
-    uint64_t room = merge->segment->after + list->first_offset - row->last_position;
+    uint64_t room = addition->first_position - row->last_position;
 
-    if (list->key[0] != QP_TERM_STREAM)
+    if (!is_stream(addition))
         return QUIPU_OK;
-    if (list->first < next || list->first - next >= room) {
+    if (addition->first < next || addition->first - next >= room) {
         return qp_fail(merge->error, QUIPU_CORRUPT,
                        "version %llu of stream %.*s does not follow %llu at position %llu",
-                       (unsigned long long)list->first, (int)list->key_size - 1,
-                       (const char *)list->key + 1, (unsigned long long)next - 1,
+                       (unsigned long long)addition->first, (int)addition->key.size - 1,
+                       (const char *)addition->key.data + 1, (unsigned long long)next - 1,
                        (unsigned long long)row->last_position);
     }
-    for (; next < list->first; next++)
+    for (; next < addition->first; next++)
         if (!push(merge, 0))
             return qp_fail_memory(merge->error);
     return QUIPU_OK;
 }
 
-/* The list's entries after them. */
-static int load_list(struct merge *merge, const struct qp_term_list *list)
+/* The segment's entries after them. */
+static int load_addition(struct merge *merge, const struct addition *addition)
 {
     uint64_t positions[QP_CHUNK_OFFSETS_MAX];
 
-    for (const struct qp_list_chunk *chunk = list->oldest; chunk != NULL; chunk = chunk->newer) {
+    if (addition->chunks == NULL && !push(merge, addition->first_position))
+        return qp_fail_memory(merge->error);
+    for (const struct qp_list_chunk *chunk = addition->chunks; chunk != NULL;
+         chunk = chunk->newer) {
         qp_chunk_positions(merge->segment, chunk, positions);
         if (!qp_buffer_put(&merge->positions, positions, chunk->count * sizeof(positions[0])))
             return qp_fail_memory(merge->error);
@@ -266,7 +284,7 @@ static int put_block(struct merge *merge, struct qp_term_row *row, uint64_t numb
 }
 
 /* All entries that the row is to have are decoded: cut blocks, write the rest. */
-static int write_term(struct merge *merge, const struct qp_term_list *list, struct qp_term_row *row)
+static int write_term(struct merge *merge, const struct addition *addition, struct qp_term_row *row)
 {
     const uint64_t *positions = positions_of(merge);
     size_t count = position_count(merge);
@@ -275,12 +293,10 @@ static int write_term(struct merge *merge, const struct qp_term_list *list, stru
     uint8_t value[QP_ROW_BYTES_MAX];
     size_t size;
 
-    assert(count > row->inline_count && list->last_offset >= list->first_offset);
-    assert(list->first_offset > 0); /* a list begins and ends with what is known */
+    assert(count > row->inline_count && addition->last_position >= addition->first_position);
     row->count += count - row->inline_count;
     while (count - done >= QP_BLOCK_POSITIONS) {
-        bool by_version = list->key[0] == QP_TERM_STREAM;
-        uint64_t number = by_version ? first + done : positions[done];
+        uint64_t number = is_stream(addition) ? first + done : positions[done];
         int rc = put_block(merge, row, number, positions + done);
 
         if (rc < 0)
@@ -289,43 +305,86 @@ static int write_term(struct merge *merge, const struct qp_term_list *list, stru
     }
     assert(count - done < QP_BLOCK_POSITIONS);
     row->inline_count = (uint16_t)(count - done);
-    row->last_position = merge->segment->after + list->last_offset;
+    row->last_position = addition->last_position;
     size = qp_term_row_write(row, positions + done, value);
-    return qp_put_row(merge->txn, QP_TABLE_TERMS, (struct qp_bytes){list->key, list->key_size},
-                      value, size, merge->error);
+    return qp_put_row(merge->txn, QP_TABLE_TERMS, addition->key, value, size, merge->error);
 }
 
-/* Add one list to its term's row: read it or begin it, decode, append, cut, write. A row that says
- * more than the index is said to have is damaged, and must not be built upon. */
-static int merge_term(struct merge *merge, const struct qp_term_list *list)
+/* Add to a term's row: read it or begin it, decode, append, cut, write. A row that says more than
+ * the index is said to have is damaged, and must not be built upon. */
+static int merge_term(struct merge *merge, const struct addition *addition)
 {
     struct qp_term_row row = {0};
-    struct qp_key key = {.size = list->key_size};
-    int rc;
+    int rc = qp_index_term(merge->txn, addition->key, &row, merge->error);
 
-    assert(list->count > 0 && list->key_size > 0 && list->key_size <= sizeof(key.bytes));
-    memcpy(key.bytes, list->key, list->key_size);
-    rc = qp_index_term(merge->txn, &key, &row, merge->error);
+    assert(addition->count > 0 && addition->first_position > merge->segment->after);
     if (rc < 0)
         return rc;
     if (rc == QUIPU_OK) {
-        row.first = list->key[0] == QP_TERM_STREAM ? list->first : 1;
-        row.first_position = merge->segment->after + list->first_offset;
+        row.first = is_stream(addition) ? addition->first : 1;
+        row.first_position = addition->first_position;
         row.last_position = merge->segment->after;
-        if (list->key[0] == QP_TERM_STREAM)
-            merge->indexed->streams++;
+        merge->indexed->streams += is_stream(addition);
     }
     if (rc == QUIPU_ROW &&
-        (row.base > row.last_position || row.last_position > merge->segment->after))
-        return qp_index_damaged("the newest position", qp_key_bytes(&key), merge->error);
-    if (list->key[0] == QP_TERM_DAMAGED)
-        merge->indexed->damaged += list->count;
-    rc = load_row(merge, qp_key_bytes(&key), &row);
+        (row.base > row.last_position || row.last_position > addition->first_position - 1))
+        return qp_index_damaged("the newest position", addition->key, merge->error);
+    if (((const uint8_t *)addition->key.data)[0] == QP_TERM_DAMAGED)
+        merge->indexed->damaged += addition->count;
+    rc = load_row(merge, addition->key, &row);
     if (rc == QUIPU_OK && row.count > 0)
-        rc = fill_gap(merge, &row, list);
+        rc = fill_gap(merge, &row, addition);
     if (rc == QUIPU_OK)
-        rc = load_list(merge, list);
-    return rc == QUIPU_OK ? write_term(merge, list, &row) : rc;
+        rc = load_addition(merge, addition);
+    return rc == QUIPU_OK ? write_term(merge, addition, &row) : rc;
+}
+
+/* Whatever events are found by but ids. A list begins and ends with what is known. */
+static int merge_lists(struct merge *merge)
+{
+    const struct qp_segment *segment = merge->segment;
+    size_t count = 0;
+    const struct qp_term_list **lists = qp_segment_sorted(segment, &count);
+    int rc = QUIPU_OK;
+
+    if (lists == NULL)
+        return qp_fail_memory(merge->error);
+    for (size_t i = 0; i < count && rc == QUIPU_OK; i++) {
+        const struct qp_term_list *list = lists[i];
+        struct addition addition = {.key = {list->key, list->key_size},
+                                    .first = list->first,
+                                    .count = list->count,
+                                    .first_position = segment->after + list->first_offset,
+                                    .last_position = segment->after + list->last_offset,
+                                    .chunks = list->oldest};
+
+        rc = merge_term(merge, &addition);
+    }
+    qp_free(lists);
+    return rc;
+}
+
+/* One by one: that an id stands in a segment twice is rare. */
+static int merge_ids(struct merge *merge)
+{
+    const struct qp_segment *segment = merge->segment;
+    const struct qp_id_entry **ids = qp_ids_sorted(&segment->ids);
+    int rc = QUIPU_OK;
+
+    if (ids == NULL)
+        return qp_fail_memory(merge->error);
+    for (size_t i = 0; i < segment->ids.count && rc == QUIPU_OK; i++) {
+        uint64_t position = segment->after + ids[i]->number;
+        struct qp_key key;
+        struct addition addition = {
+            .count = 1, .first_position = position, .last_position = position};
+
+        qp_key_term(&key, QP_TERM_ID, (struct qp_bytes){ids[i]->key, QP_ID_NAME_BYTES});
+        addition.key = qp_key_bytes(&key);
+        rc = merge_term(merge, &addition);
+    }
+    qp_free(ids);
+    return rc;
 }
 
 /* In the order of keys: rows that are neighbours stand on one page, and the transaction's cursor
@@ -334,18 +393,14 @@ int qp_index_merge(struct qp_txn *txn, const struct qp_segment *segment, struct 
                    quipu_error *error)
 {
     struct merge merge = {.txn = txn, .segment = segment, .indexed = indexed, .error = error};
-    size_t count = 0;
-    const struct qp_term_list **lists = qp_segment_sorted(segment, &count);
-    int rc = QUIPU_OK;
+    int rc;
 
     assert(txn->writing && segment->after == indexed->position);
-    if (lists == NULL)
-        return qp_fail_memory(error);
-    for (size_t i = 0; i < count && rc == QUIPU_OK; i++)
-        rc = merge_term(&merge, lists[i]);
+    rc = merge_lists(&merge);
+    if (rc == QUIPU_OK)
+        rc = merge_ids(&merge);
     if (rc == QUIPU_OK)
         indexed->position = segment->upto;
     qp_buffer_release(&merge.positions);
-    qp_free(lists);
     return rc;
 }

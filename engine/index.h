@@ -12,7 +12,7 @@
 
 /* A term's row. Returns: ROW; OK: it does not occur; CORRUPT; IO. Its deltas live as long as the
  * transaction. */
-int qp_index_term(struct qp_txn *txn, const struct qp_key *key, struct qp_term_row *row,
+int qp_index_term(struct qp_txn *txn, struct qp_bytes key, struct qp_term_row *row,
                   quipu_error *error);
 
 /* A term's block that holds entry `number` if any does: the last that begins at or before it, else

@@ -79,6 +79,12 @@ void qp_key_term(struct qp_key *key, enum qp_term_kind kind, struct qp_bytes nam
     key->size = (uint16_t)(1 + name.size);
 }
 
+void qp_key_id_name(uint8_t name[QP_ID_NAME_BYTES], const uint8_t id[16], uint64_t stream_sum)
+{
+    memcpy(name, id, 16);
+    put_big(name + 16, stream_sum, 8);
+}
+
 void qp_key_block(struct qp_key *key, uint64_t term, uint64_t first)
 {
     put_big(key->bytes, term, 8);

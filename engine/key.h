@@ -34,14 +34,18 @@ enum qp_term_kind {
     QP_TERM_STREAM = 1,
     QP_TERM_CATEGORY = 2,
     QP_TERM_TYPE = 3,
+    QP_TERM_TAG = 4,
+    QP_TERM_ID = 5,       /* within a stream: id16, then the sum of the stream's name, 8 bytes */
     QP_TERM_DAMAGED = 255 /* positions whose record could not be read when the index was made */
 };
 
-#define QP_TERMS_OF_EVENT 3 /* each event is in a stream's, a category's and a type's list */
+#define QP_TERMS_OF_EVENT 3 /* a stream's, a category's and a type's; and one for each tag */
+#define QP_ID_NAME_BYTES  24
 
 /* The bits that stand in the index's meta row for the kinds above: another set, another index. */
 #define QP_TERM_KINDS_BITS                                                                         \
-    (UINT64_C(1) << QP_TERM_STREAM | UINT64_C(1) << QP_TERM_CATEGORY | UINT64_C(1) << QP_TERM_TYPE)
+    (UINT64_C(1) << QP_TERM_STREAM | UINT64_C(1) << QP_TERM_CATEGORY |                             \
+     UINT64_C(1) << QP_TERM_TYPE | UINT64_C(1) << QP_TERM_TAG | UINT64_C(1) << QP_TERM_ID)
 
 struct qp_key {
     uint16_t size;
@@ -55,6 +59,10 @@ void qp_key_text(struct qp_bytes key, char *out, size_t capacity);
 
 /* kind8 name: a row of `terms`. The name has at most QP_NAME_MAX bytes. */
 void qp_key_term(struct qp_key *key, enum qp_term_kind kind, struct qp_bytes name);
+
+/* The name of an id's term. `stream_sum` is qp_sum() of the stream's name: two streams may share
+ * one, so that a hit must be confirmed by the record. */
+void qp_key_id_name(uint8_t name[QP_ID_NAME_BYTES], const uint8_t id[16], uint64_t stream_sum);
 
 /* number64 number64: a row of `blocks`. */
 void qp_key_block(struct qp_key *key, uint64_t term, uint64_t first);

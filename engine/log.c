@@ -135,7 +135,8 @@ static int read_row(struct qp_log_cursor *log, uint64_t position, struct qp_byte
     int rc;
 
     *bytes = row;
-    if (state == QP_RECORD_WHOLE && (record->flags & QP_RECORD_CHUNKED) != 0 && !log->names_only) {
+    if (state == QP_RECORD_WHOLE && (record->flags & QP_RECORD_CHUNKED) != 0 &&
+        !(log->names_only && qp_record_has_names(row, record))) {
         if (record->size > QP_RECORD_BYTES_MAX)
             return damaged(position, "an impossible size", error);
         rc = assemble(log, position, row, record->size, error);

@@ -26,7 +26,7 @@ struct qp_log_cursor {
     struct qp_buffer assembly;
     uintptr_t window; /* of a scan's read-ahead */
     bool check;       /* verify checksums */
-    bool names_only;  /* do not assemble: stream, type and numbers are all that is asked for */
+    bool names_only;  /* do not assemble for the payload: it is not asked for */
 };
 
 int qp_log_open(struct qp_log_cursor *log, struct qp_txn *txn, bool check, quipu_error *error);

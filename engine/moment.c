@@ -217,7 +217,7 @@ int qp_moment_stream(struct qp_moment *moment, struct qp_bytes stream, struct qp
     if (!qp_tail_newest(&moment->handle->tail, &moment->pin, &key, &edge->newest,
                         &edge->position) &&
         moment->handle->index != NULL)
-        rc = qp_index_term(&moment->index_txn, &key, &row, error);
+        rc = qp_index_term(&moment->index_txn, qp_key_bytes(&key), &row, error);
     if (rc == QUIPU_ROW) {
         edge->newest = row.first + row.count - 1;
         edge->position = row.last_position;

@@ -20,7 +20,7 @@ enum {
     NUMBER_BYTES_MAX = 7 /* 7 * 7 bits hold QP_POSITION_MAX */
 };
 
-/* One number; NULL if it runs past the end or is longer than any position. */
+/* One number; NULL if it runs past the end or is larger than any position. */
 static const uint8_t *get_number(const uint8_t *at, const uint8_t *end, uint64_t *number)
 {
     uint64_t value = 0;
@@ -31,31 +31,49 @@ static const uint8_t *get_number(const uint8_t *at, const uint8_t *end, uint64_t
         value |= (uint64_t)(byte & 0x7f) << (7 * i);
         if (byte < 0x80) {
             *number = value;
-            return at;
+            return value <= QP_POSITION_MAX ? at : NULL;
         }
     }
     return NULL;
 }
 
+/* A term that occurs once: where is all there is to say. */
+static bool read_single(const uint8_t *at, const uint8_t *end, struct qp_term_row *row)
+{
+    row->deltas = (struct qp_bytes){at, (size_t)(end - at)};
+    row->number = 0;
+    row->base = 0;
+    row->inline_count = 1;
+    if (get_number(at, end, &row->first_position) == NULL || row->first_position == 0)
+        return false;
+    row->last_position = row->first_position;
+    return true;
+}
+
 /* Rule 6 of docs/FORMAT.md 5.4, the deltas aside: they are looked at when they are read. */
 bool qp_term_row_read(struct qp_bytes value, struct qp_term_row *row)
 {
-    uint64_t *const fields[] = {&row->number,         &row->first,         &row->count,
-                                &row->first_position, &row->last_position, &row->base};
+    uint64_t inline_count;
+    uint64_t *const fields[] = {&row->number, &row->first_position, &row->last_position, &row->base,
+                                &inline_count};
     const uint8_t *at = value.data;
     const uint8_t *end = at + value.size;
-    uint64_t inline_count;
 
     if (value.size < QP_TERM_ROW_HEADER_BYTES)
         return false;
-    at += AT_NUMBERS;
+    at = get_number(at + AT_NUMBERS, end, &row->count);
+    if (at != NULL)
+        at = get_number(at, end, &row->first);
+    if (at == NULL || row->count == 0)
+        return false;
+    if (row->count == 1)
+        return read_single(at, end, row);
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
         at = get_number(at, end, fields[i]);
-        if (at == NULL || *fields[i] > QP_POSITION_MAX)
+        if (at == NULL)
             return false;
     }
-    at = get_number(at, end, &inline_count);
-    if (at == NULL || inline_count >= QP_BLOCK_POSITIONS || inline_count > row->count)
+    if (inline_count >= QP_BLOCK_POSITIONS || inline_count > row->count)
         return false;
     row->inline_count = (uint16_t)inline_count;
     row->deltas = (struct qp_bytes){at, (size_t)(end - at)};
@@ -108,13 +126,16 @@ static size_t put_deltas(uint8_t *out, uint64_t base, const uint64_t *positions,
 /* At most 8 + 7 x 7 + 511 x 7 bytes: it always fits a row, and so does a full block. */
 size_t qp_term_row_write(const struct qp_term_row *row, const uint64_t *positions, uint8_t *out)
 {
-    const uint64_t fields[] = {row->number,         row->first,         row->count,
+    const uint64_t fields[] = {row->count,          row->first,         row->number,
                                row->first_position, row->last_position, row->base,
                                row->inline_count};
+    size_t field_count = row->count == 1 ? 2 : sizeof(fields) / sizeof(fields[0]);
     uint8_t *at = out + AT_NUMBERS;
 
-    assert(row->inline_count < QP_BLOCK_POSITIONS);
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+    assert(row->inline_count < QP_BLOCK_POSITIONS && row->count > 0);
+    assert(row->count > 1 || (row->number == 0 && row->base == 0 && row->inline_count == 1 &&
+                              positions[0] == row->first_position));
+    for (size_t i = 0; i < field_count; i++) {
         assert(fields[i] <= QP_POSITION_MAX);
         at = put_number(at, fields[i]);
     }

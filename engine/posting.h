@@ -4,19 +4,20 @@
  * stand in its row of `terms`; whenever there are QP_BLOCK_POSITIONS, they become a row of `blocks`
  * that is never touched again.
  *
- *     terms:   0 sum u64   8 number, first, count, first position, last position, base, inline:
- *              seven LEB128 numbers   then deltas
+ *     terms:   0 sum u64   8 count, first   if count is 1: its delta from 0; else
+ *              number, first position, last position, base, inline   then deltas
  *     blocks:  0 sum u64   8 base u64   16 count u16   18 deltas
  *
- * Most rows of `terms` are of streams with a few events: a short row is what a merge costs.
- * Deltas are LEB128 numbers too: from `base`, then from one position to the next. 0 is an entry
- * whose position is not known: the record of that version was damaged when the index was made. */
+ * All are LEB128 numbers. Most rows of `terms` are of ids, which occur once, and of streams with a
+ * few events: a short row is what a merge costs. Deltas are such numbers too: from `base`, then
+ * from one position to the next. 0 is an entry whose position is not known: the record of that
+ * version was damaged when the index was made. */
 #ifndef QP_POSTING_H
 #define QP_POSTING_H
 
 #include "base.h"
 
-#define QP_TERM_ROW_HEADER_BYTES  15 /* at least: a sum and seven numbers */
+#define QP_TERM_ROW_HEADER_BYTES  11 /* at least: a sum and three numbers */
 #define QP_BLOCK_ROW_HEADER_BYTES 18
 
 struct qp_term_row {

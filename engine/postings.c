@@ -43,7 +43,7 @@ int qp_postings_open(struct qp_postings *postings, struct qp_moment *moment, enu
     postings->at = 0;
     qp_key_term(&postings->key, kind, name);
     if (moment->handle->index != NULL)
-        rc = qp_index_term(&moment->index_txn, &postings->key, &postings->row, error);
+        rc = qp_index_term(&moment->index_txn, qp_key_bytes(&postings->key), &postings->row, error);
     if (rc < 0)
         return rc;
     postings->in_index = rc == QUIPU_ROW;

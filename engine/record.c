@@ -152,12 +152,41 @@ static bool names_end(const struct qp_record *record)
            stream[record->stream.size] == '\0' && type[record->type.size] == '\0';
 }
 
-/* Of the whole only: the tags of a chunked record may go on in its chunks. */
-static bool tags_end(const struct qp_record *record)
+/* Of what has all of them only: the tags of a chunked record may go on in its chunks. Each is a
+ * term of the index: its size must be one that a key can have. */
+static bool tags_whole(const struct qp_record *record)
 {
-    const char *tags = record->tags.data;
+    const char *at = record->tags.data;
+    const char *end = at + record->tags.size;
 
-    return record->tags.size == 0 || tags[record->tags.size - 1] == '\0';
+    for (size_t count = 0; at < end; count++) {
+        const char *stop = memchr(at, '\0', (size_t)(end - at));
+
+        if (stop == NULL || stop == at || stop - at > QP_NAME_MAX || count == QP_TAGS_MAX)
+            return false;
+        at = stop + 1;
+    }
+    return true;
+}
+
+/* They were found whole when the record was read. */
+bool qp_record_next_tag(const struct qp_record *record, struct qp_bytes *tag)
+{
+    const char *end = (const char *)record->tags.data + record->tags.size;
+    const char *at = record->tags.data;
+
+    if (tag->data != NULL)
+        at = (const char *)tag->data + tag->size + 1;
+    if (at == end)
+        return false;
+    assert(at < end);
+    *tag = (struct qp_bytes){at, strlen(at)};
+    return true;
+}
+
+bool qp_record_has_names(struct qp_bytes row, const struct qp_record *record)
+{
+    return record->size - record->payload.size <= row.size;
 }
 
 /* Split the bytes up as their sizes say. Stream and type are inside of the bytes, the caller has
@@ -247,7 +276,7 @@ enum qp_record_state qp_record_read(struct qp_bytes row, uint64_t position, bool
         return QP_RECORD_DAMAGED;
     if (row.size != (chunked ? QP_ROW_BYTES_MAX : out->size))
         return QP_RECORD_DAMAGED;
-    return chunked || tags_end(out) ? QP_RECORD_WHOLE : QP_RECORD_DAMAGED;
+    return !qp_record_has_names(row, out) || tags_whole(out) ? QP_RECORD_WHOLE : QP_RECORD_DAMAGED;
 }
 
 /* No check here: it covers the row alone, and that was read before the chunks could be. */
@@ -257,7 +286,7 @@ enum qp_record_state qp_record_read_assembled(struct qp_bytes bytes, struct qp_r
 
     if (state != QP_RECORD_WHOLE)
         return state;
-    return out->size == bytes.size && tags_end(out) ? QP_RECORD_WHOLE : QP_RECORD_DAMAGED;
+    return out->size == bytes.size && tags_whole(out) ? QP_RECORD_WHOLE : QP_RECORD_DAMAGED;
 }
 
 uint64_t qp_record_content(const struct qp_record *record)

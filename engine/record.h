@@ -80,10 +80,17 @@ enum qp_record_state {
     QP_RECORD_NEWER /* a flag or a header of a later format */
 };
 
-/* Read a row of `log`. With `check` its sum is verified. A chunked record's tags, id and payload
- * must not be looked at; `out->size` says how long it is, so that it can be assembled. */
+/* Read a row of `log`. With `check` its sum is verified. Of a chunked record the payload must not
+ * be looked at, tags and id only if qp_record_has_names() says so; `out->size` says how long it is,
+ * so that it can be assembled. */
 enum qp_record_state qp_record_read(struct qp_bytes row, uint64_t position, bool check,
                                     struct qp_record *out);
+
+/* Are all tags and the id in the row, whatever of the payload is? */
+bool qp_record_has_names(struct qp_bytes row, const struct qp_record *record);
+
+/* The record's first tag, then the one after `tag`, without its 0. false: no more. */
+bool qp_record_next_tag(const struct qp_record *record, struct qp_bytes *tag);
 
 /* The sum that a row says and the one that it has: for who explains what is wrong. */
 void qp_record_sums(struct qp_bytes row, uint64_t position, uint64_t *stored, uint64_t *computed);

@@ -63,6 +63,7 @@ void qp_segment_free(struct qp_segment *segment)
         return;
     assert(segment->pins == 0);
     qp_arena_release(&segment->arena);
+    qp_ids_release(&segment->ids);
     qp_free(segment->table);
     qp_free(segment);
 }
@@ -70,7 +71,7 @@ void qp_segment_free(struct qp_segment *segment)
 /* What the heap was asked for: the tail's share of `tail_bytes_max`. */
 size_t qp_segment_bytes(const struct qp_segment *segment)
 {
-    return sizeof(*segment) + segment->arena.bytes +
+    return sizeof(*segment) + segment->arena.bytes + qp_ids_bytes(&segment->ids) +
            segment->table_size * (sizeof(struct qp_term_list *) + sizeof(uint32_t));
 }
 
@@ -123,13 +124,14 @@ static bool grow_table(struct qp_segment *segment)
     return true;
 }
 
-/* Room for the entries of one event, should each of them need a new list and a new chunk of the
- * largest size: what list_of() and put() rely on. */
-static bool make_room(struct qp_segment *segment)
+/* Room for an event's entries under `terms` names, should each of them need a new list and a new
+ * chunk of the largest size: what list_of() and put() rely on. */
+static bool make_room(struct qp_segment *segment, size_t terms)
 {
-    if ((segment->list_count + QP_TERMS_OF_EVENT) * 2 > segment->table_size && !grow_table(segment))
-        return false;
-    return qp_arena_ensure(&segment->arena, QP_TERMS_OF_EVENT * (LIST_BYTES_MAX + CHUNK_BYTES_MAX));
+    while ((segment->list_count + terms) * 2 > segment->table_size)
+        if (!grow_table(segment))
+            return false;
+    return qp_arena_ensure(&segment->arena, terms * (LIST_BYTES_MAX + CHUNK_BYTES_MAX));
 }
 
 /* The key's list; an empty one is made where there is none. make_room() comes first. */
@@ -243,7 +245,7 @@ bool qp_segment_add_damaged(struct qp_segment *segment)
     bool done;
 
     assert(!segment->sealed && segment->upto - segment->after < UINT32_MAX);
-    if (!make_room(segment))
+    if (!make_room(segment, 1))
         return false;
     done = put_term(segment, QP_TERM_DAMAGED, (struct qp_bytes){0}, offset);
     assert(done);
@@ -253,13 +255,43 @@ bool qp_segment_add_damaged(struct qp_segment *segment)
     return true;
 }
 
-/* The stream's list decides: if the version cannot be, the record is damaged whatever its sum says,
- * and is put under none of its names. Only then are the three entries put, all or none. */
-bool qp_segment_add(struct qp_segment *segment, const struct qp_record *record)
+/* Under every name but its stream's. Room for it has been made. */
+static bool put_names(struct qp_segment *segment, const struct qp_record *record, uint32_t offset)
 {
     struct qp_bytes category = {record->stream.data,
                                 qp_text_category(record->stream.data, record->stream.size)};
+    struct qp_bytes tag = {0};
+    bool done = put_common(segment, QP_TERM_CATEGORY, category, offset) &&
+                put_common(segment, QP_TERM_TYPE, record->type, offset);
+
+    while (done && qp_record_next_tag(record, &tag))
+        done = put_term(segment, QP_TERM_TAG, tag, offset);
+    if (done && record->id != NULL) {
+        uint8_t name[QP_ID_NAME_BYTES];
+
+        qp_key_id_name(name, record->id, qp_sum(record->stream.data, record->stream.size, 0));
+        qp_ids_put(&segment->ids, name, offset);
+    }
+    return done;
+}
+
+/* How many lists it is put into. */
+static size_t terms_of(const struct qp_record *record)
+{
+    size_t count = QP_TERMS_OF_EVENT;
+    struct qp_bytes tag = {0};
+
+    while (qp_record_next_tag(record, &tag))
+        count++;
+    return count;
+}
+
+/* The stream's list decides: if the version cannot be, the record is damaged whatever its sum says,
+ * and is put under none of its names. Only then are the entries put, all or none. */
+bool qp_segment_add(struct qp_segment *segment, const struct qp_record *record)
+{
     uint32_t offset = (uint32_t)(segment->upto + 1 - segment->after);
+    size_t terms = terms_of(record);
     struct qp_term_list *list;
     struct qp_key key;
     bool done;
@@ -267,7 +299,7 @@ bool qp_segment_add(struct qp_segment *segment, const struct qp_record *record)
     assert(!segment->sealed && segment->upto - segment->after < UINT32_MAX);
     if (record->version == 0 || record->version > segment->upto + 1)
         return qp_segment_add_damaged(segment); /* a stream has no more versions than positions */
-    if (!make_room(segment))
+    if (!make_room(segment, terms) || (record->id != NULL && !qp_ids_ensure(&segment->ids)))
         return false;
     qp_key_term(&key, QP_TERM_STREAM, record->stream);
     list = list_of(segment, &key);
@@ -280,10 +312,9 @@ bool qp_segment_add(struct qp_segment *segment, const struct qp_record *record)
     while (list->first + list->count < record->version)
         if (!put(segment, list, 0))
             return false; /* what was put stays true: those versions are not known */
-    if (!make_room(segment))
+    if (!make_room(segment, terms))
         return false;
-    done = put(segment, list, offset) && put_common(segment, QP_TERM_CATEGORY, category, offset) &&
-           put_common(segment, QP_TERM_TYPE, record->type, offset);
+    done = put(segment, list, offset) && put_names(segment, record, offset);
     assert(done);
     (void)done;
     segment->upto++;

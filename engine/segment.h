@@ -1,14 +1,14 @@
 /* segment.h - a piece of the tail: where each term occurs in (after, upto], in memory.
  *
  *     table -> list (key, first, count) -> chunk <-> chunk <-> chunk      offsets from `after`
+ *     ids   -> id, stream -> offset
  *
  * Only ever added to at its end; lists and chunks never move. Knows no locks: its owner has them.
  */
 #ifndef QP_SEGMENT_H
 #define QP_SEGMENT_H
 
-#include "key.h"
-#include "memory.h"
+#include "ids.h"
 #include "record.h"
 
 #define QP_CHUNK_OFFSETS_MAX 512 /* as many as a block of the index has */
@@ -51,6 +51,7 @@ struct qp_segment {
     struct qp_term_list
         *recent[2]; /* of the newest event's category and type: mostly the next's too */
     size_t list_count;
+    struct qp_ids ids; /* numbers are offsets: ids are terms too, each of an entry or two */
 };
 
 struct qp_segment *qp_segment_new(uint64_t after); /* NULL: memory is out */

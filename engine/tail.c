@@ -129,7 +129,7 @@ static int add_missing(struct qp_tail *tail, uint64_t position, quipu_error *err
 /* Add (top, head] from the cursor's transaction. A record that is damaged or missing is added as
  * such. One of a later format is no damage and ends the fold (docs/FORMAT.md 3.2), as do memory and
  * the disk: what was added before stays, and the next who pins goes on from there. Only names and
- * versions are asked for, and they stand in the row of `log`: no chunk is touched. */
+ * versions are asked for, and they mostly stand in the row of `log`: few chunks are touched. */
 static int fold(struct qp_tail *tail, uint64_t head, struct qp_log_cursor *log, quipu_error *error)
 {
     uint64_t position = tail->top + 1;
@@ -172,16 +172,15 @@ void qp_tail_publish(struct qp_tail *tail, const struct qp_batch *batch, uint64_
     assert(first_position > 0);
     (void)pthread_mutex_lock(&tail->lock);
     for (size_t i = 0; i < batch->draft_count; i++) {
-        struct qp_bytes row = {qp_batch_record(batch, i), batch->drafts[i].size};
+        struct qp_bytes bytes = {qp_batch_record(batch, i), batch->drafts[i].size};
         uint64_t position = first_position + i;
         struct qp_record record;
 
         if (position <= tail->top)
             continue; /* a reader was faster */
-        if (row.size > QP_ROW_BYTES_MAX)
-            row.size = QP_ROW_BYTES_MAX; /* as the log has it; no sum: it was stamped just now */
+        /* All of it is here, and no sum needs to be checked: it was stamped just now. */
         if (position != tail->top + 1 ||
-            qp_record_read(row, position, false, &record) != QP_RECORD_WHOLE || !add(tail, &record))
+            qp_record_read_assembled(bytes, &record) != QP_RECORD_WHOLE || !add(tail, &record))
             break;
     }
     (void)pthread_mutex_unlock(&tail->lock);
@@ -448,6 +447,30 @@ bool qp_tail_newest(struct qp_tail *tail, const struct qp_pin *pin, const struct
     return true;
 }
 
+/* Entries of one key ascend, in a segment and from one to the next. */
+uint64_t qp_tail_id(struct qp_tail *tail, const struct qp_pin *pin,
+                    const uint8_t name[QP_ID_NAME_BYTES], uint64_t after)
+{
+    const struct qp_segment *segment = pin->first;
+    uint64_t found = 0;
+
+    if (after < pin->indexed)
+        after = pin->indexed;
+    if (segment == NULL)
+        return 0;
+    (void)pthread_mutex_lock(&tail->lock);
+    for (; segment != NULL && found == 0; segment = beyond(pin, segment, false)) {
+        const struct qp_id_entry *entry = qp_ids_find(&segment->ids, name);
+
+        while (entry != NULL && segment->after + entry->number <= after)
+            entry = qp_ids_next(&segment->ids, entry);
+        if (entry != NULL)
+            found = segment->after + entry->number;
+    }
+    (void)pthread_mutex_unlock(&tail->lock);
+    return found <= pin->head ? found : 0;
+}
+
 /* What of a list is in (indexed, head]. false: nothing. Entries are counted by their numbers, so
  * that those not known between two chunks count too. If the first one is not known its position is
  * 0; the index then has entries before it, and knows where the term begins. */
@@ -457,6 +480,14 @@ static bool clip_list(const struct qp_pin *pin, const struct qp_segment *segment
     uint64_t positions[QP_CHUNK_OFFSETS_MAX];
 
     *term = (struct qp_tail_term){.name = {list->key + 1, list->key_size - 1U}};
+    if (segment->after >= pin->indexed && segment->upto <= pin->head &&
+        list->newest->offsets[list->newest->count - 1] != 0) { /* nothing to clip */
+        term->first = list->first;
+        term->count = list->count;
+        term->first_position = segment->after + list->first_offset;
+        term->last_position = segment->after + list->last_offset;
+        return true;
+    }
     for (const struct qp_list_chunk *chunk = list->oldest; chunk != NULL; chunk = chunk->newer) {
         struct qp_tail_run run = {segment, chunk};
         uint64_t first;
@@ -474,7 +505,7 @@ static bool clip_list(const struct qp_pin *pin, const struct qp_segment *segment
     return term->count > 0;
 }
 
-/* Chunk by chunk, as the ends must be clipped: for who asks once a term, not once an event. */
+/* At the ends of the pin chunk by chunk: for who asks once a term, not once an event. */
 uint64_t qp_tail_count(struct qp_tail *tail, const struct qp_pin *pin, const struct qp_key *key)
 {
     uint32_t hash = qp_segment_hash(key);

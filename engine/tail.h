@@ -70,6 +70,11 @@ bool qp_tail_newest(struct qp_tail *tail, const struct qp_pin *pin, const struct
 /* How many entries a term has in (indexed, head], those not known included. */
 uint64_t qp_tail_count(struct qp_tail *tail, const struct qp_pin *pin, const struct qp_key *key);
 
+/* The first position after `after` in (indexed, head] of an event with this id, in a stream with
+ * this sum: name as qp_key_id_name() has it. 0: none. */
+uint64_t qp_tail_id(struct qp_tail *tail, const struct qp_pin *pin,
+                    const uint8_t name[QP_ID_NAME_BYTES], uint64_t after);
+
 /* A way through a term's chunks. */
 struct qp_tail_run {
     const struct qp_segment *segment; /* NULL: there is none */

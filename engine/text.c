@@ -114,6 +114,18 @@ int qp_text_name(const char *name, size_t max, const char *what, size_t *size, q
     return QUIPU_OK;
 }
 
+int qp_text_tag(const char *tag, size_t *size, quipu_error *error)
+{
+    int rc = qp_text_name(tag, QP_NAME_MAX, "a tag", size, error);
+    const char *colon = rc == QUIPU_OK ? strchr(tag, ':') : NULL;
+
+    if (rc < 0)
+        return rc;
+    if (colon == NULL || colon == tag || colon[1] == '\0')
+        return qp_fail(error, QUIPU_INVALID, "a tag is not key:value: %.60s", tag);
+    return QUIPU_OK;
+}
+
 size_t qp_text_category(const char *stream, size_t size)
 {
     const char *dash = memchr(stream, '-', size);

@@ -11,6 +11,9 @@ bool qp_text_utf8(const void *bytes, size_t size);
  * `*size` is its length. INVALID or TOO_LARGE with a text that calls it `what`. */
 int qp_text_name(const char *name, size_t max, const char *what, size_t *size, quipu_error *error);
 
+/* The same for a tag: a name that splits at its first ':' into two parts, neither empty. */
+int qp_text_tag(const char *tag, size_t *size, quipu_error *error);
+
 /* How many bytes of a stream's name are its category: those before the first '-', all of them if
  * there is none or it stands first. */
 size_t qp_text_category(const char *stream, size_t size);

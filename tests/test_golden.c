@@ -217,13 +217,22 @@ Test(golden, keys)
 {
     struct qp_buffer all = {0};
     struct qp_key key;
+    uint8_t id[16];
+    uint8_t id_name[QP_ID_NAME_BYTES];
     uint64_t position = UINT64_C(0x0102030405);
 
+    for (size_t i = 0; i < sizeof(id); i++)
+        id[i] = (uint8_t)(0xa0 + i);
     qp_key_term(&key, QP_TERM_STREAM, QP_LITERAL("order-42"));
     put_key(&all, &key);
     qp_key_term(&key, QP_TERM_CATEGORY, QP_LITERAL("order"));
     put_key(&all, &key);
     qp_key_term(&key, QP_TERM_TYPE, QP_LITERAL("Paid"));
+    put_key(&all, &key);
+    qp_key_term(&key, QP_TERM_TAG, QP_LITERAL("customer:7"));
+    put_key(&all, &key);
+    qp_key_id_name(id_name, id, qp_sum("order-42", 8, 0));
+    qp_key_term(&key, QP_TERM_ID, (struct qp_bytes){id_name, sizeof(id_name)});
     put_key(&all, &key);
     qp_key_term(&key, QP_TERM_DAMAGED, QP_LITERAL(""));
     put_key(&all, &key);
@@ -253,6 +262,8 @@ static void put_index_rows(struct qp_buffer *out)
                                      .last_position = 900,
                                      .base = 600,
                                      .inline_count = 4};
+    const struct qp_term_row once = {
+        .first = 1, .count = 1, .first_position = 300, .last_position = 300, .inline_count = 1};
     uint64_t positions[QP_BLOCK_POSITIONS];
     uint8_t row[QP_ROW_BYTES_MAX];
     struct qp_key key;
@@ -261,6 +272,10 @@ static void put_index_rows(struct qp_buffer *out)
         positions[i] = 300 * (i + 1);
     put_row(out, QP_TABLE_TERMS, QP_LITERAL("\x01order-42"), row,
             qp_term_row_write(&term, inline_positions, row));
+    put_row(out, QP_TABLE_TERMS,
+            QP_LITERAL("\x04"
+                       "customer:7"),
+            row, qp_term_row_write(&once, &once.first_position, row));
     qp_key_block(&key, 7, 3);
     put_row(out, QP_TABLE_BLOCKS, qp_key_bytes(&key), row,
             qp_block_row_write(0, positions, QP_BLOCK_POSITIONS, row));

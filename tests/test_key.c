@@ -42,8 +42,10 @@ Test(key, tables_and_kinds_are_frozen)
     cr_expect_eq(QP_TERM_STREAM, 1);
     cr_expect_eq(QP_TERM_CATEGORY, 2);
     cr_expect_eq(QP_TERM_TYPE, 3);
+    cr_expect_eq(QP_TERM_TAG, 4);
+    cr_expect_eq(QP_TERM_ID, 5);
     cr_expect_eq(QP_TERM_DAMAGED, 255);
-    cr_expect_eq(QP_TERM_KINDS_BITS, 0x0e);
+    cr_expect_eq(QP_TERM_KINDS_BITS, 0x3e);
 }
 
 Test(key, term_to_the_byte)

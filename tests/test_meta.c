@@ -61,7 +61,7 @@ Test(meta, index_format_to_the_byte)
     struct qp_index_format format = {.number = 1, .term_kinds = QP_TERM_KINDS_BITS};
     struct qp_index_format again;
     uint8_t row[QP_META_ROW_BYTES_MAX];
-    uint8_t expected[32] = {1, 0, 0, 0, 0, 0, 0, 0, 0x0e};
+    uint8_t expected[32] = {1, 0, 0, 0, 0, 0, 0, 0, 0x3e};
     size_t size;
 
     memcpy(format.uuid, uuid, 16);

@@ -13,9 +13,9 @@ Test(posting, term_row_to_the_byte)
 {
     static const uint64_t positions[] = {1001, 0, 1128, 1256, 0};
     static const uint8_t expected[] = {
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, /* number: the largest */
-        3,                                        /* first */
         9,                                        /* count */
+        3,                                        /* first */
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, /* number: the largest */
         5,                                        /* first position */
         0xe8, 0x09,                               /* last position */
         0xe8, 0x07,                               /* base */
@@ -41,6 +41,24 @@ Test(posting, term_row_to_the_byte)
               read.inline_count == 5 && read.deltas.size == 6);
     cr_assert(qp_deltas_read(read.deltas, read.base, again, 5));
     cr_expect_eq(memcmp(again, positions, sizeof(positions)), 0);
+}
+
+Test(posting, row_of_one_entry_to_the_byte)
+{
+    static const uint64_t position = 300;
+    const struct qp_term_row row = {
+        .first = 4, .count = 1, .first_position = 300, .last_position = 300, .inline_count = 1};
+    uint8_t out[QP_ROW_BYTES_MAX];
+    struct qp_term_row read;
+    uint64_t again = 0;
+    size_t size = qp_term_row_write(&row, &position, out);
+
+    support_expect_bytes(out + 8, size - 8, "\x01\x04\xac\x02", 4, "count, first, delta");
+    cr_assert(qp_term_row_read((struct qp_bytes){out, size}, &read));
+    cr_expect(read.number == 0 && read.first == 4 && read.count == 1 && read.base == 0 &&
+              read.first_position == 300 && read.last_position == 300 && read.inline_count == 1);
+    cr_assert(qp_deltas_read(read.deltas, read.base, &again, 1));
+    cr_expect_eq(again, 300);
 }
 
 Test(posting, block_row_to_the_byte)
@@ -182,22 +200,26 @@ Test(posting, deltas)
 
 Test(posting, term_row_limits)
 {
-    /* 8 number, 9 first, 10 count, 11 first position, 12 last position, 13 base, 14 inline, 15
-     * delta */
+    /* From 8 on: count, first, number, first position, last position, base, inline, delta. Of one
+     * entry: count, first, delta. */
     static const struct {
         uint8_t bytes[16];
         size_t size;
         bool good;
     } cases[] = {
-        {{0, 1, 1, 1, 1, 0, 1, 1}, 8, true},
-        {{0, 0, 1, 1, 1, 0, 1, 1}, 8, true},
-        {{0, 1, 0, 1, 1, 0, 1, 1}, 8, false}, /* fewer than stand in the row */
-        {{0, 1, 0x7f, 1, 1, 0, 1, 1}, 8, true},
-        {{0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, 1, 1, 1, 0, 1, 1}, 14, true},
-        {{0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x40, 1, 1, 1, 0, 1, 1}, 14, false},
-        {{0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, 1, 1, 1, 0, 1, 1}, 15, false},
-        {{0, 1, 0xff, 0x07, 1, 1, 0, 0xff, 0x03, 1}, 10, true},  /* 511 of its own */
-        {{0, 1, 0xff, 0x07, 1, 1, 0, 0x80, 0x04, 1}, 10, false}, /* 512 would be a block */
+        {{2, 1, 0, 1, 1, 0, 1, 1}, 8, true},
+        {{2, 0, 0, 1, 1, 0, 1, 1}, 8, true},
+        {{2, 1, 0, 1, 1, 0, 3, 1}, 8, false}, /* fewer than stand in the row */
+        {{0, 1, 0, 1, 1, 0, 0, 1}, 8, false}, /* none at all */
+        {{0x7f, 1, 0, 1, 1, 0, 1, 1}, 8, true},
+        {{1, 1, 5}, 3, true},
+        {{1, 1, 0}, 3, false}, /* nobody knows where */
+        {{1, 1, 0x80}, 3, false},
+        {{2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, 0, 1, 1, 0, 1, 1}, 14, true},
+        {{2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x40, 0, 1, 1, 0, 1, 1}, 14, false},
+        {{2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, 0, 1, 1, 0, 1, 1}, 15, false},
+        {{0xff, 0x07, 1, 0, 1, 1, 0, 0xff, 0x03, 1}, 10, true},  /* 511 of its own */
+        {{0xff, 0x07, 1, 0, 1, 1, 0, 0x80, 0x04, 1}, 10, false}, /* 512 would be a block */
     };
     struct qp_term_row read;
     uint8_t row[8 + sizeof(cases[0].bytes)] = {0};

@@ -571,7 +571,11 @@ Test(record, random_bytes_never_crash)
         qp_set_u32(bytes + 20, 64);
         qp_set_u32(bytes + 52, (uint32_t)support_random_below(&random, 20));
         qp_set_u32(bytes + 56, (uint32_t)support_random_below(&random, 20));
-        qp_set_u16(bytes + 60, (uint16_t)support_random_below(&random, 20));
+        /* mostly none: what is random is hardly ever a run of names */
+        if (support_random_below(&random, 4) == 0)
+            qp_set_u16(bytes + 60, (uint16_t)support_random_below(&random, 20));
+        else
+            qp_set_u16(bytes + 60, 0);
         bytes[62] = (uint8_t)support_random_below(&random, 8);
         bytes[63] = (uint8_t)support_random_below(&random, 8);
         seal(bytes, size, 1);
