@@ -264,7 +264,8 @@ typedef struct quipu_draft {
     const void *data;        /* NULL with size 0: none */
     const void *meta;        /* NULL with size 0: none */
     const char *const *tags; /* "key:value", tag_count of them, no two equal; 1 to 255 bytes each */
-    uint8_t id[16];          /* a UUID in network order */
+    uint8_t id[16];          /* with HAS_ID; a UUID in network order. Ids that ascend in time, as
+                                UUIDv7 do, cost the index a tenth of random ones */
     int64_t time_ns; /* UTC, since 1970: when it happened; without HAS_TIME: when recorded */
     uint32_t data_size;
     uint32_t meta_size;
@@ -359,33 +360,34 @@ typedef struct quipu_query {
 #define QUIPU_EXISTS (UINT64_MAX - 1) /* the stream has at least one event */
 
 enum quipu_verdict {
-    QUIPU_REFUSED = 0,  /* nothing was written */
-    QUIPU_COMMITTED = 1 /* everything was written, and is durable */
+    QUIPU_REFUSED = 0,   /* nothing was written */
+    QUIPU_COMMITTED = 1, /* everything was written, and is durable */
+    QUIPU_DUPLICATE = 2  /* all of it was there already: nothing was written, and it is durable */
 };
 
 typedef struct quipu_receipt { /* frozen, 88 bytes */
     int32_t verdict;
     uint32_t failed_count;   /* steps that failed; quipu_batch_result() tells each */
-    uint64_t first_position; /* of the batch; 0 if nothing was appended */
+    uint64_t first_position; /* of the batch; DUPLICATE: where it stands; 0 if nothing does */
     uint64_t last_position;
     uint64_t last_version; /* of the last append's stream */
-    uint32_t failed_step;  /* the first that failed */
-    uint32_t failed_draft;
-    uint64_t expected; /* of failed_step */
-    uint64_t actual;   /* the version that the stream has */
-    uint64_t matched;
+    uint32_t failed_step;  /* the first that failed for an id, else the first that failed */
+    uint32_t failed_draft; /* of failed_step, if it failed for an id */
+    uint64_t expected;     /* of failed_step */
+    uint64_t actual;       /* the version that the stream has */
+    uint64_t matched;      /* the position that holds the id; 0 if it stands twice in the batch */
     uint64_t reserved[3];
 } quipu_receipt;
 
 typedef struct quipu_result { /* one step of a batch after its commit; frozen */
-    int32_t status;           /* QUIPU_OK, or QUIPU_CONFLICT if this condition did not hold */
-    uint32_t draft;
-    uint64_t first_position; /* of this append; 0 if nothing was written */
+    int32_t status; /* QUIPU_OK, or CONFLICT, DUPLICATE_ID, PARTIAL_DUPLICATE: see quipu_commit() */
+    uint32_t draft; /* that an id failed for */
+    uint64_t first_position; /* of this append's first event; 0 if nothing was written or known */
     uint64_t first_version;
-    uint64_t count;    /* events written */
+    uint64_t count;    /* events written or known, at versions one after the other */
     uint64_t expected; /* as asked for */
     uint64_t actual;   /* the stream's version before this step */
-    uint64_t matched;
+    uint64_t matched;  /* the position that holds the id */
     uint64_t reserved[2];
 } quipu_result;
 
@@ -444,17 +446,33 @@ QUIPU_API int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_re
 /* Commit a batch. Batches of all threads queue; one thread leads and commits those that wait in one
  * transaction, so that a hundred threads cost about as many flushes as one. On QUIPU_OK everything
  * is durable. Each batch has its own verdict: what another one of its group is refused for is not
- * this one's business. A thread that led may merge into the index before it returns: once in
+ * this one's business.
+ *
+ * Events that were sent before are recognised by their ids, within their stream, for as long as the
+ * event is in the store. Who does not know whether a commit is in sends the same batch again:
+ *
+ *     verdict DUPLICATE   every append of the batch is there already: each one's ids in its stream,
+ *                         one after the other, at the expected version if that was an exact one.
+ *                         Nothing is written; the receipt says where it stands; a success
+ *     PARTIAL_DUPLICATE   the first events of an append are there, and then another one follows
+ *     DUPLICATE_ID        a known id among new ones; known appends beside new ones; the expected
+ *                         version is the newest, and the first id is known; an id twice for one
+ *                         stream in the batch
+ *     CONFLICT            known, but not at the version that was expected; no id is known, and the
+ *                         expected version is not the newest
+ *
+ * Ids are looked up before versions. An event without an id is never known. A thread that led may
+ * merge into the index before it returns: once in
  * 196 608 events, for about 100 ms, while all others go on.
  *
- * Memory:  `receipt` may be NULL; it is filled on QUIPU_OK and QUIPU_CONFLICT, else zeroed.
- * Threads: any for `store`; the batch is used by this call alone.
- * Returns: QUIPU_OK; QUIPU_CONFLICT: at least one condition does not hold, all are told;
- *          QUIPU_BUSY: another process held the store, or merged into the index, for longer than
- *          busy_timeout_ms; QUIPU_FULL: the disk or the map, nothing is in and it works again when
- *          there is room; QUIPU_IO: unknown outcome, reopen; QUIPU_CORRUPT: an event is damaged of
- *          which nobody knows the stream; QUIPU_READ_ONLY; QUIPU_TOO_LARGE; QUIPU_UNSAFE: the
- *          store's files were replaced; what a step before has failed with. */
+ * Memory:  `receipt` may be NULL; it is filled on QUIPU_OK and on the three verdicts below, else
+ * zeroed. Threads: any for `store`; the batch is used by this call alone. Returns: QUIPU_OK, and
+ * the receipt has the verdict; QUIPU_CONFLICT, QUIPU_DUPLICATE_ID, QUIPU_PARTIAL_DUPLICATE: see
+ * above, every step that failed has its result; QUIPU_BUSY: another process held the store, or
+ * merged into the index, for longer than busy_timeout_ms; QUIPU_FULL: the disk or the map, nothing
+ * is in and it works again when there is room; QUIPU_IO: unknown outcome, reopen; QUIPU_CORRUPT: an
+ * event is damaged of which nobody knows the stream; QUIPU_READ_ONLY; QUIPU_TOO_LARGE;
+ * QUIPU_UNSAFE: the store's files were replaced; what a step before has failed with. */
 QUIPU_API int quipu_commit(quipu *store, quipu_batch *batch, quipu_receipt *receipt,
                            quipu_error *error);
 

@@ -55,6 +55,13 @@ uint8_t *qp_batch_record(const struct qp_batch *batch, size_t draft)
     return batch->bytes.bytes + batch->drafts[draft].offset;
 }
 
+const uint8_t *qp_batch_id(const struct qp_batch *batch, size_t draft)
+{
+    size_t offset = batch->drafts[draft].id_offset;
+
+    return offset == 0 ? NULL : qp_batch_record(batch, draft) + offset;
+}
+
 /* ---- drafts ----
  *
  * Statuses: MISUSE is what a program gets wrong however its data are, INVALID and TOO_LARGE what
@@ -164,6 +171,7 @@ static int add_draft(struct qp_batch *batch, struct qp_bytes stream, const quipu
     record = &batch->drafts[batch->draft_count++];
     record->offset = batch->bytes.size;
     record->size = size;
+    record->id_offset = (draft->flags & QUIPU_EVENT_HAS_ID) != 0 ? size - payload - 16 : 0;
     record->content = qp_record_build(draft, stream, batch->bytes.bytes + batch->bytes.size);
     record->recorded_wish_ns = draft->recorded_ns;
     record->recorded_given = (draft->flags & QUIPU_EVENT_HAS_RECORDED) != 0;

@@ -12,6 +12,7 @@
 struct qp_draft_record {
     size_t offset; /* in `bytes` */
     size_t size;
+    size_t id_offset;         /* within the record; 0: the draft has no id */
     uint64_t content;         /* the sum over meta and data, made once */
     bool recorded_given;      /* the draft brought a time of its own for `recorded` */
     int64_t recorded_wish_ns; /* kept here, because a stamp overwrites it in the record */
@@ -20,9 +21,11 @@ struct qp_draft_record {
 struct qp_step {
     size_t stream_offset; /* in `names`, with its 0 */
     size_t stream_size;
-    uint64_t expected;   /* a version, QUIPU_ANY or QUIPU_EXISTS */
-    size_t first_draft;  /* in `drafts` */
-    size_t draft_count;  /* 0: only a condition */
+    uint64_t expected;  /* a version, QUIPU_ANY or QUIPU_EXISTS */
+    size_t first_draft; /* in `drafts` */
+    size_t draft_count; /* 0: only a condition */
+    bool known;         /* all of its events are in the stream already, up to last_position */
+    uint64_t last_position;
     quipu_result result; /* valid while the batch is `decided` */
 };
 
@@ -50,5 +53,8 @@ int qp_batch_append(struct qp_batch *batch, const char *stream, uint64_t expecte
 /* Both point into the batch and live until something is added to it. */
 struct qp_bytes qp_batch_stream(const struct qp_batch *batch, const struct qp_step *step);
 uint8_t *qp_batch_record(const struct qp_batch *batch, size_t draft);
+
+/* The id that a draft brought, 16 bytes, or NULL. */
+const uint8_t *qp_batch_id(const struct qp_batch *batch, size_t draft);
 
 #endif

@@ -186,7 +186,7 @@ static int decide_group(struct qp_moment *moment, struct qp_request *group, quip
          request = request->next) {
         request->status =
             qp_decide(&overlay, moment, request->batch, &request->receipt, &request->error);
-        if (request->status < 0 && request->status != QUIPU_CONFLICT) {
+        if (request->status < 0 && !qp_decide_is_own(request->status)) {
             rc = request->status;
             if (error != NULL)
                 *error = request->error;
@@ -196,10 +196,11 @@ static int decide_group(struct qp_moment *moment, struct qp_request *group, quip
     return rc;
 }
 
-/* Conditions alone are decided and write nothing. */
+/* Conditions alone are decided and write nothing; nor does what is known already. */
 static bool writes(const struct qp_request *request)
 {
-    return request->status == QUIPU_OK && request->batch->draft_count > 0;
+    return request->status == QUIPU_OK && request->receipt.verdict == QUIPU_COMMITTED &&
+           request->batch->draft_count > 0;
 }
 
 static int apply_group(struct qp_txn *txn, struct qp_request *group, struct edge *edge,
