@@ -331,16 +331,17 @@ QUIPU_API int64_t quipu_get_text(const quipu_event *event, const char *name, cha
 
 /* All given fields are AND-ed; NULL or 0 is no restriction. Frozen.
  *
- * The store finds an item's events by the shortest of its lists (the stream's, the category's, the
- * types' together) and holds each against the rest: what the index cannot decide costs a look at a
- * record and no more. An item without any of them is every event. */
+ * The store finds an item's events by the shortest of its lists (the stream's, the category's, each
+ * tag's, the types' together), passes over what other lists of about that length rule out, and
+ * holds what is left against the item: it costs what the shortest list costs, however large the
+ * store is. An item without any of them is every event. */
 typedef struct quipu_query_item {
     const char *stream;
     const char *category;
     const char *const *types; /* OR-ed */
     const char *const *tags;  /* AND-ed */
     uint32_t type_count;
-    uint32_t tag_count; /* must be 0 in this release */
+    uint32_t tag_count; /* at most 64 */
     uint64_t reserved[2];
 } quipu_query_item;
 
@@ -490,8 +491,10 @@ QUIPU_API int quipu_append(quipu *store, const char *stream, uint64_t expected,
 typedef struct quipu_reader quipu_reader;
 
 enum quipu_range_flags {
-    QUIPU_BACKWARDS = 1,     /* the same set, newest first */
-    QUIPU_SKIP_CHECKSUMS = 2 /* trust the bytes */
+    QUIPU_BACKWARDS = 1,      /* the same set, newest first */
+    QUIPU_SKIP_CHECKSUMS = 2, /* trust the bytes */
+    QUIPU_RENEW = 8 /* for long scans: go on in a new snapshot every 100 ms or 10 000 events, at
+                       the next call, up to the head of the first one. Pins no pages for longer */
 };
 
 /* The set (after, upto] in either order: versions for quipu_read_stream(), else positions. The

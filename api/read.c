@@ -17,7 +17,7 @@ struct quipu_reader {
 
 static int check_range(const quipu_range *given, struct qp_range *range, quipu_error *error)
 {
-    const uint32_t known = QUIPU_BACKWARDS | QUIPU_SKIP_CHECKSUMS;
+    const uint32_t known = QUIPU_BACKWARDS | QUIPU_SKIP_CHECKSUMS | QUIPU_RENEW;
     quipu_range own = {0};
     int rc = QUIPU_OK;
 
@@ -31,7 +31,8 @@ static int check_range(const quipu_range *given, struct qp_range *range, quipu_e
                                .upto = own.upto,
                                .limit = own.limit,
                                .backwards = (own.flags & QUIPU_BACKWARDS) != 0,
-                               .check = (own.flags & QUIPU_SKIP_CHECKSUMS) == 0};
+                               .check = (own.flags & QUIPU_SKIP_CHECKSUMS) == 0,
+                               .renew = (own.flags & QUIPU_RENEW) != 0};
     return QUIPU_OK;
 }
 

@@ -32,6 +32,11 @@ int64_t qp_clock_monotonic_ns(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t qp_clock_coarse_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC_COARSE);
+}
+
 void qp_clock_sleep_ms(unsigned milliseconds)
 {
     struct timespec wait = {.tv_sec = milliseconds / 1000,

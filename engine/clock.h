@@ -7,6 +7,7 @@
 int64_t qp_clock_wall_ns(void);      /* UTC since 1970; may be set by people */
 int64_t qp_clock_boottime_ns(void);  /* since boot, also while the machine slept */
 int64_t qp_clock_monotonic_ns(void); /* for waiting */
+int64_t qp_clock_coarse_ns(void);    /* the same, some ms late, and nearly free */
 
 void qp_clock_sleep_ms(unsigned milliseconds);
 

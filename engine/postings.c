@@ -58,6 +58,22 @@ void qp_postings_release(struct qp_postings *postings)
     qp_cursor_close(&postings->blocks);
 }
 
+/* The window is large and filled before it is looked at: no zeroes for it. */
+int qp_postings_new(struct qp_moment *moment, enum qp_term_kind kind, struct qp_bytes name,
+                    struct qp_postings **out, quipu_error *error)
+{
+    *out = qp_resize(NULL, sizeof(**out));
+    return *out != NULL ? qp_postings_open(*out, moment, kind, name, error) : qp_fail_memory(error);
+}
+
+void qp_postings_free(struct qp_postings *postings)
+{
+    if (postings == NULL)
+        return;
+    qp_postings_release(postings);
+    qp_free(postings);
+}
+
 /* About: entries without a position count, as telling them apart would mean to read them. */
 uint64_t qp_postings_count(const struct qp_postings *postings)
 {
@@ -349,6 +365,27 @@ int qp_postings_seek(struct qp_postings *postings, bool backwards, uint64_t boun
     postings->linked = false;
     return backwards ? seek_backwards(postings, bound, error)
                      : seek_forward(postings, bound, error);
+}
+
+/* In the window if its far end is beyond, else by a search. */
+int qp_postings_skip(struct qp_postings *postings, uint64_t position, quipu_error *error)
+{
+    bool backwards = postings->backwards;
+    uint64_t bound = backwards ? position : position - 1;
+    uint64_t far_end = 0;
+
+    assert(!postings->by_number && position > 0);
+    if (postings->count > 0)
+        far_end = postings->window[backwards ? 0 : postings->count - 1];
+    if (far_end == 0 || is_after(postings, backwards ? 0 : postings->count - 1, bound) == backwards)
+        return qp_postings_seek(postings, backwards, bound, error);
+    if (backwards)
+        while (postings->at > 0 && is_after(postings, postings->at - 1, bound))
+            postings->at--;
+    else
+        while (postings->at < postings->count && !is_after(postings, postings->at, bound))
+            postings->at++;
+    return QUIPU_OK;
 }
 
 /* In a loop, as a part may be empty, or hold nothing but entries without a position. */

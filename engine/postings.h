@@ -26,14 +26,22 @@ struct qp_postings {
 };
 
 /* Find a term. Returns: ROW: it occurs in the index or the tail; OK: it does not; CORRUPT; IO.
- * Release it in any case. */
+ * Release it in any case. qp_postings_new() makes one on the heap, to be freed in any case:
+ * NO_MEMORY too. */
 int qp_postings_open(struct qp_postings *postings, struct qp_moment *moment, enum qp_term_kind kind,
                      struct qp_bytes name, quipu_error *error);
 void qp_postings_release(struct qp_postings *postings);
+int qp_postings_new(struct qp_moment *moment, enum qp_term_kind kind, struct qp_bytes name,
+                    struct qp_postings **out, quipu_error *error);
+void qp_postings_free(struct qp_postings *postings); /* takes NULL */
 
 /* Forward: the next entry will be the first after `bound`; backwards: the last at or before it. */
 int qp_postings_seek(struct qp_postings *postings, bool backwards, uint64_t bound,
                      quipu_error *error);
+
+/* After a seek, and by position: go on so that the next entry will be the first at or after
+ * `position`, backwards the last at or before it. Cheap where it is not far. */
+int qp_postings_skip(struct qp_postings *postings, uint64_t position, quipu_error *error);
 
 /* Returns: ROW with the position, and for a stream the version; OK: no more; CORRUPT; IO. */
 int qp_postings_next(struct qp_postings *postings, uint64_t *position, uint64_t *number,

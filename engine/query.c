@@ -1,11 +1,10 @@
 /* query.c - names are compared as bytes, without hashing: a match is a match.
  *
- *     items   [ stream, category, types 0..1 ]  OR  [ -, category, types 2..2 ]  OR ...
- *                  \___ AND ___/ \_ AND, one of them _/
- *     types   [ type ][ type ][ type ]        names   | s t r e a m 0 t y p e 0 ...
+ *     items   [ stream, category, types 0..1, tags 0..2 ]  OR  [ -, category, types 2..2, - ]  OR
+ * ... all of these that are given, one of the types, each of the tags types   [ type ][ type ][
+ * type ]     tags  [ tag ][ tag ]     names   | s t r e a m 0 t a g ...
  *
- * Refuses to know where events are found: the reader picks candidates by their terms and asks here.
- */
+ * Refuses to know where events are found: candidates.c proposes by their terms and asks here. */
 #include "query.h"
 
 #include "status.h"
@@ -14,17 +13,13 @@
 #include <assert.h>
 #include <string.h>
 
-/* Check one name, copy it with its 0 into the arena, which never moves, and count it towards the
- * limit. `what` calls it in messages. */
-static int copy_name(struct qp_query *query, const char *name, const char *what, size_t *total,
-                     struct qp_bytes *out, quipu_error *error)
+/* Copy a name that was checked, with its 0, into the arena, which never moves, and count it towards
+ * the limit. */
+static int copy_checked(struct qp_query *query, const char *name, size_t size, size_t *total,
+                        struct qp_bytes *out, quipu_error *error)
 {
-    size_t size;
     char *copy;
-    int rc = qp_text_name(name, QP_NAME_MAX, what, &size, error);
 
-    if (rc < 0)
-        return rc;
     *total += size;
     if (*total > QP_QUERY_BYTES_MAX)
         return qp_fail(error, QUIPU_TOO_LARGE, "the query has more than %llu bytes of names",
@@ -37,42 +32,71 @@ static int copy_name(struct qp_query *query, const char *name, const char *what,
     return QUIPU_OK;
 }
 
-/* The item is counted before it is filled: whatever fails, the query can be released. Its types go
- * to `types` from `first_type` on; count_types() has made the room. */
-static int copy_item(struct qp_query *query, const quipu_query_item *from, size_t first_type,
-                     size_t *total, quipu_error *error)
+/* `what` calls the name in messages. */
+static int copy_name(struct qp_query *query, const char *name, const char *what, size_t *total,
+                     struct qp_bytes *out, quipu_error *error)
+{
+    size_t size;
+    int rc = qp_text_name(name, QP_NAME_MAX, what, &size, error);
+
+    return rc < 0 ? rc : copy_checked(query, name, size, total, out, error);
+}
+
+static int copy_tag(struct qp_query *query, const char *tag, size_t *total, struct qp_bytes *out,
+                    quipu_error *error)
+{
+    size_t size;
+    int rc = qp_text_tag(tag, &size, error);
+
+    return rc < 0 ? rc : copy_checked(query, tag, size, total, out, error);
+}
+
+/* The item is counted before it is filled: whatever fails, the query can be released. Its types and
+ * tags go to their arrays from `types` and `tags` on; count_names() has made the room. */
+static int copy_item(struct qp_query *query, const quipu_query_item *from, size_t types,
+                     size_t tags, size_t *total, quipu_error *error)
 {
     struct qp_query_item *item = &query->items[query->item_count++];
     int rc = QUIPU_OK;
 
     assert(query->item_count <= QP_QUERY_ITEMS_MAX);
-    *item = (struct qp_query_item){.first_type = first_type, .type_count = from->type_count};
+    *item = (struct qp_query_item){.first_type = types,
+                                   .type_count = from->type_count,
+                                   .first_tag = tags,
+                                   .tag_count = from->tag_count};
     if (from->reserved[0] != 0 || from->reserved[1] != 0)
         return qp_fail(error, QUIPU_MISUSE, "a query item's reserved fields are not 0");
-    if (from->tag_count != 0)
-        return qp_fail(error, QUIPU_MISUSE, "tag_count must be 0 in this release");
     if (from->stream != NULL)
         rc = copy_name(query, from->stream, "a stream", total, &item->stream, error);
     if (rc == QUIPU_OK && from->category != NULL)
         rc = copy_name(query, from->category, "a category", total, &item->category, error);
     for (size_t i = 0; i < from->type_count && rc == QUIPU_OK; i++)
-        rc =
-            copy_name(query, from->types[i], "a type", total, &query->types[first_type + i], error);
+        rc = copy_name(query, from->types[i], "a type", total, &query->types[types + i], error);
+    for (size_t i = 0; i < from->tag_count && rc == QUIPU_OK; i++)
+        rc = copy_tag(query, from->tags[i], total, &query->tags[tags + i], error);
     return rc;
 }
 
-/* Of all items, so that they get one array. The limit comes before the array: a number that is the
- * caller's must not ask for all memory there is. */
-static int count_types(const quipu_query *query, size_t *count, quipu_error *error)
+/* Of all items, so that they get one array each. The limit comes before the arrays: a number that
+ * is the caller's must not ask for all memory there is. */
+static int count_names(const quipu_query *query, size_t *types, size_t *tags, quipu_error *error)
 {
-    *count = 0;
+    *types = 0;
+    *tags = 0;
     for (size_t i = 0; i < query->item_count; i++) {
-        if (query->items[i].type_count > 0 && query->items[i].types == NULL)
-            return qp_fail(error, QUIPU_MISUSE, "types is NULL with %u of them",
-                           query->items[i].type_count);
-        *count += query->items[i].type_count;
+        const quipu_query_item *item = &query->items[i];
+
+        if (item->type_count > 0 && item->types == NULL)
+            return qp_fail(error, QUIPU_MISUSE, "types is NULL with %u of them", item->type_count);
+        if (item->tag_count > QP_TAGS_MAX)
+            return qp_fail(error, QUIPU_TOO_LARGE, "%u tags in an item: no event has more than %d",
+                           item->tag_count, QP_TAGS_MAX);
+        if (item->tag_count > 0 && item->tags == NULL)
+            return qp_fail(error, QUIPU_MISUSE, "tags is NULL with %u of them", item->tag_count);
+        *types += item->type_count;
+        *tags += item->tag_count;
     }
-    if (*count > QP_QUERY_BYTES_MAX) /* each has at least a byte */
+    if (*types + *tags > QP_QUERY_BYTES_MAX) /* each has at least a byte */
         return qp_fail(error, QUIPU_TOO_LARGE, "the query has more than %llu bytes of names",
                        (unsigned long long)QP_QUERY_BYTES_MAX);
     return QUIPU_OK;
@@ -81,6 +105,7 @@ static int count_types(const quipu_query *query, size_t *count, quipu_error *err
 int qp_query_copy(const quipu_query *query, struct qp_query *out, quipu_error *error)
 {
     size_t types = 0;
+    size_t tags = 0;
     size_t total = 0;
     int rc;
 
@@ -92,17 +117,20 @@ int qp_query_copy(const quipu_query *query, struct qp_query *out, quipu_error *e
     if (query->item_count > QP_QUERY_ITEMS_MAX)
         return qp_fail(error, QUIPU_TOO_LARGE, "the query has %zu items, more than %d",
                        query->item_count, QP_QUERY_ITEMS_MAX);
-    rc = count_types(query, &types, error);
+    rc = count_names(query, &types, &tags, error);
     if (rc < 0)
         return rc;
     out->items = qp_resize(NULL, query->item_count * sizeof(*out->items));
-    out->types = qp_resize(NULL, (types + 1) * sizeof(*out->types)); /* there may be no types */
-    if (out->items == NULL || out->types == NULL)
+    out->types = qp_resize(NULL, (types + 1) * sizeof(*out->types)); /* there may be none */
+    out->tags = qp_resize(NULL, (tags + 1) * sizeof(*out->tags));
+    if (out->items == NULL || out->types == NULL || out->tags == NULL)
         return qp_fail_memory(error);
     types = 0;
+    tags = 0;
     for (size_t i = 0; i < query->item_count && rc == QUIPU_OK; i++) {
-        rc = copy_item(out, &query->items[i], types, &total, error);
+        rc = copy_item(out, &query->items[i], types, tags, &total, error);
         types += query->items[i].type_count;
+        tags += query->items[i].tag_count;
     }
     return rc;
 }
@@ -112,6 +140,7 @@ void qp_query_release(struct qp_query *query)
     qp_arena_release(&query->names);
     qp_free(query->items);
     qp_free(query->types);
+    qp_free(query->tags);
     *query = (struct qp_query){0};
 }
 
@@ -130,6 +159,21 @@ static bool has_type(const struct qp_query *query, const struct qp_query_item *i
     return item->type_count == 0;
 }
 
+/* At most 64 of the event's are looked at for each that is asked for. */
+static bool has_tags(const struct qp_query *query, const struct qp_query_item *item,
+                     const struct qp_record *record)
+{
+    for (size_t i = 0; i < item->tag_count; i++) {
+        struct qp_bytes tag = {0};
+
+        do {
+            if (!qp_record_next_tag(record, &tag))
+                return false;
+        } while (!equal(query->tags[item->first_tag + i], tag));
+    }
+    return true;
+}
+
 /* All that the item gives must hold. The category is not in the record: it follows from the stream.
  */
 static bool item_matches(const struct qp_query *query, const struct qp_query_item *item,
@@ -140,7 +184,7 @@ static bool item_matches(const struct qp_query *query, const struct qp_query_ite
 
     return (item->stream.data == NULL || equal(item->stream, record->stream)) &&
            (item->category.data == NULL || equal(item->category, category)) &&
-           has_type(query, item, record->type);
+           has_type(query, item, record->type) && has_tags(query, item, record);
 }
 
 bool qp_query_matches(const struct qp_query *query, const struct qp_record *record)

@@ -10,6 +10,8 @@ struct qp_query_item {
     struct qp_bytes category; /* data NULL: no restriction */
     size_t first_type;        /* in `types` */
     size_t type_count;        /* 0: no restriction */
+    size_t first_tag;         /* in `tags` */
+    size_t tag_count;
 };
 
 struct qp_query {
@@ -17,6 +19,7 @@ struct qp_query {
     struct qp_query_item *items;
     size_t item_count; /* 0: every event */
     struct qp_bytes *types;
+    struct qp_bytes *tags;
 };
 
 /* Check and copy. MISUSE, INVALID, TOO_LARGE, NO_MEMORY. Release it in any case. */

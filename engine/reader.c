@@ -1,18 +1,21 @@
-/* reader.c - three ways through one moment: along the log (all), along the merged occurrences of
- * terms (a query), along one stream. What terms cannot decide alone the record does: a query's
- * candidates are the occurrences of each item's shortest list, and every one is held against it.
+/* reader.c - three ways through one moment: along the log (all), along the candidates of a query,
+ * along one stream. What terms cannot decide alone the record does: every candidate is held against
+ * the query.
  *
  * A damaged record's stream, category and type are not known: it may have been any reader's. So
  * each that goes along terms reads the term of the damaged too, and says CORRUPT where one lies in
  * its range: a stream's is in versions, and start_damaged() says what that means for positions.
  *
- *     sources   5 -> 9 ...     7 -> 12 ...    the least (backwards: greatest) position is next;
- *     damaged   8 -> 30 ...                   all that stand at it go on together */
+ *     candidates, or versions   5 -> 7 -> 9 ...     the least (backwards: greatest) is next;
+ *     damaged                   8 -> 30 ...         what stands at it goes on together
+ *
+ * One that renews itself ends its moment every 100 ms or 10 000 events, and goes on in a new one
+ * behind what was given or told last: what it sees beyond its first head it leaves alone. */
 #include "reader.h"
 
-#include "moment.h"
+#include "candidates.h"
+#include "clock.h"
 #include "postings.h"
-#include "query.h"
 #include "status.h"
 #include "streams.h"
 #include "text.h"
@@ -22,9 +25,13 @@
 
 enum mode { MODE_ALL, MODE_QUERY, MODE_STREAM };
 
+/* A moment pins pages: 16 KiB and more for each commit that follows. A new one costs what 100
+ * events do. */
+enum { RENEW_EVENTS = 10000, RENEW_MS = 100 };
+
 struct source {
-    struct qp_postings postings;
-    bool live; /* it stands at an occurrence in the range */
+    struct qp_postings *postings; /* NULL: there is none */
+    bool live;                    /* it stands at an occurrence in the range */
     uint64_t position;
     uint64_t number; /* of a stream: the version there */
 };
@@ -35,47 +42,38 @@ struct qp_reader {
     struct qp_query query;
     struct qp_range range; /* upto is resolved */
     enum mode mode;
-    struct source **sources;
-    size_t source_count;
-    size_t source_capacity;
-    struct source *damaged; /* NULL: no record of this moment is */
+    struct qp_candidates *candidates; /* MODE_QUERY */
+    struct source stream;             /* MODE_STREAM */
+    struct source damaged;            /* none: no record of this moment is */
     uint64_t damaged_after; /* of a stream: which of them may have been a version in its range */
     uint64_t damaged_upto;
     bool begun; /* MODE_ALL: the log's cursor stands at what was given last */
     bool ended;
-    bool passing;        /* sources still stand at `passed`: they go on at the next call */
-    uint64_t passed;     /* what was given or told last */
-    quipu_error failure; /* of the index: this reader cannot go on */
-    uint64_t next;       /* MODE_ALL: the position that must come next */
+    bool passing;           /* what stands at `passed` goes on at the next call */
+    uint64_t passed;        /* what was given or told last */
+    uint64_t passed_number; /* MODE_STREAM: the last version that was */
+    quipu_error failure;    /* of the index: this reader cannot go on */
+    uint64_t next;          /* MODE_ALL: the position that must come next */
     uint64_t given;
     uint64_t seen;        /* forward: everything up to this position was given or told */
     uint64_t seen_at_end; /* the same once all was given; backwards from the start */
     size_t advised;       /* positions ahead of which the kernel was told */
+    size_t since_renewal; /* records looked at */
+    int64_t renewed_ns;
 };
 
 /* ---- open ---- */
 
-/* Its window is large and filled before it is looked at: no zeroes for it. */
-static int new_source(struct qp_reader *reader, enum qp_term_kind kind, struct qp_bytes name,
-                      struct source **out, quipu_error *error)
+/* The term of the damaged, if any record is. */
+static int open_damaged(struct qp_reader *reader, quipu_error *error)
 {
-    struct source *source = qp_resize(NULL, sizeof(*source));
     int rc;
 
-    *out = source;
-    if (source == NULL)
-        return qp_fail_memory(error);
-    source->live = false;
-    rc = qp_postings_open(&source->postings, reader->moment, kind, name, error);
+    if (!qp_moment_damaged(reader->moment))
+        return QUIPU_OK;
+    rc = qp_postings_new(reader->moment, QP_TERM_DAMAGED, (struct qp_bytes){0},
+                         &reader->damaged.postings, error);
     return rc < 0 ? rc : QUIPU_OK;
-}
-
-static void free_source(struct source *source)
-{
-    if (source == NULL)
-        return;
-    qp_postings_release(&source->postings);
-    qp_free(source);
 }
 
 /* What both ways to open have in common: the moment, and the damaged if there are any. */
@@ -91,9 +89,10 @@ static int begin(struct qp_handle *handle, const struct qp_range *range, struct 
     assert(handle != NULL && range != NULL);
     reader->handle = handle;
     reader->range = *range;
+    reader->renewed_ns = qp_clock_coarse_ns();
     rc = qp_moment_begin(handle, range->check, &reader->moment, error);
-    if (rc == QUIPU_OK && qp_moment_damaged(reader->moment))
-        rc = new_source(reader, QP_TERM_DAMAGED, (struct qp_bytes){0}, &reader->damaged, error);
+    if (rc == QUIPU_OK)
+        rc = open_damaged(reader, error);
     if (rc < 0)
         qp_reader_close(reader);
     else
@@ -101,16 +100,24 @@ static int begin(struct qp_handle *handle, const struct qp_range *range, struct 
     return rc < 0 ? rc : QUIPU_OK;
 }
 
+/* Everything that looks into the moment. */
+static void close_sources(struct qp_reader *reader)
+{
+    qp_candidates_close(reader->candidates);
+    qp_postings_free(reader->stream.postings);
+    qp_postings_free(reader->damaged.postings);
+    reader->candidates = NULL;
+    reader->stream = (struct source){0};
+    reader->damaged = (struct source){0};
+}
+
 void qp_reader_close(struct qp_reader *reader)
 {
     if (reader == NULL)
         return;
-    for (size_t i = 0; i < reader->source_count; i++)
-        free_source(reader->sources[i]);
-    free_source(reader->damaged);
+    close_sources(reader);
     qp_moment_end(reader->moment);
     qp_query_release(&reader->query);
-    qp_free(reader->sources);
     qp_free(reader);
 }
 
@@ -123,13 +130,13 @@ uint64_t qp_reader_head(const struct qp_reader *reader)
  * range in versions: start_damaged() says what that means for them. */
 static int advance(struct qp_reader *reader, struct source *source, quipu_error *error)
 {
-    int rc = qp_postings_next(&source->postings, &source->position, &source->number, error);
-    uint64_t bound = source->postings.by_number ? source->number : source->position;
+    int rc = qp_postings_next(source->postings, &source->position, &source->number, error);
+    uint64_t bound = source->postings->by_number ? source->number : source->position;
 
     source->live = rc == QUIPU_ROW;
-    if (source->live && source->postings.by_number == (reader->mode == MODE_STREAM))
+    if (source->live && source->postings->by_number == (reader->mode == MODE_STREAM))
         source->live = bound > reader->range.after && bound <= reader->range.upto;
-    if (source->live && reader->mode == MODE_STREAM && source == reader->damaged)
+    if (source->live && reader->mode == MODE_STREAM && source == &reader->damaged)
         source->live = bound > reader->damaged_after && bound <= reader->damaged_upto;
     return rc < 0 ? rc : QUIPU_OK;
 }
@@ -138,109 +145,25 @@ static int advance(struct qp_reader *reader, struct source *source, quipu_error 
 static int start(struct qp_reader *reader, struct source *source, uint64_t bound,
                  quipu_error *error)
 {
-    int rc = qp_postings_seek(&source->postings, reader->range.backwards, bound, error);
+    int rc = qp_postings_seek(source->postings, reader->range.backwards, bound, error);
 
     return rc == QUIPU_OK ? advance(reader, source, error) : rc;
 }
 
-/* ---- sources of a query ---- */
+/* ---- a query ---- */
 
-/* A term that does not occur is a source too, of nothing: nothing is the shortest list there is. */
-static int add_source(struct qp_reader *reader, enum qp_term_kind kind, struct qp_bytes name,
-                      quipu_error *error)
-{
-    if (!qp_array_reserve(&reader->sources, &reader->source_capacity, reader->source_count + 1,
-                          sizeof(struct source *)))
-        return qp_fail_memory(error);
-    return new_source(reader, kind, name, &reader->sources[reader->source_count++], error);
-}
-
-/* How long the list from source `first` on is. */
-static uint64_t length_from(const struct qp_reader *reader, size_t first)
-{
-    uint64_t length = 0;
-
-    for (size_t i = first; i < reader->source_count; i++)
-        length += qp_postings_count(&reader->sources[i]->postings);
-    return length;
-}
-
-/* Of two lists that both hold all matches, `first` to `second` and from there to the end, keep the
- * shorter one. */
-static void keep_shorter(struct qp_reader *reader, size_t first, size_t second)
-{
-    size_t count = reader->source_count;
-    uint64_t late;
-    uint64_t early;
-
-    assert(first <= second && second <= count);
-    if (first == second || second == count)
-        return;
-    late = length_from(reader, second);
-    early = length_from(reader, first) - late;
-    if (early <= late) {
-        for (size_t i = second; i < count; i++)
-            free_source(reader->sources[i]);
-        reader->source_count = second;
-        return;
-    }
-    for (size_t i = first; i < second; i++)
-        free_source(reader->sources[i]);
-    memmove(&reader->sources[first], &reader->sources[second],
-            (count - second) * sizeof(struct source *));
-    reader->source_count = count - (second - first);
-}
-
-/* The item's shortest list: of its stream, of its category, or of its types, which are one list as
- * each is an alternative. *everything: it has no term, and then the query has every event. */
-static int add_item(struct qp_reader *reader, const struct qp_query_item *item, bool *everything,
-                    quipu_error *error)
-{
-    size_t first = reader->source_count;
-    size_t second;
-    int rc = QUIPU_OK;
-
-    if (item->stream.data != NULL)
-        rc = add_source(reader, QP_TERM_STREAM, item->stream, error);
-    second = reader->source_count;
-    if (rc == QUIPU_OK && item->category.data != NULL)
-        rc = add_source(reader, QP_TERM_CATEGORY, item->category, error);
-    if (rc == QUIPU_OK)
-        keep_shorter(reader, first, second);
-    second = reader->source_count;
-    for (size_t i = 0; i < item->type_count && rc == QUIPU_OK; i++)
-        rc = add_source(reader, QP_TERM_TYPE, reader->query.types[item->first_type + i], error);
-    if (rc == QUIPU_OK)
-        keep_shorter(reader, first, second);
-    *everything = item->stream.data == NULL && item->category.data == NULL && item->type_count == 0;
-    return rc;
-}
-
-/* Sources of all items, begun at the range's near end. If one item has every event so has the
- * query: then the log itself is read, and sources that were made already are not used. */
+/* Begun at the range's near end. If one item has every event so has the query: then the log itself
+ * is read. */
 static int start_query(struct qp_reader *reader, quipu_error *error)
 {
-    uint64_t bound = reader->range.backwards ? reader->range.upto : reader->range.after;
-    int rc = QUIPU_OK;
+    const struct qp_range *range = &reader->range;
+    const struct qp_candidates_range set = {range->after, range->upto, range->backwards};
+    int rc = qp_candidates_open(reader->moment, &reader->query, &set, &reader->candidates, error);
 
-    reader->mode = MODE_QUERY;
-    for (size_t i = 0; i < reader->query.item_count && rc == QUIPU_OK; i++) {
-        bool everything;
-
-        rc = add_item(reader, &reader->query.items[i], &everything, error);
-        if (rc == QUIPU_OK && everything) {
-            reader->mode = MODE_ALL;
-            return QUIPU_OK;
-        }
-    }
-    /* Positions count here, of a stream too. */
-    for (size_t i = 0; i < reader->source_count && rc == QUIPU_OK; i++) {
-        reader->sources[i]->postings.by_number = false;
-        rc = start(reader, reader->sources[i], bound, error);
-    }
-    if (rc == QUIPU_OK && reader->damaged != NULL)
-        rc = start(reader, reader->damaged, bound, error);
-    return rc;
+    reader->mode = rc == QUIPU_OK ? MODE_ALL : MODE_QUERY;
+    if (rc == QUIPU_ROW && reader->damaged.postings != NULL)
+        rc = start(reader, &reader->damaged, range->backwards ? range->upto : range->after, error);
+    return rc < 0 ? rc : QUIPU_OK;
 }
 
 int qp_reader_open(struct qp_handle *handle, const quipu_query *query, const struct qp_range *range,
@@ -271,15 +194,15 @@ int qp_reader_open(struct qp_handle *handle, const quipu_query *query, const str
 
 /* Where a range's begin (`lower`) or end in versions lies among positions: at the range's own first
  * or last version, if that is known, else at the nearest known one outside. 0: there is none. */
-static int find_bound(struct source *probe, bool lower, uint64_t bound, uint64_t *position,
+static int find_bound(struct qp_postings *probe, bool lower, uint64_t bound, uint64_t *position,
                       quipu_error *error)
 {
     uint64_t inner = lower ? bound + 1 : bound;
     uint64_t version = 0;
-    int rc = qp_postings_find(&probe->postings, !lower, bound, position, &version, error);
+    int rc = qp_postings_find(probe, !lower, bound, position, &version, error);
 
     if (rc == QUIPU_OK || (rc == QUIPU_ROW && version != inner))
-        rc = qp_postings_find(&probe->postings, lower, bound, position, &version, error);
+        rc = qp_postings_find(probe, lower, bound, position, &version, error);
     if (rc == QUIPU_OK)
         *position = 0;
     return rc < 0 ? rc : QUIPU_OK;
@@ -291,23 +214,43 @@ static int start_damaged(struct qp_reader *reader, struct qp_bytes name,
                          const struct qp_stream_edge *edge, quipu_error *error)
 {
     const struct qp_range *range = &reader->range;
-    struct source *probe = NULL;
-    int rc = new_source(reader, QP_TERM_STREAM, name, &probe, error);
+    struct qp_postings *probe = NULL;
+    int rc = qp_postings_new(reader->moment, QP_TERM_STREAM, name, &probe, error);
 
-    assert(reader->mode == MODE_STREAM && reader->source_count == 1);
+    assert(reader->mode == MODE_STREAM && reader->stream.postings != NULL);
     reader->damaged_after = 0;
     reader->damaged_upto = 0;
-    if (rc == QUIPU_OK && range->after > 0)
+    if (rc >= 0 && range->after > 0)
         rc = find_bound(probe, true, range->after, &reader->damaged_after, error);
-    if (rc == QUIPU_OK && range->upto < edge->newest)
+    if (rc >= 0 && range->upto < edge->newest)
         rc = find_bound(probe, false, range->upto, &reader->damaged_upto, error);
     if (reader->damaged_upto == 0)
         reader->damaged_upto = reader->moment->pin.head;
-    free_source(probe);
+    qp_postings_free(probe);
     if (rc < 0)
         return rc;
-    return start(reader, reader->damaged,
+    /* What was told before a renewal is not told again. */
+    if (reader->passed > 0 && range->backwards && reader->damaged_upto >= reader->passed)
+        reader->damaged_upto = reader->passed - 1;
+    if (!range->backwards && reader->damaged_after < reader->passed)
+        reader->damaged_after = reader->passed;
+    return start(reader, &reader->damaged,
                  range->backwards ? reader->damaged_upto : reader->damaged_after, error);
+}
+
+/* Its versions, and the damaged records that may be some of them, at the range's near end. */
+static int start_versions(struct qp_reader *reader, struct qp_bytes name,
+                          const struct qp_stream_edge *edge, quipu_error *error)
+{
+    const struct qp_range *range = &reader->range;
+    int rc = qp_postings_new(reader->moment, QP_TERM_STREAM, name, &reader->stream.postings, error);
+
+    reader->mode = MODE_STREAM;
+    if (rc >= 0)
+        rc = start(reader, &reader->stream, range->backwards ? range->upto : range->after, error);
+    if (rc == QUIPU_OK && reader->damaged.postings != NULL)
+        rc = start_damaged(reader, name, edge, error);
+    return rc;
 }
 
 /* That there is no such stream can be said only if no damaged record may have been of it. */
@@ -321,22 +264,15 @@ static int start_stream(struct qp_reader *reader, const char *stream, quipu_erro
         rc = qp_moment_stream(reader->moment, name, &edge, error);
     if (rc < 0)
         return rc;
-    if (edge.newest == 0 && reader->damaged == NULL)
+    if (edge.newest == 0 && reader->damaged.postings == NULL)
         return qp_fail(error, QUIPU_NOT_FOUND, "no stream %.100s", stream);
     if (edge.newest > 0 && edge.newest <= edge.hidden)
         return qp_fail(error, QUIPU_DELETED, "stream %.100s is deleted", stream);
 
-    reader->mode = MODE_STREAM;
     reader->seen_at_end = reader->moment->pin.head;
     if (reader->range.upto == 0)
         reader->range.upto = edge.newest > 0 ? edge.newest : QP_POSITION_MAX;
-    rc = add_source(reader, QP_TERM_STREAM, name, error);
-    if (rc == QUIPU_OK)
-        rc = start(reader, reader->sources[0],
-                   reader->range.backwards ? reader->range.upto : reader->range.after, error);
-    if (rc == QUIPU_OK && reader->damaged != NULL)
-        rc = start_damaged(reader, name, &edge, error);
-    return rc;
+    return start_versions(reader, name, &edge, error);
 }
 
 int qp_reader_open_stream(struct qp_handle *handle, const char *stream,
@@ -419,37 +355,32 @@ static int next_of_all(struct qp_reader *reader, uint64_t *position, struct qp_r
 
 /* ---- along terms ---- */
 
-/* The source that comes next, NULL at the end. A stream ends with its last version, unless damaged
- * records beyond it may have been newer (backwards: older) ones. */
-static struct source *nearest(struct qp_reader *reader)
+/* The position that comes next, 0 at the end; *damaged: it is one of the damaged. A stream ends
+ * with its last version, unless damaged records beyond it may have been newer (backwards: older)
+ * ones. */
+static uint64_t nearest(const struct qp_reader *reader, bool *damaged)
 {
-    struct source *best = NULL;
+    const struct source *lost = &reader->damaged;
+    uint64_t best = 0;
 
-    for (size_t i = 0; i < reader->source_count; i++) {
-        struct source *source = reader->sources[i];
-
-        if (source->live &&
-            (best == NULL || (reader->range.backwards ? source->position > best->position
-                                                      : source->position < best->position)))
-            best = source;
-    }
-    if (reader->damaged == NULL || !reader->damaged->live)
-        return best;
-    if (best == NULL)
-        return reader->damaged;
-    if (reader->range.backwards ? reader->damaged->position > best->position
-                                : reader->damaged->position < best->position)
-        return reader->damaged;
-    return best;
+    if (reader->mode == MODE_QUERY)
+        best = qp_candidates_at(reader->candidates);
+    else if (reader->stream.live)
+        best = reader->stream.position;
+    *damaged =
+        lost->live &&
+        (best == 0 || (reader->range.backwards ? lost->position > best : lost->position < best));
+    return *damaged ? lost->position : best;
 }
 
-/* Tell the kernel what a source will touch, each time that what it was told is used up. */
-static void look_ahead(struct qp_reader *reader, const struct source *source)
+/* Tell the kernel what will be touched after `position`, each time that what it was told is used
+ * up. */
+static void look_ahead(struct qp_reader *reader, uint64_t position)
 {
     uint64_t positions[QP_EXPECT_MAX];
     size_t max = QP_EXPECT_MAX;
 
-    assert(source->live && (reader->range.limit == 0 || reader->given < reader->range.limit));
+    assert(reader->range.limit == 0 || reader->given < reader->range.limit);
     if (reader->advised > 0) {
         reader->advised--;
         return;
@@ -458,23 +389,28 @@ static void look_ahead(struct qp_reader *reader, const struct source *source)
         max = (size_t)(reader->range.limit - reader->given);
     if (max < 2)
         return;
-    positions[0] = source->position;
-    reader->advised = 1 + qp_postings_peek(&source->postings, positions + 1, max - 1);
+    positions[0] = position;
+    reader->advised = 1;
+    if (reader->mode == MODE_QUERY)
+        reader->advised += qp_candidates_peek(reader->candidates, positions + 1, max - 1);
+    else
+        reader->advised += qp_postings_peek(reader->stream.postings, positions + 1, max - 1);
     qp_log_expect(&reader->moment->log, positions, reader->advised);
 }
 
-/* Every source that stands at this position goes on: an event is given once, however many items of
- * the query it is in. */
+/* Whatever stands at this position goes on: an event is given once. */
 static int pass(struct qp_reader *reader, uint64_t position, quipu_error *error)
 {
     int rc = QUIPU_OK;
 
-    for (size_t i = 0; i < reader->source_count && rc == QUIPU_OK; i++)
-        if (reader->sources[i]->live && reader->sources[i]->position == position)
-            rc = advance(reader, reader->sources[i], error);
-    if (rc == QUIPU_OK && reader->damaged != NULL && reader->damaged->live &&
-        reader->damaged->position == position)
-        rc = advance(reader, reader->damaged, error);
+    if (reader->mode == MODE_QUERY && qp_candidates_at(reader->candidates) == position)
+        rc = qp_candidates_pass(reader->candidates, error);
+    else if (reader->mode == MODE_STREAM && reader->stream.live &&
+             reader->stream.position == position)
+        rc = advance(reader, &reader->stream, error);
+    if (rc == QUIPU_OK && reader->damaged.postings != NULL && reader->damaged.live &&
+        reader->damaged.position == position)
+        rc = advance(reader, &reader->damaged, error);
     return rc;
 }
 
@@ -491,58 +427,113 @@ static int index_failed(struct qp_reader *reader, uint64_t *position, quipu_erro
 /* Is the record of the stream that the source is about? */
 static bool is_of(const struct qp_record *record, const struct source *source)
 {
-    const struct qp_key *key = &source->postings.key;
+    const struct qp_key *key = &source->postings->key;
 
     return record->stream.size + 1 == key->size &&
            memcmp(record->stream.data, key->bytes + 1, record->stream.size) == 0;
 }
 
-/* The record at which the source stands. In a stream it must be the version that the index says: a
- * wrong index must not hand out another stream's event. What a query proposes wanted() looks at. */
-static int take_source(struct qp_reader *reader, const struct source *source, uint64_t *position,
-                       struct qp_record *record, quipu_error *error)
+/* The record that comes next. In a stream it must be the version that the index says: a wrong index
+ * must not hand out another stream's event. What a query proposes wanted() looks at. */
+static int take(struct qp_reader *reader, uint64_t at, bool damaged, uint64_t *position,
+                struct qp_record *record, quipu_error *error)
 {
-    uint64_t at = source->position;
-    uint64_t number = source->number;
+    const struct source *stream = &reader->stream;
     int rc;
 
     *position = at;
-    if (source == reader->damaged) {
+    if (damaged) {
         rc = qp_fail(error, QUIPU_CORRUPT,
                      "the event at position %llu is damaged and may have been one of these",
                      (unsigned long long)at);
     } else {
-        look_ahead(reader, source);
+        look_ahead(reader, at);
         rc = qp_log_get(&reader->moment->log, at, record, error);
     }
     if (rc < 0 && !is_of_event(rc))
         return rc; /* nothing is passed over: the next call tries again */
     reader->passing = true;
     reader->passed = at;
-    if (rc == QUIPU_ROW && reader->mode == MODE_STREAM &&
-        (record->version != number || !is_of(record, reader->sources[0]))) {
+    if (reader->mode != MODE_STREAM || damaged)
+        return rc;
+    reader->passed_number = stream->number;
+    if (rc == QUIPU_ROW && (record->version != stream->number || !is_of(record, stream)))
         return qp_fail(error, QUIPU_CORRUPT,
                        "the index says that position %llu is version %llu of this stream",
-                       (unsigned long long)at, (unsigned long long)number);
-    }
+                       (unsigned long long)at, (unsigned long long)stream->number);
     return rc;
 }
 
-/* Sources go on at the call after the one that gave their event: if the index then fails, that
- * event has been given, and nothing is lost but what the index cannot tell. */
+/* One goes on at the call after the one that gave its event: if the index then fails, that event
+ * has been given, and nothing is lost but what the index cannot tell. */
 static int next_of_terms(struct qp_reader *reader, uint64_t *position, struct qp_record *record,
                          quipu_error *error)
 {
-    struct source *source;
+    uint64_t at;
+    bool damaged;
 
     assert(reader->mode != MODE_ALL);
     if (reader->passing && pass(reader, reader->passed, &reader->failure) < 0)
         return index_failed(reader, position, error);
     reader->passing = false;
-    source = nearest(reader);
-    if (source == NULL)
+    at = nearest(reader, &damaged);
+    if (at == 0)
         return QUIPU_OK;
-    return take_source(reader, source, position, record, error);
+    return take(reader, at, damaged, position, record, error);
+}
+
+/* ---- renewing ---- */
+
+static bool is_old(const struct qp_reader *reader)
+{
+    return reader->range.renew &&
+           (reader->since_renewal >= RENEW_EVENTS ||
+            qp_clock_coarse_ns() - reader->renewed_ns >= RENEW_MS * QP_NS_PER_MS);
+}
+
+/* What is left to read, and begin there. */
+static int restart(struct qp_reader *reader, const struct qp_key *stream, quipu_error *error)
+{
+    uint64_t last = reader->mode == MODE_STREAM ? reader->passed_number : reader->passed;
+    struct qp_bytes name = {stream->bytes + 1, stream->size - 1U};
+    struct qp_stream_edge edge;
+    int rc = open_damaged(reader, error);
+
+    reader->begun = false; /* of all: `next` says where to go on */
+    reader->passing = false;
+    reader->advised = 0;
+    if (last > 0 && reader->range.backwards)
+        reader->range.upto = last - 1;
+    else if (last > 0)
+        reader->range.after = last;
+    if (rc == QUIPU_OK && reader->mode == MODE_QUERY)
+        rc = start_query(reader, error);
+    if (rc < 0 || reader->mode != MODE_STREAM)
+        return rc;
+    rc = qp_moment_stream(reader->moment, name, &edge, error);
+    return rc == QUIPU_OK ? start_versions(reader, name, &edge, error) : rc;
+}
+
+/* Take a new moment, then let the old one go: if there is none to be had nothing has changed, and
+ * the next call tries again. If what is left cannot be found in it this reader cannot go on. */
+static int renew(struct qp_reader *reader, quipu_error *error)
+{
+    struct qp_key stream = {.size = 1};
+    struct qp_moment *moment;
+    int rc = qp_moment_begin(reader->handle, reader->range.check, &moment, error);
+
+    if (rc < 0)
+        return rc;
+    if (reader->mode == MODE_STREAM)
+        stream = reader->stream.postings->key;
+    close_sources(reader);
+    qp_moment_end(reader->moment);
+    reader->moment = moment;
+    reader->since_renewal = 0;
+    reader->renewed_ns = qp_clock_coarse_ns();
+    if (restart(reader, &stream, &reader->failure) < 0)
+        assert(reader->failure.status < 0); /* told by who looks at it */
+    return QUIPU_OK;
 }
 
 /* ---- next ---- */
@@ -571,10 +562,15 @@ int qp_reader_next(struct qp_reader *reader, uint64_t *position, struct qp_recor
 
     while (!reader->ended && (range->limit == 0 || reader->given < range->limit)) {
         bool is;
-        int rc;
+        int rc = is_old(reader) ? renew(reader, error) : QUIPU_OK;
 
+        if (rc < 0) {
+            *position = 0;
+            return rc;
+        }
         if (reader->failure.status != QUIPU_OK)
             return index_failed(reader, position, error);
+        reader->since_renewal++;
         if (reader->mode == MODE_ALL)
             rc = next_of_all(reader, position, record, error);
         else

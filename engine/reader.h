@@ -14,6 +14,7 @@ struct qp_range {
     uint64_t limit; /* 0: none */
     bool backwards;
     bool check;
+    bool renew; /* go on in a newer snapshot now and then, up to the head of the first one */
 };
 
 /* Returns as quipu_read() and quipu_read_stream(). */
