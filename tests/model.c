@@ -23,7 +23,9 @@ enum {
     KEPT_MAX = 6,
     STEPS_MAX = 6,
     DRAFTS_MAX = 4096,
-    TAGS_MAX = 6
+    TAGS_MAX = 6,
+    TAG_VALUES = 4,
+    ITEM_TAGS_MAX = 2
 };
 
 /* What an event should be. bytes: tags, meta, data. */
@@ -52,6 +54,8 @@ struct wanted {
     quipu_query query;
     quipu_query_item items[ITEMS_MAX];
     const char *types[ITEMS_MAX][ITEM_TYPES_MAX];
+    const char *tags[ITEMS_MAX][ITEM_TAGS_MAX];
+    char tag_names[ITEMS_MAX][ITEM_TAGS_MAX][16];
     quipu_range range;
     uint64_t head;
     uint64_t at; /* the next position to look at */
@@ -94,6 +98,8 @@ static struct model {
     size_t step_count;
     uint64_t reads;
     uint64_t merges;
+    uint64_t known;   /* batches that were */
+    uint64_t refused; /* for their ids */
     uint64_t reopens;
 } model;
 
@@ -215,7 +221,9 @@ static char *put_tags(struct event *event, const char **tags, char *at)
 
     for (uint32_t i = 0; i < event->tag_count; i++) {
         tags[i] = at;
-        at += snprintf(at, 64, "k%u:%" PRIx64, i, below(5) == 0 ? sys_next(&model.random) : i) + 1;
+        at += snprintf(at, 64, "k%u:%" PRIx64, i,
+                       below(5) == 0 ? sys_next(&model.random) : below(TAG_VALUES)) +
+              1;
     }
     event->tags_size = (uint32_t)(at - begin);
     return at;
@@ -324,6 +332,40 @@ static size_t pick_count(void)
     return below(5);
 }
 
+/* Give the drafts of a step the ids that some events of its stream have: mostly of neighbours, in
+ * their order, and with the version before them. */
+static void send_again(struct step *step)
+{
+    uint64_t position = model.head == 0 ? 0 : 1 + below(model.head);
+    bool any = chance(50);
+    size_t given = 0;
+
+    for (; position >= 1 && position <= model.head && given < step->count; position++) {
+        const struct event *event = &model.events[position - 1];
+        quipu_draft *draft = &model.drafts[step->first + given];
+
+        if (event->stream != step->stream || (given == 0 && (event->flags & 1) == 0))
+            continue;
+        if ((event->flags & QUIPU_EVENT_HAS_ID) == 0 && chance(80))
+            break;
+        if (given == 0 && !any)
+            step->expected = event->version - 1;
+        draft->flags |= QUIPU_EVENT_HAS_ID;
+        memcpy(draft->id, event->id, sizeof(draft->id));
+        memcpy(model.pending[step->first + given].id, event->id, sizeof(draft->id));
+        model.pending[step->first + given].flags |= QUIPU_EVENT_HAS_ID;
+        given++;
+        if (chance(3))
+            position++;
+    }
+    if (given > 0 && chance(70)) { /* nothing new behind them */
+        model.pending_count -= step->count - given;
+        for (size_t i = given; i < step->count; i++)
+            free(model.pending[step->first + i].bytes);
+        step->count = given;
+    }
+}
+
 static void make_batch(void)
 {
     uint64_t running[STREAMS];
@@ -345,37 +387,173 @@ static void make_batch(void)
             pick_expected(count > 0 ? running[step->stream] : model.versions[step->stream]);
         for (size_t j = 0; j < count; j++)
             make_draft(step->stream, count > 50);
+        if (chance(25))
+            send_again(step);
         running[step->stream] += count;
     }
 }
 
-/* The verdict, the receipt and each result as they should be. Returns: does the batch hold? */
-static bool foretell(quipu_receipt *receipt, quipu_result results[STEPS_MAX])
+/* Where the draft's id is in the stream, 0: nowhere. */
+static uint64_t find_id(unsigned stream, const quipu_draft *draft)
+{
+    if ((draft->flags & QUIPU_EVENT_HAS_ID) == 0)
+        return 0;
+    for (uint64_t position = 1; position <= model.head; position++) {
+        const struct event *event = &model.events[position - 1];
+
+        if (event->stream == stream && (event->flags & QUIPU_EVENT_HAS_ID) != 0 &&
+            memcmp(event->id, draft->id, 16) == 0)
+            return position;
+    }
+    return 0;
+}
+
+/* Has an earlier draft for this stream, of those up to where its step failed, the same id? */
+static bool is_twice(const size_t *looked_at, size_t step, size_t draft)
+{
+    const quipu_draft *own = &model.drafts[model.steps[step].first + draft];
+
+    if ((own->flags & QUIPU_EVENT_HAS_ID) == 0)
+        return false;
+    for (size_t i = 0; i <= step; i++) {
+        size_t count = i == step ? draft : looked_at[i];
+
+        for (size_t j = 0; j < count && model.steps[i].stream == model.steps[step].stream; j++) {
+            const quipu_draft *other = &model.drafts[model.steps[i].first + j];
+
+            if ((other->flags & QUIPU_EVENT_HAS_ID) != 0 && memcmp(other->id, own->id, 16) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* An append by its ids alone. Returns: 1 all of it is known; 0 nothing is; a status: it fails for
+ * the draft that stands in the result. `looked_at` counts the drafts up to there. */
+static int foretell_ids(size_t step, size_t *looked_at, quipu_result *result)
+{
+    uint64_t expected = model.steps[step].expected;
+    uint64_t first = 0; /* position */
+
+    for (size_t i = 0; i < model.steps[step].count; i++) {
+        const quipu_draft *draft = &model.drafts[model.steps[step].first + i];
+        uint64_t position = find_id(model.steps[step].stream, draft);
+        uint64_t wanted = first == 0 ? 0 : model.events[first - 1].version + i;
+
+        result->draft = (uint32_t)i;
+        result->matched = position;
+        looked_at[step] = i + 1;
+        if (is_twice(looked_at, step, i)) {
+            result->matched = 0;
+            return QUIPU_DUPLICATE_ID;
+        }
+        if (i == 0 && position != 0) {
+            first = position;
+            wanted = model.events[first - 1].version;
+            if (expected != QUIPU_ANY && expected != QUIPU_EXISTS && expected != wanted - 1)
+                return expected == result->actual ? QUIPU_DUPLICATE_ID : QUIPU_CONFLICT;
+        }
+        if (first == 0 && position != 0)
+            return QUIPU_DUPLICATE_ID;
+        if (first != 0 && (position == 0 || model.events[position - 1].version != wanted)) {
+            result->matched = first;
+            return QUIPU_PARTIAL_DUPLICATE;
+        }
+        result->count = position;
+    }
+    result->draft = 0;
+    result->matched = 0;
+    return first != 0 ? 1 : 0;
+}
+
+/* All of it is there: result->count holds the last position until here. */
+static void foretell_known(quipu_receipt *receipt, quipu_result results[STEPS_MAX])
+{
+    receipt->verdict = QUIPU_DUPLICATE;
+    for (size_t i = 0; i < model.step_count; i++) {
+        const struct step *step = &model.steps[i];
+        uint64_t first = find_id(step->stream, &model.drafts[step->first]);
+
+        results[i].status = QUIPU_OK;
+        if (step->count == 0)
+            continue;
+        if (results[i].count > receipt->last_position)
+            receipt->last_position = results[i].count;
+        if (receipt->first_position == 0 || first < receipt->first_position)
+            receipt->first_position = first;
+        results[i].first_position = first;
+        results[i].first_version = model.events[first - 1].version;
+        results[i].count = step->count;
+        receipt->last_version = results[i].first_version + step->count - 1;
+    }
+}
+
+/* It fails: for an id if it can, else for the first condition. */
+static int foretell_failure(quipu_receipt *receipt, quipu_result results[STEPS_MAX])
+{
+    const quipu_result *told = NULL;
+
+    for (size_t i = 0; i < model.step_count; i++) {
+        results[i].count = 0;
+        if (results[i].status == QUIPU_OK)
+            continue;
+        receipt->failed_count++;
+        if (told == NULL || (told->status == QUIPU_CONFLICT && results[i].status != QUIPU_CONFLICT))
+            told = &results[i];
+    }
+    receipt->failed_step = (uint32_t)(told - results);
+    receipt->failed_draft = told->draft;
+    receipt->expected = told->expected;
+    receipt->actual = told->actual;
+    receipt->matched = told->matched;
+    return told->status;
+}
+
+/* The verdict, the receipt and each result as they should be. Returns the status. */
+static int foretell(quipu_receipt *receipt, quipu_result results[STEPS_MAX])
 {
     uint64_t running[STREAMS];
     uint64_t position = model.head + 1;
+    size_t looked_at[STEPS_MAX] = {0};
+    bool known[STEPS_MAX] = {false};
+    bool any_known = false;
+    bool any_new = false;
     bool all_hold = true;
+    bool others_hold = true;
 
     memcpy(running, model.versions, sizeof(running));
     *receipt = (quipu_receipt){0};
     for (size_t i = 0; i < model.step_count; i++) {
         const struct step *step = &model.steps[i];
         uint64_t actual = step->count > 0 ? running[step->stream] : model.versions[step->stream];
+        int ids;
 
         results[i] = (quipu_result){.expected = step->expected, .actual = actual};
-        if (!holds(step->expected, actual)) {
-            if (receipt->failed_count++ == 0) {
-                receipt->failed_step = (uint32_t)i;
-                receipt->expected = step->expected;
-                receipt->actual = actual;
-            }
+        ids = foretell_ids(i, looked_at, &results[i]);
+        known[i] = ids == 1;
+        any_known = any_known || known[i];
+        if (ids < 0)
+            results[i].status = ids;
+        else if (!known[i] && !holds(step->expected, actual))
             results[i].status = QUIPU_CONFLICT;
-            all_hold = false;
-        }
-        running[step->stream] += step->count;
+        any_new = any_new || (step->count > 0 && ids == 0);
+        all_hold = all_hold && results[i].status == QUIPU_OK;
+        others_hold = others_hold && (step->count == 0 || results[i].status == QUIPU_OK);
+        if (ids == 0)
+            running[step->stream] += step->count;
     }
-    if (!all_hold)
-        return false;
+    if (any_known && !any_new && others_hold) {
+        foretell_known(receipt, results);
+        return QUIPU_OK;
+    }
+    for (size_t i = 0; i < model.step_count && any_new; i++) {
+        if (!known[i])
+            continue;
+        results[i].status = QUIPU_DUPLICATE_ID;
+        results[i].matched = find_id(model.steps[i].stream, &model.drafts[model.steps[i].first]);
+    }
+    if (!all_hold || any_known)
+        return foretell_failure(receipt, results);
     receipt->verdict = QUIPU_COMMITTED;
     for (size_t i = 0; i < model.step_count; i++) {
         if (model.steps[i].count == 0)
@@ -388,7 +566,7 @@ static bool foretell(quipu_receipt *receipt, quipu_result results[STEPS_MAX])
         receipt->first_position = model.head + 1;
         receipt->last_position = position - 1;
     }
-    return true;
+    return QUIPU_OK;
 }
 
 static void compare_receipt(const quipu_receipt *got, const quipu_receipt *should)
@@ -555,7 +733,7 @@ static void do_append(void)
 
     CHECK(batch != NULL, "memory");
     make_batch();
-    status = foretell(&should, results) ? QUIPU_OK : QUIPU_CONFLICT;
+    status = foretell(&should, results);
     if (model.read_only) {
         status = QUIPU_READ_ONLY;
         should = (quipu_receipt){0};
@@ -566,19 +744,34 @@ static void do_append(void)
     compare_receipt(&got, &should);
     if (quipu_batch_steps(batch) > 0 && !model.read_only)
         compare_results(batch, results);
-    if (rc == QUIPU_OK)
+    if (rc == QUIPU_OK && should.verdict == QUIPU_COMMITTED)
         take_over();
     else
         drop_pending();
+    model.known += rc == QUIPU_OK && should.verdict == QUIPU_DUPLICATE;
+    model.refused += rc == QUIPU_DUPLICATE_ID || rc == QUIPU_PARTIAL_DUPLICATE;
     quipu_batch_free(batch);
 }
 
 /* ---- reads: the reference -------------------------------------------------------------------- */
 
+static bool has_tag(const struct event *event, const char *tag)
+{
+    const char *at = event->bytes;
+
+    for (uint32_t i = 0; i < event->tag_count; i++, at += strlen(at) + 1)
+        if (strcmp(at, tag) == 0)
+            return true;
+    return false;
+}
+
 static bool item_matches(const quipu_query_item *item, const struct event *event)
 {
     bool type = item->type_count == 0;
 
+    for (uint32_t i = 0; i < item->tag_count; i++)
+        if (!has_tag(event, item->tags[i]))
+            return false;
     for (uint32_t i = 0; i < item->type_count; i++)
         type = type || strcmp(item->types[i], type_names[event->type]) == 0;
     return type &&
@@ -662,6 +855,8 @@ static void pick_range(quipu_range *range, uint64_t newest)
         range->flags |= QUIPU_BACKWARDS;
     if (chance(10))
         range->flags |= QUIPU_SKIP_CHECKSUMS;
+    if (chance(20))
+        range->flags |= QUIPU_RENEW;
     if (chance(50))
         range->after = pick_bound(newest);
     if (chance(50))
@@ -683,7 +878,16 @@ static void pick_item(struct wanted *wanted, size_t i)
         item->category = category_names[below(STREAMS)];
     if (item->stream != NULL && chance(50))
         item->category = category_names[(size_t)(item->stream - stream_names[0]) / 256];
-    if (chance(40) || (item->stream == NULL && item->category == NULL && chance(90)))
+    if (chance(35))
+        item->tag_count = (uint32_t)(1 + below(ITEM_TAGS_MAX));
+    for (uint32_t t = 0; t < item->tag_count; t++) {
+        (void)snprintf(wanted->tag_names[i][t], sizeof(wanted->tag_names[i][t]),
+                       "k%" PRIu64 ":%" PRIx64, below(TAGS_MAX), below(TAG_VALUES));
+        wanted->tags[i][t] = wanted->tag_names[i][t];
+    }
+    item->tags = item->tag_count > 0 ? wanted->tags[i] : NULL;
+    if (chance(40) ||
+        (item->stream == NULL && item->category == NULL && item->tag_count == 0 && chance(90)))
         item->type_count = (uint32_t)(1 + below(ITEM_TYPES_MAX));
     for (uint32_t t = 0; t < item->type_count; t++)
         wanted->types[i][t] = type_names[below(TYPES)];
@@ -1103,9 +1307,11 @@ static void run(uint64_t seed, uint64_t steps)
     for (uint64_t i = 0; i < model.head; i++)
         free(model.events[i].bytes);
     free(model.events);
-    (void)printf("%" PRIu64 " events, %" PRIu64 " reads, %" PRIu64 " merges, %" PRIu64
+    (void)printf("%" PRIu64 " events, %" PRIu64 " batches known, %" PRIu64
+                 " with wrong ids, %" PRIu64 " reads, %" PRIu64 " merges, %" PRIu64
                  " reopens, %.1f s\n",
-                 model.head, model.reads, model.merges, model.reopens, sys_seconds() - begin);
+                 model.head, model.known, model.refused, model.reads, model.merges, model.reopens,
+                 sys_seconds() - begin);
 }
 
 int main(int count, char **arguments)
