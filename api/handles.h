@@ -52,6 +52,12 @@ void qp_child_end(const struct qp_child *child);
 int qp_api_acquire(const char *path, const quipu_options *options, bool any_options, quipu **out,
                    quipu_error *error);
 
+/* Run something on a store that nobody of this process has open, and nobody opens meanwhile: BUSY
+ * if somebody has. `run` may take the place over. Else what `run` returns, or as quipu_open(). */
+typedef int (*qp_api_alone_fn)(struct qp_place *place, const quipu_options *options, void *payload,
+                               quipu_error *error);
+int qp_api_run_alone(const char *path, qp_api_alone_fn run, void *payload, quipu_error *error);
+
 /* Bring a struct of the caller's release into ours. MISUSE: it is of a newer one. */
 int qp_struct_in(const void *given, size_t size, void *out, const char *what, quipu_error *error);
 

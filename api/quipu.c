@@ -11,6 +11,7 @@
  *                              `changed`, because the registry's lock is not held meanwhile */
 #include "quipu.h"
 
+#include "create.h"
 #include "handles.h"
 #include "memory.h"
 #include "moment.h"
@@ -173,7 +174,7 @@ static int find_place(const char *path, uint32_t flags, struct qp_place *place, 
     }
     if ((flags & (QUIPU_OPEN_EXISTING | QUIPU_OPEN_READ_ONLY)) != 0)
         return qp_fail(error, QUIPU_NOT_FOUND, "no store: %.150s", path);
-    rc = qp_handle_create(path, &why);
+    rc = qp_create_store(path, &why);
     if (rc < 0 && (rc != QUIPU_TARGET_EXISTS || (flags & QUIPU_OPEN_NEW) != 0)) {
         if (error != NULL)
             *error = why;
@@ -254,6 +255,38 @@ int qp_api_acquire(const char *path, const quipu_options *options, bool any_opti
         return rc;
     *out = store;
     return QUIPU_OK;
+}
+
+/* Nobody in this process has it, and nobody opens it until `run` ends. */
+int qp_api_run_alone(const char *path, qp_api_alone_fn run, void *payload, quipu_error *error)
+{
+    quipu_options options = {.struct_size = sizeof(options), .flags = QUIPU_OPEN_EXISTING};
+    struct qp_place place = {.fd = -1};
+    struct quipu *store = NULL;
+    int rc;
+
+    (void)pthread_once(&registry.once, watch_forks);
+    rc = qp_options_resolve(&options, &options, error);
+    if (rc == QUIPU_OK)
+        rc = find_place(path, options.flags, &place, error);
+    if (rc < 0)
+        return rc;
+    lock_registry();
+    if (find(&place) != NULL)
+        rc = qp_fail(error, QUIPU_BUSY, "this process has the store open: %.150s", path);
+    else
+        store = add(&place);
+    unlock_registry();
+    if (rc == QUIPU_OK)
+        rc = store != NULL ? run(&place, &options, payload, error) : qp_fail_memory(error);
+    qp_place_close(&place); /* unless `run` has taken it */
+    if (store == NULL)
+        return rc;
+    lock_registry();
+    remove_store(store);
+    (void)pthread_cond_broadcast(&registry.changed);
+    unlock_registry();
+    return rc;
 }
 
 int quipu_open(const char *path, const quipu_options *options, quipu **out, quipu_error *error)

@@ -719,6 +719,18 @@ QUIPU_API int quipu_verify(const char *path, uint32_t flags, quipu_finding_fn fo
                            quipu_progress_fn progress, void *payload, quipu_verified *out,
                            quipu_error *error);
 
+/* Throw the index away and make it again from the log. Nothing but time is lost by a failure, or by
+ * a process that dies in it: the next opener goes on where it ended. Nobody can open the store
+ * meanwhile. An index that cannot be read, or does not fit the log, is made again by quipu_open()
+ * anyhow; this is for one that quipu_verify() finds wrong.
+ *
+ * Memory:  `progress` may be NULL; it is told of events done and in all, and stops by other than 0.
+ * Threads: any; `progress` runs in this thread, and must not use this store.
+ * Returns: QUIPU_OK; QUIPU_BUSY: this or another process has it open; QUIPU_NOT_FOUND; what
+ *          `progress` returned to stop if that is negative (else QUIPU_OK); and as quipu_open(). */
+QUIPU_API int quipu_reindex(const char *path, quipu_progress_fn progress, void *payload,
+                            quipu_error *error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -27,6 +27,9 @@ struct merge {
     struct qp_txn log;
     struct qp_log_cursor cursor;
     uint64_t head;
+    uint64_t least;             /* events that are worth a slice */
+    quipu_progress_fn progress; /* NULL: nobody asks */
+    void *payload;
 };
 
 /* The newest whole record in (after, upto]: what `indexed` may stand at. It must have a chain, by
@@ -145,7 +148,10 @@ static int merge_slice(struct merge *merge, quipu_error *error)
         goto done;
     qp_tail_prune(&handle->tail, indexed.position);
     assert(indexed.position <= merge->head);
-    rc = merge->head - indexed.position >= QP_MERGE_EVENTS_MIN ? QUIPU_ROW : QUIPU_OK;
+    rc = merge->head - indexed.position >= merge->least ? QUIPU_ROW : QUIPU_OK;
+    if (merge->progress != NULL &&
+        merge->progress(merge->payload, indexed.position, merge->head) != 0)
+        rc = QUIPU_OK;
 
 done:
     qp_txn_end(&index);
@@ -196,9 +202,9 @@ static int prepare(struct qp_handle *handle, quipu_error *error)
 }
 
 /* Returns: ROW: merged; OK: somebody else does. */
-static int try_merge(struct qp_handle *handle, quipu_error *error)
+static int run_merge(struct merge *merge, quipu_error *error)
 {
-    struct merge merge = {.handle = handle};
+    struct qp_handle *handle = merge->handle;
     bool idle = false;
     int rc;
 
@@ -211,7 +217,7 @@ static int try_merge(struct qp_handle *handle, quipu_error *error)
     rc = prepare(handle, error);
     if (rc == QUIPU_OK) {
         qp_shared_set(&handle->shared, QP_SHARED_MERGING, true);
-        rc = merge_all(&merge, error);
+        rc = merge_all(merge, error);
         qp_shared_set(&handle->shared, QP_SHARED_MERGING, false);
     }
     qp_lock_release_merger(handle);
@@ -225,9 +231,25 @@ done:
     return rc;
 }
 
+static int try_merge(struct qp_handle *handle, quipu_error *error)
+{
+    struct merge merge = {.handle = handle, .least = QP_MERGE_EVENTS_MIN};
+
+    return run_merge(&merge, error);
+}
+
 int qp_merge(struct qp_handle *handle, quipu_error *error)
 {
     int rc = try_merge(handle, error);
+
+    return rc < 0 ? rc : QUIPU_OK;
+}
+
+int qp_merge_whole(struct qp_handle *handle, quipu_progress_fn progress, void *payload,
+                   quipu_error *error)
+{
+    struct merge merge = {.handle = handle, .least = 1, .progress = progress, .payload = payload};
+    int rc = run_merge(&merge, error);
 
     return rc < 0 ? rc : QUIPU_OK;
 }

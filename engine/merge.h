@@ -10,6 +10,11 @@
  * sole opener; CORRUPT; FULL; NO_MEMORY. Nothing but time is lost by a failure. */
 int qp_merge(struct qp_handle *handle, quipu_error *error);
 
+/* For a sole opener: merge the whole log, and tell `progress` after each slice how far it is.
+ * Another result of it than 0 stops: it comes back, if it is below 0. Else as qp_merge(). */
+int qp_merge_whole(struct qp_handle *handle, quipu_progress_fn progress, void *payload,
+                   quipu_error *error);
+
 /* Fold what this process has not seen yet, and note how much of the log is not in the index. What
  * the index has is dropped from the tail. Returns as qp_moment_begin(). */
 int qp_merge_look(struct qp_handle *handle, quipu_error *error);

@@ -27,78 +27,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 
 enum { ALIVE_BYTES = 4096 }; /* of the page that tells a forked child from its parent */
-
-/* ---- create ---- */
-
-/* The rows that make an LMDB file a store's log. */
-static int put_meta(struct qp_txn *txn, const uint8_t uuid[16], quipu_error *error)
-{
-    struct qp_format format = {.number = QP_FORMAT_LOG};
-    uint8_t row[QP_META_ROW_BYTES_MAX];
-    size_t size = qp_format_write(&format, row);
-    int rc = qp_put_row(txn, QP_TABLE_META, QP_META_FORMAT, row, size, error);
-
-    if (rc == QUIPU_OK) {
-        size = qp_uuid_write(uuid, row);
-        rc = qp_put_row(txn, QP_TABLE_META, QP_META_UUID, row, size, error);
-    }
-    if (rc == QUIPU_OK) {
-        size = qp_created_write(qp_clock_wall_ns(), row);
-        rc = qp_put_row(txn, QP_TABLE_META, QP_META_CREATED, row, size, error);
-    }
-    return rc;
-}
-
-/* In the staging directory, which nobody else knows: no lock is needed. LMDB does not flush the
- * directory nor its first pages; who publishes the staging does. */
-static int write_log_file(const struct qp_place *place, quipu_error *error)
-{
-    char path[QP_PLACE_PATH_BYTES];
-    struct qp_store_config config = {.path = path,
-                                     .tables = qp_log_tables,
-                                     .table_count = qp_log_table_count,
-                                     .map_bytes = QP_MAP_BYTES_MIN,
-                                     .readers_max = QP_READERS_DEFAULT,
-                                     .create = true};
-    struct qp_store *store = NULL;
-    struct qp_txn txn = {0};
-    enum qp_commit_outcome outcome;
-    uint8_t uuid[16];
-    int rc;
-
-    if (getrandom(uuid, sizeof(uuid), 0) != (ssize_t)sizeof(uuid))
-        return qp_fail_os(error, QUIPU_SYSTEM, errno, "make a uuid");
-    uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); /* version 4 */
-    uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
-    qp_place_path(place, QP_LOG_FILE, path);
-    rc = qp_store_open(&config, &store, error);
-    if (rc == QUIPU_OK)
-        rc = qp_txn_begin_write(store, &txn, error);
-    if (rc == QUIPU_OK)
-        rc = put_meta(&txn, uuid, error);
-    if (rc == QUIPU_OK)
-        rc = qp_txn_commit(&txn, &outcome, error);
-    qp_txn_end(&txn);
-    qp_store_close(store);
-    return rc;
-}
-
-int qp_handle_create(const char *path, quipu_error *error)
-{
-    struct qp_staging staging;
-    int rc = qp_staging_begin(path, &staging, error);
-
-    if (rc == QUIPU_OK)
-        rc = write_log_file(&staging.place, error);
-    if (rc == QUIPU_OK)
-        rc = qp_staging_publish(&staging, error);
-    qp_staging_end(&staging);
-    return rc;
-}
 
 /* ---- the two files ---- */
 
@@ -299,16 +230,18 @@ static int make_index(struct qp_handle *handle, quipu_error *error)
     return rc;
 }
 
-/* Alone: open the index, or discard it whole and make it anew; it is never repaired. A reader does
- * without one. */
-static int open_index_alone(struct qp_handle *handle, bool poisoned, quipu_error *error)
+/* Alone: open the index, or discard it whole and make it anew; it is never repaired. One that is to
+ * be discarded is not looked at. A reader does without one. */
+static int open_index_alone(struct qp_handle *handle, bool discard, quipu_error *error)
 {
-    int rc = open_index(handle, error);
+    int rc = QUIPU_OK;
 
+    handle->index_refused = discard;
+    if (!discard)
+        rc = open_index(handle, error);
     if (rc < 0)
         return rc;
-    if (handle->index != NULL &&
-        (poisoned || (!handle->read_only && qp_store_settle(handle->index, NULL) < 0))) {
+    if (handle->index != NULL && !handle->read_only && qp_store_settle(handle->index, NULL) < 0) {
         handle->index_refused = true;
         close_index(handle);
     }
@@ -352,21 +285,19 @@ static int64_t anchor_of(struct qp_handle *handle)
     return now;
 }
 
-static int open_alone(struct qp_handle *handle, quipu_error *error)
+static int open_alone(struct qp_handle *handle, bool discard_index, quipu_error *error)
 {
     bool flags[QP_SHARED_FLAGS];
-    bool index_poisoned;
     int rc = check_no_stranger(handle, error);
 
     if (rc < 0)
         return rc;
     qp_shared_peek(&handle->place, flags);
-    index_poisoned = flags[QP_SHARED_INDEX_POISONED];
     rc = open_log(handle, error);
     if (rc == QUIPU_OK && !handle->read_only)
         rc = qp_store_settle(handle->log, error);
     if (rc == QUIPU_OK)
-        rc = open_index_alone(handle, index_poisoned, error);
+        rc = open_index_alone(handle, discard_index || flags[QP_SHARED_INDEX_POISONED], error);
     if (rc < 0)
         return rc;
 
@@ -467,7 +398,7 @@ static int enter(struct qp_handle *handle, int64_t deadline, quipu_error *error)
     if (rc < 0)
         return rc;
     if (alone)
-        rc = open_alone(handle, error);
+        rc = open_alone(handle, false, error);
     if (rc >= 0)
         rc = qp_guard_lock(&handle->guard, QP_GUARD_LIFE, QP_GUARD_SHARED, deadline, error);
     if (rc == QUIPU_OK)
@@ -526,32 +457,71 @@ static int watch_forks(struct qp_handle *handle, quipu_error *error)
     return QUIPU_OK;
 }
 
-int qp_handle_open(struct qp_place *place, const quipu_options *options, struct qp_handle **out,
-                   quipu_error *error)
+/* What nobody else may come between: byte 1 stays exclusive, and the door locked. */
+static int enter_sole(struct qp_handle *handle, quipu_error *error)
 {
-    int64_t deadline = qp_clock_deadline_ns(options->busy_timeout_ms);
+    int rc = qp_guard_try(&handle->guard, QP_GUARD_LIFE, QP_GUARD_EXCLUSIVE, error);
+    uint32_t pid;
+
+    if (rc == QUIPU_OK) {
+        pid = qp_shared_peek_pid(&handle->place);
+        rc = qp_fail(error, QUIPU_BUSY, "process %u has the store open", pid);
+    }
+    if (rc == QUIPU_ROW)
+        rc = open_alone(handle, true, error);
+    return rc == QUIPU_OK ? qp_shared_open(&handle->place, &handle->shared, error) : rc;
+}
+
+/* A handle with the door locked. `*out` is set whatever fails, if there is memory for it. */
+static int begin(struct qp_place *place, const quipu_options *options, struct qp_handle **out,
+                 int64_t deadline, quipu_error *error)
+{
     struct qp_handle *handle = new_handle(place, options);
     int rc;
 
-    *out = NULL;
+    *out = handle;
     if (handle == NULL)
         return qp_fail_memory(error);
     rc = watch_forks(handle, error);
     if (rc == QUIPU_OK)
         rc = qp_guard_open(&handle->place, &handle->guard, error);
+    return rc == QUIPU_OK ? lock_door(handle, deadline, error) : rc;
+}
+
+/* Closed with the door still locked, if it was: nobody comes between. */
+static int give_up(struct qp_handle **handle, int rc)
+{
+    if (*handle != NULL)
+        qp_handle_close(*handle);
+    *handle = NULL;
+    return rc;
+}
+
+int qp_handle_open(struct qp_place *place, const quipu_options *options, struct qp_handle **out,
+                   quipu_error *error)
+{
+    int64_t deadline = qp_clock_deadline_ns(options->busy_timeout_ms);
+    int rc = begin(place, options, out, deadline, error);
+
     if (rc == QUIPU_OK)
-        rc = lock_door(handle, deadline, error);
-    if (rc == QUIPU_OK)
-        rc = enter(handle, deadline, error);
-    if (rc < 0) {
-        qp_handle_close(handle); /* with the door still locked, if it was: nobody comes between */
-        return rc;
-    }
-    qp_guard_unlock(&handle->guard, QP_GUARD_DOOR);
-    handle->opened = true;
-    qp_merge_rest(handle, QP_MERGE_EVENTS); /* costs less memory than the tail that would be made */
-    *out = handle;
+        rc = enter(*out, deadline, error);
+    if (rc < 0)
+        return give_up(out, rc);
+    qp_guard_unlock(&(*out)->guard, QP_GUARD_DOOR);
+    (*out)->opened = true;
+    qp_merge_rest(*out, QP_MERGE_EVENTS); /* costs less memory than the tail that would be made */
     return QUIPU_OK;
+}
+
+int qp_handle_open_sole(struct qp_place *place, const quipu_options *options,
+                        struct qp_handle **out, quipu_error *error)
+{
+    int64_t deadline = qp_clock_deadline_ns(options->busy_timeout_ms);
+    int rc = begin(place, options, out, deadline, error);
+
+    if (rc == QUIPU_OK)
+        rc = enter_sole(*out, error);
+    return rc < 0 ? give_up(out, rc) : QUIPU_OK;
 }
 
 /* Only the descriptor of the locks is the child's own to close: the files, their maps and the
