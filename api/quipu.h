@@ -304,6 +304,25 @@ typedef struct quipu_event {
     uint64_t reserved[4];
 } quipu_event;
 
+/* Copy an event with all that it points to into one block, which outlives its reader: to queue it,
+ * or to hand it to another thread. `data` is aligned to 8 bytes there. After `data` and after
+ * `meta` stands a 0 that their sizes do not count, so that JSON is a C string. What the event has
+ * none of (`data`, `meta` NULL) the copy has none of.
+ *
+ * Memory:  `*out` is the caller's until quipu_event_free().
+ * Threads: that of the event; the copy is bound to none.
+ * Returns: QUIPU_OK; QUIPU_NO_MEMORY; QUIPU_MISUSE. On failure `*out` is NULL. */
+QUIPU_API int quipu_event_copy(const quipu_event *event, quipu_event **out);
+QUIPU_API void quipu_event_free(quipu_event *event); /* only what quipu_event_copy() made */
+
+/* The value of the event's tag whose key is `key`: what stands after the tag's first ':'. Of
+ * several tags with that key the first one's, in the order in which they were given.
+ *
+ * Memory:  as long as the event's.
+ * Threads: that of the event.
+ * Returns: NULL: it has no such tag. */
+QUIPU_API const char *quipu_event_tag(const quipu_event *event, const char *key);
+
 /* 1 if the event is of this type, else 0. Threads: that of the event. */
 QUIPU_API int quipu_event_is(const quipu_event *event, const char *type);
 
@@ -325,6 +344,25 @@ QUIPU_API int quipu_get_bool(const quipu_event *event, const char *name, int *ou
  * Returns: the text's full length in bytes, or -1 if it is absent or not text. */
 QUIPU_API int64_t quipu_get_text(const quipu_event *event, const char *name, char *out,
                                  size_t capacity);
+
+/* A new id for a draft: a UUID of version 7 (RFC 9562). 48 bits of milliseconds since 1970 and 12
+ * of their fraction come first, so that ids sort by the time of their making to a quarter of a
+ * microsecond, as far as the machine's clock is right; 62 random bits follow.
+ *
+ * It cannot fail: where the system refuses random bytes, as a sandbox may, the number of process
+ * and thread, the clocks, and the random bytes that each program is started with take their place.
+ *
+ * Threads: any; also in a child after fork(). */
+QUIPU_API void quipu_id_new(uint8_t id[16]);
+
+/* An id that follows from a key - a request's number, a row of another system - so that who sends
+ * the same thing again sends the same id. A UUID of version 8: the XXH3 sum of 128 bits over the
+ * key, its low half first and each half little-endian, but for the six bits that say version and
+ * variant. The same in every release and on every machine. It keeps accidents apart and no
+ * forgers: who chooses the keys may choose two with one id. NULL is a key without bytes.
+ *
+ * Threads: any. */
+QUIPU_API void quipu_id_from(const void *key, size_t size, uint8_t id[16]);
 
 /* ---- queries ---- */
 
