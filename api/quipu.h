@@ -388,6 +388,25 @@ typedef struct quipu_query {
     size_t item_count;
 } quipu_query;
 
+/* Make a query of one item from a text, as people write it on a command line:
+ *
+ *     type=OrderPaid,"Order lost" tag=customer:7 tag=region:"New York" category=order
+ *
+ * Terms are divided by blanks and AND-ed. The keys are type, tag, stream and category. Types are
+ * divided by commas and OR-ed; tags stand in a term each. A value, or a part of it, may stand in
+ * quotes, and must if it has a blank, a comma or a quote; inside of quotes \" and \\ stand for '"'
+ * and '\'. A text without terms is an item without restrictions: every event.
+ *
+ * Memory:  `*out` is one block, the caller's until quipu_query_free(); nothing else frees it. Its
+ *          items may be copied into another quipu_query, to OR several texts, and live as long.
+ * Threads: any; it is never written to, and may be used by several at once.
+ * Returns: QUIPU_OK; QUIPU_INVALID: an unknown key, a '=' or value that is missing, a key other
+ *          than tag that stands twice, a quote without end, a name; QUIPU_TOO_LARGE: a value over
+ *          255 bytes, over 64 tags, over 64 KiB of names; QUIPU_MISUSE; QUIPU_NO_MEMORY. The text
+ *          says in which column, counted in bytes from 1. On failure `*out` is NULL. */
+QUIPU_API int quipu_query_parse(const char *text, quipu_query **out, quipu_error *error);
+QUIPU_API void quipu_query_free(quipu_query *query); /* only what quipu_query_parse() made */
+
 /* ---- batch: the one door ---- */
 
 /* Expected versions beside exact ones. An exact one n says: the stream's newest event has version
