@@ -644,8 +644,15 @@ QUIPU_API int quipu_load(quipu *store, const quipu_fold *fold, const char *strea
 /* ---- look after ---- */
 
 enum quipu_list_kind {
-    QUIPU_LIST_STREAMS = 1 /* name; version; count: events; first_position, position: the last;
-                              time_ns: of the first, last_time_ns: of the last */
+    /* name; version; count: events; first_position, position: the last; time_ns: of the first,
+     * last_time_ns: of the last */
+    QUIPU_LIST_STREAMS = 1,
+    QUIPU_LIST_CATEGORIES = 7, /* as STREAMS, without a version */
+    QUIPU_LIST_TYPES = 8,      /* as STREAMS, without a version */
+    /* Snapshots of the log, of all processes, the one furthest behind first: pid; name: of the
+     * process, "" if it is not known; lag: transactions behind the newest, of which each keeps
+     * pages. This process's own are among them. Of dead processes they are cleared. */
+    QUIPU_LIST_READERS = 10
 };
 
 typedef struct quipu_item { /* frozen view; fields that a kind does not use are 0 */
@@ -670,7 +677,7 @@ typedef struct quipu_item { /* frozen view; fields that a kind does not use are 
 } quipu_item;
 
 /* A snapshot of names, in the order of their bytes. As long as it is open it keeps pages, as a
- * reader does. */
+ * reader does; one of READERS keeps none. */
 typedef struct quipu_list quipu_list;
 
 /* List names that begin with `prefix` (NULL or "": all).
@@ -712,7 +719,9 @@ typedef struct quipu_stat {
     uint8_t uuid[16];               /* of the store, from its creation */
 } quipu_stat;
 
-/* Figures of one moment: counted, not estimated. It walks LMDB's free list and the tail.
+/* Figures of one moment: counted, not estimated. It walks LMDB's free list and the tail. Readers
+ * that a process left when it died are cleared first: the pages that they kept can be used again.
+ * Each open that may write clears them too.
  *
  * Memory:  `out->struct_size` is set by the caller.
  * Threads: any.
