@@ -21,7 +21,8 @@
  *
  * RULES of every call.
  *
- * Results  0 done, 1 a row (quipu_next and quipu_list_next only), < 0 a status of the table below.
+ * Results  0 done, 1 a row (quipu_next, quipu_list_next) or yes (quipu_wait), < 0 a status of the
+ *          table below.
  *          A callback may return its own code <= QUIPU_APPLICATION, which comes back unchanged.
  *          Any call that takes a handle may return QUIPU_MISUSE (the call breaks its contract and
  *          nothing was changed) and QUIPU_FORKED. Any call that looks into the files may return
@@ -55,7 +56,8 @@
  * inclusive.
  *
  * IN SHORT. To decide on a command: fold the stream, decide, append on condition that the stream
- * still has the version that was folded; on QUIPU_CONFLICT do it again.
+ * still has the version that was folded; on QUIPU_CONFLICT do it again. That is what
+ * quipu_execute() does; by hand:
  *
  *     quipu *store;
  *     quipu_open("shop.store", NULL, &store, &error);
@@ -67,7 +69,7 @@
  *     quipu_close(store);
  *
  * To follow what happens: read from the position that was seen last, and keep quipu_reader_head()
- * with what was made of the events.
+ * with what was made of the events; quipu_wait() tells when there is more.
  *
  *     quipu_range range = {QUIPU_INIT(quipu_range), .after = seen};
  *     quipu_read(store, NULL, &range, &reader, &error);
@@ -224,8 +226,9 @@ QUIPU_API int quipu_open(const char *path, const quipu_options *options, quipu *
  * long tail into the index, release all locks. In a forked child: free nothing that the parent
  * needs, release no lock of the parent.
  *
- * Threads: with the last close no other call on `store` may be under way, but for commits, and none
- *          may begin. Readers and lists may still be open: see Children above. */
+ * Threads: with the last close no other call on `store` may be under way, but for commits and for
+ *          quipu_wait(), which then returns QUIPU_CLOSED, and none may begin. Readers and lists may
+ *          still be open: see Children above. */
 QUIPU_API void quipu_close(quipu *store);
 
 /* The position of the newest event, 0 if there is none.
@@ -233,6 +236,22 @@ QUIPU_API void quipu_close(quipu *store);
  * Threads: any.
  * Returns: QUIPU_OK; what every call may return. */
 QUIPU_API int quipu_head(quipu *store, uint64_t *position, quipu_error *error);
+
+/* Wait until the head is above `after`, whoever appended: a thread of this process or another one.
+ * Together with quipu_reader_head() it follows a store: read, wait for more, read on.
+ *
+ *     while (quipu_wait(store, seen, -1, NULL, &error) == 1)
+ *         seen = read_on(store, seen);
+ *
+ * `timeout_ms` -1 waits for ever, 0 is a look. In this release it looks each millisecond; a later
+ * one wakes at once. It holds no snapshot meanwhile.
+ *
+ * Memory:  `head` may be NULL; on 1 and 0 it is the newest position.
+ * Threads: any number of them at once.
+ * Returns: 1: the head is above `after`; QUIPU_OK: not in time; QUIPU_CLOSED: the store was closed
+ *          meanwhile; QUIPU_MISUSE: a timeout below -1; what every call may return. */
+QUIPU_API int quipu_wait(quipu *store, uint64_t after, int timeout_ms, uint64_t *head,
+                         quipu_error *error);
 
 /* ---- events ----
  *
@@ -640,6 +659,53 @@ typedef struct quipu_point { /* frozen */
  *          was above; what every call may return. */
 QUIPU_API int quipu_load(quipu *store, const quipu_fold *fold, const char *stream,
                          const quipu_point *at, void *state, uint64_t *version, quipu_error *error);
+
+/* What is to become of a stream, given what it is now: adds steps to `batch`, which is empty.
+ * `version` is the stream's, QUIPU_NEW if it has no events. Appends to that stream say QUIPU_ANY:
+ * that it still has this version is checked for them. It may be called several times, each time
+ * with a state of its own, which lives for the call: so it must change nothing but the batch. It
+ * may read the store; it must not close it, nor commit or free the batch.
+ *
+ * Returns: QUIPU_OK commits the batch; 1: nothing is to be committed; < 0: refused (a code <=
+ *          QUIPU_APPLICATION is its own). */
+typedef int (*quipu_decide_fn)(const void *state, uint64_t version, quipu_batch *batch,
+                               void *payload, quipu_error *error);
+
+/* The loop that most commands are: fold the stream, decide, commit on condition that the stream
+ * still has the version that was folded; if it has not, begin again.
+ *
+ *     static int pay(const void *state, uint64_t version, quipu_batch *batch, void *payload,
+ *                    quipu_error *error)
+ *     {
+ *         const struct order *order = state;
+ *         const quipu_draft paid = {.type = "OrderPaid"};
+ *
+ *         (void)version;
+ *         if (order->paid)
+ *             return 1;
+ *         return quipu_batch_append(batch, payload, QUIPU_ANY, &paid, 1);
+ *     }
+ *
+ *     quipu_execute(store, &order_fold, "order-42", pay, "order-42", 0, NULL, &error);
+ *
+ * The check of the version is the batch's last step, after those that `decide` added; a batch
+ * without steps is committed for its sake. Any condition that does not hold is a conflict, those
+ * that `decide` added too. It is tried up to `attempts` times (0: 16), one right after the other:
+ * where many threads contend for one stream, give more.
+ *
+ * Memory:  the states are the library's, aligned as malloc() does it; fold->release is called for
+ *          each, unless its `init` failed. `receipt` may be NULL; it is filled on QUIPU_OK and on
+ *          the QUIPU_CONFLICT of a commit, else zeroed. So it is, verdict too, when `decide`
+ *          returned 1.
+ * Threads: any; `decide` and the fold's functions run in this thread, without a lock. quipu_close()
+ *          waits for it as for a commit.
+ * Returns: as quipu_load() and quipu_commit(). QUIPU_OK also when `decide` returned 1; what it
+ *          returned if that was below 0, with a text if it gave none, and not tried again,
+ *          QUIPU_CONFLICT neither; QUIPU_MISUSE if it was above 1. QUIPU_CONFLICT: all attempts
+ *          were in vain; the receipt is the last one's. */
+QUIPU_API int quipu_execute(quipu *store, const quipu_fold *fold, const char *stream,
+                            quipu_decide_fn decide, void *payload, uint32_t attempts,
+                            quipu_receipt *receipt, quipu_error *error);
 
 /* ---- look after ---- */
 
