@@ -70,8 +70,8 @@ static int attempt(struct qp_handle *handle, const struct qp_decision *decision,
     rc = load_and_decide(handle, decision, &version, error);
     if (rc != QUIPU_OK)
         return rc;
-    (void)qp_batch_append(decision->batch, decision->stream, version, NULL,
-                          0); /* or it remembers */
+    /* If it fails the batch remembers that, and the commit says so. */
+    (void)qp_batch_append(decision->batch, decision->stream, version, NULL, 0);
     *committed = true;
     return qp_commit(handle, decision->batch, receipt, error);
 }
