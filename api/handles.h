@@ -15,7 +15,7 @@ struct quipu {
     uint64_t inode;
     long pid;               /* whose it is: a forked child has no part in it */
     unsigned opens;         /* 0: closed, and waiting for its children */
-    unsigned children;      /* readers and lists; a close that waits */
+    unsigned children;      /* readers, lists, waits; a close that waits */
     unsigned commits;       /* calls that commit, from their first look at the store to their end */
     bool changing;          /* being opened or closed by some thread */
     atomic_uint generation; /* children of an earlier one are closed */

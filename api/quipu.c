@@ -4,19 +4,21 @@
  * locks. So a store is known by the device and inode of its directory, and opened once.
  *
  *     opens > 0                in use
- *     opens = 0, children > 0  closed, but readers or lists still need the files; an open takes it
- *                              up again, and `generation` tells the old children from new ones
+ *     opens = 0, children > 0  closed, but readers, lists or waits still need the files; an open
+ *                              takes it up again, and `generation` tells old children from new ones
  *     both 0                   the files are closed, by whoever made it so
  *     changing                 a thread opens or closes the files just now: others wait for
  *                              `changed`, because the registry's lock is not held meanwhile */
 #include "quipu.h"
 
+#include "clock.h"
 #include "create.h"
 #include "handles.h"
 #include "memory.h"
 #include "moment.h"
 #include "open.h"
 #include "status.h"
+#include "wait.h"
 
 #include <assert.h>
 #include <string.h>
@@ -418,4 +420,33 @@ int quipu_head(quipu *store, uint64_t *position, quipu_error *error)
     *position = moment->pin.head;
     qp_moment_end(moment);
     return QUIPU_OK;
+}
+
+/* ---- waiting ---- */
+
+static int still_open(void *payload, quipu_error *error)
+{
+    return qp_child_enter(payload, error);
+}
+
+/* As a child of its store: a close does not wait for it, ends it, and leaves it the files until it
+ * has seen that. */
+int quipu_wait(quipu *store, uint64_t after, int timeout_ms, uint64_t *head, quipu_error *error)
+{
+    uint32_t wait_ms = timeout_ms == -1 ? UINT32_MAX : (uint32_t)timeout_ms;
+    struct qp_child child;
+    uint64_t newest = 0;
+    int rc = qp_api_enter(store, error);
+
+    if (rc < 0)
+        return rc;
+    if (timeout_ms < -1)
+        return qp_fail(error, QUIPU_MISUSE, "timeout_ms is %d", timeout_ms);
+    qp_child_begin(store, &child);
+    rc = qp_wait(store->handle, after, qp_clock_deadline_ns(wait_ms), still_open, &child, &newest,
+                 error);
+    qp_child_end(&child);
+    if (rc >= 0 && head != NULL)
+        *head = newest;
+    return rc;
 }

@@ -21,7 +21,8 @@
  *
  * RULES of every call.
  *
- * Results  0 done, 1 a row (quipu_next and quipu_list_next only), < 0 a status of the table below.
+ * Results  0 done, 1 a row (quipu_next, quipu_list_next) or yes (quipu_wait), < 0 a status of the
+ *          table below.
  *          A callback may return its own code <= QUIPU_APPLICATION, which comes back unchanged.
  *          Any call that takes a handle may return QUIPU_MISUSE (the call breaks its contract and
  *          nothing was changed) and QUIPU_FORKED. Any call that looks into the files may return
@@ -55,7 +56,8 @@
  * inclusive.
  *
  * IN SHORT. To decide on a command: fold the stream, decide, append on condition that the stream
- * still has the version that was folded; on QUIPU_CONFLICT do it again.
+ * still has the version that was folded; on QUIPU_CONFLICT do it again. That is what
+ * quipu_execute() does; by hand:
  *
  *     quipu *store;
  *     quipu_open("shop.store", NULL, &store, &error);
@@ -67,7 +69,7 @@
  *     quipu_close(store);
  *
  * To follow what happens: read from the position that was seen last, and keep quipu_reader_head()
- * with what was made of the events.
+ * with what was made of the events; quipu_wait() tells when there is more.
  *
  *     quipu_range range = {QUIPU_INIT(quipu_range), .after = seen};
  *     quipu_read(store, NULL, &range, &reader, &error);
@@ -224,8 +226,9 @@ QUIPU_API int quipu_open(const char *path, const quipu_options *options, quipu *
  * long tail into the index, release all locks. In a forked child: free nothing that the parent
  * needs, release no lock of the parent.
  *
- * Threads: with the last close no other call on `store` may be under way, but for commits, and none
- *          may begin. Readers and lists may still be open: see Children above. */
+ * Threads: with the last close no other call on `store` may be under way, but for commits and for
+ *          quipu_wait(), which then returns QUIPU_CLOSED, and none may begin. Readers and lists may
+ *          still be open: see Children above. */
 QUIPU_API void quipu_close(quipu *store);
 
 /* The position of the newest event, 0 if there is none.
@@ -233,6 +236,22 @@ QUIPU_API void quipu_close(quipu *store);
  * Threads: any.
  * Returns: QUIPU_OK; what every call may return. */
 QUIPU_API int quipu_head(quipu *store, uint64_t *position, quipu_error *error);
+
+/* Wait until the head is above `after`, whoever appended: a thread of this process or another one.
+ * Together with quipu_reader_head() it follows a store: read, wait for more, read on.
+ *
+ *     while (quipu_wait(store, seen, -1, NULL, &error) == 1)
+ *         seen = read_on(store, seen);
+ *
+ * `timeout_ms` -1 waits for ever, 0 is a look. In this release it looks each millisecond; a later
+ * one wakes at once. It holds no snapshot meanwhile.
+ *
+ * Memory:  `head` may be NULL; on 1 and 0 it is the newest position.
+ * Threads: any number of them at once.
+ * Returns: 1: the head is above `after`; QUIPU_OK: not in time; QUIPU_CLOSED: the store was closed
+ *          meanwhile; QUIPU_MISUSE: a timeout below -1; what every call may return. */
+QUIPU_API int quipu_wait(quipu *store, uint64_t after, int timeout_ms, uint64_t *head,
+                         quipu_error *error);
 
 /* ---- events ----
  *
@@ -305,6 +324,25 @@ typedef struct quipu_event {
     uint64_t reserved[4];
 } quipu_event;
 
+/* Copy an event with all that it points to into one block, which outlives its reader: to queue it,
+ * or to hand it to another thread. `data` is aligned to 8 bytes there. After `data` and after
+ * `meta` stands a 0 that their sizes do not count, so that JSON is a C string. What the event has
+ * none of (`data`, `meta` NULL) the copy has none of.
+ *
+ * Memory:  `*out` is the caller's until quipu_event_free().
+ * Threads: that of the event; the copy is bound to none.
+ * Returns: QUIPU_OK; QUIPU_NO_MEMORY; QUIPU_MISUSE. On failure `*out` is NULL. */
+QUIPU_API int quipu_event_copy(const quipu_event *event, quipu_event **out);
+QUIPU_API void quipu_event_free(quipu_event *event); /* only what quipu_event_copy() made */
+
+/* The value of the event's tag whose key is `key`: what stands after the tag's first ':'. Of
+ * several tags with that key the first one's, in the order in which they were given.
+ *
+ * Memory:  as long as the event's.
+ * Threads: that of the event.
+ * Returns: NULL: it has no such tag. */
+QUIPU_API const char *quipu_event_tag(const quipu_event *event, const char *key);
+
 /* 1 if the event is of this type, else 0. Threads: that of the event. */
 QUIPU_API int quipu_event_is(const quipu_event *event, const char *type);
 
@@ -326,6 +364,25 @@ QUIPU_API int quipu_get_bool(const quipu_event *event, const char *name, int *ou
  * Returns: the text's full length in bytes, or -1 if it is absent or not text. */
 QUIPU_API int64_t quipu_get_text(const quipu_event *event, const char *name, char *out,
                                  size_t capacity);
+
+/* A new id for a draft: a UUID of version 7 (RFC 9562). 48 bits of milliseconds since 1970 and 12
+ * of their fraction come first, so that ids sort by the time of their making to a quarter of a
+ * microsecond, as far as the machine's clock is right; 62 random bits follow.
+ *
+ * It cannot fail: where the system refuses random bytes, as a sandbox may, the number of process
+ * and thread, the clocks, and the random bytes that each program is started with take their place.
+ *
+ * Threads: any; also in a child after fork(). */
+QUIPU_API void quipu_id_new(uint8_t id[16]);
+
+/* An id that follows from a key - a request's number, a row of another system - so that who sends
+ * the same thing again sends the same id. A UUID of version 8: the XXH3 sum of 128 bits over the
+ * key, its low half first and each half little-endian, but for the six bits that say version and
+ * variant. The same in every release and on every machine. It keeps accidents apart and no
+ * forgers: who chooses the keys may choose two with one id. NULL is a key without bytes.
+ *
+ * Threads: any. */
+QUIPU_API void quipu_id_from(const void *key, size_t size, uint8_t id[16]);
 
 /* ---- queries ---- */
 
@@ -351,6 +408,25 @@ typedef struct quipu_query {
     const quipu_query_item *items;
     size_t item_count;
 } quipu_query;
+
+/* Make a query of one item from a text, as people write it on a command line:
+ *
+ *     type=OrderPaid,"Order lost" tag=customer:7 tag=region:"New York" category=order
+ *
+ * Terms are divided by blanks and AND-ed. The keys are type, tag, stream and category. Types are
+ * divided by commas and OR-ed; tags stand in a term each. A value, or a part of it, may stand in
+ * quotes, and must if it has a blank, a comma or a quote; inside of quotes \" and \\ stand for '"'
+ * and '\'. A text without terms is an item without restrictions: every event.
+ *
+ * Memory:  `*out` is one block, the caller's until quipu_query_free(); nothing else frees it. Its
+ *          items may be copied into another quipu_query, to OR several texts, and live as long.
+ * Threads: any; it is never written to, and may be used by several at once.
+ * Returns: QUIPU_OK; QUIPU_INVALID: an unknown key, a '=' or value that is missing, a key other
+ *          than tag that stands twice, a quote without end, a name; QUIPU_TOO_LARGE: a value over
+ *          255 bytes, over 64 tags, over 64 KiB of names; QUIPU_MISUSE; QUIPU_NO_MEMORY. The text
+ *          says in which column, counted in bytes from 1. On failure `*out` is NULL. */
+QUIPU_API int quipu_query_parse(const char *text, quipu_query **out, quipu_error *error);
+QUIPU_API void quipu_query_free(quipu_query *query); /* only what quipu_query_parse() made */
 
 /* ---- batch: the one door ---- */
 
@@ -605,11 +681,66 @@ typedef struct quipu_point { /* frozen */
 QUIPU_API int quipu_load(quipu *store, const quipu_fold *fold, const char *stream,
                          const quipu_point *at, void *state, uint64_t *version, quipu_error *error);
 
+/* What is to become of a stream, given what it is now: adds steps to `batch`, which is empty.
+ * `version` is the stream's, QUIPU_NEW if it has no events. Appends to that stream say QUIPU_ANY:
+ * that it still has this version is checked for them. It may be called several times, each time
+ * with a state of its own, which lives for the call: so it must change nothing but the batch. It
+ * may read the store; it must not close it, nor commit or free the batch.
+ *
+ * Returns: QUIPU_OK commits the batch; 1: nothing is to be committed; < 0: refused (a code <=
+ *          QUIPU_APPLICATION is its own). */
+typedef int (*quipu_decide_fn)(const void *state, uint64_t version, quipu_batch *batch,
+                               void *payload, quipu_error *error);
+
+/* The loop that most commands are: fold the stream, decide, commit on condition that the stream
+ * still has the version that was folded; if it has not, begin again.
+ *
+ *     static int pay(const void *state, uint64_t version, quipu_batch *batch, void *payload,
+ *                    quipu_error *error)
+ *     {
+ *         const struct order *order = state;
+ *         const quipu_draft paid = {.type = "OrderPaid"};
+ *
+ *         (void)version;
+ *         if (order->paid)
+ *             return 1;
+ *         return quipu_batch_append(batch, payload, QUIPU_ANY, &paid, 1);
+ *     }
+ *
+ *     quipu_execute(store, &order_fold, "order-42", pay, "order-42", 0, NULL, &error);
+ *
+ * The check of the version is the batch's last step, after those that `decide` added; a batch
+ * without steps is committed for its sake. Any condition that does not hold is a conflict, those
+ * that `decide` added too. It is tried up to `attempts` times (0: 16), one right after the other:
+ * where many threads contend for one stream, give more.
+ *
+ * Memory:  the states are the library's, aligned as malloc() does it; fold->release is called for
+ *          each, unless its `init` failed. `receipt` may be NULL; it is filled on QUIPU_OK and on
+ *          the QUIPU_CONFLICT of a commit, else zeroed. So it is, verdict too, when `decide`
+ *          returned 1.
+ * Threads: any; `decide` and the fold's functions run in this thread, without a lock. quipu_close()
+ *          waits for it as for a commit.
+ * Returns: as quipu_load() and quipu_commit(). QUIPU_OK also when `decide` returned 1; what it
+ *          returned if that was below 0, with a text if it gave none, and not tried again,
+ *          QUIPU_CONFLICT neither; QUIPU_MISUSE if it was above 1. QUIPU_CONFLICT: all attempts
+ *          were in vain; the receipt is the last one's. */
+QUIPU_API int quipu_execute(quipu *store, const quipu_fold *fold, const char *stream,
+                            quipu_decide_fn decide, void *payload, uint32_t attempts,
+                            quipu_receipt *receipt, quipu_error *error);
+
 /* ---- look after ---- */
 
 enum quipu_list_kind {
-    QUIPU_LIST_STREAMS = 1 /* name; version; count: events; first_position, position: the last;
-                              time_ns: of the first, last_time_ns: of the last */
+    /* name; version; count: events; first_position, position: the last; time_ns: of the first,
+     * last_time_ns: of the last */
+    QUIPU_LIST_STREAMS = 1,
+    QUIPU_LIST_CATEGORIES = 7, /* as STREAMS, without a version */
+    QUIPU_LIST_TYPES = 8,      /* as STREAMS, without a version */
+    QUIPU_LIST_TAGS = 9,       /* as STREAMS, without a version */
+    /* Snapshots of the log, of all processes, the one furthest behind first: pid; name: of the
+     * process, "" if it is not known; lag: transactions behind the newest, of which each keeps
+     * pages. This process's own are among them. Of dead processes they are cleared. */
+    QUIPU_LIST_READERS = 10
 };
 
 typedef struct quipu_item { /* frozen view; fields that a kind does not use are 0 */
@@ -634,7 +765,7 @@ typedef struct quipu_item { /* frozen view; fields that a kind does not use are 
 } quipu_item;
 
 /* A snapshot of names, in the order of their bytes. As long as it is open it keeps pages, as a
- * reader does. */
+ * reader does; one of READERS keeps none. */
 typedef struct quipu_list quipu_list;
 
 /* List names that begin with `prefix` (NULL or "": all).
@@ -676,7 +807,9 @@ typedef struct quipu_stat {
     uint8_t uuid[16];               /* of the store, from its creation */
 } quipu_stat;
 
-/* Figures of one moment: counted, not estimated. It walks LMDB's free list and the tail.
+/* Figures of one moment: counted, not estimated. It walks LMDB's free list and the tail. Readers
+ * that a process left when it died are cleared first: the pages that they kept can be used again.
+ * Each open that may write clears them too.
  *
  * Memory:  `out->struct_size` is set by the caller.
  * Threads: any.

@@ -1,12 +1,10 @@
-/* read.c - readers and folds: structs of the caller's release are brought into ours, and a reader
+/* read.c - readers: structs of the caller's release are brought into ours, and a reader
  * is counted as a child of its store, so that the files stay as long as its views do. */
 #include "event.h"
 #include "handles.h"
-#include "load.h"
 #include "quipu.h"
 #include "reader.h"
 #include "status.h"
-#include "text.h"
 
 struct quipu_reader {
     struct qp_child child;
@@ -129,61 +127,4 @@ void quipu_reader_close(quipu_reader *reader)
     qp_reader_close(reader->reader);
     qp_free(reader);
     qp_child_end(&child);
-}
-
-/* ---- fold ---- */
-
-static int check_fold(const quipu_fold *given, quipu_fold *fold, quipu_error *error)
-{
-    size_t size;
-    int rc;
-
-    if (given == NULL)
-        return qp_fail(error, QUIPU_MISUSE, "the fold is NULL");
-    rc = qp_struct_in(given, sizeof(*fold), fold, "quipu_fold", error);
-    if (rc == QUIPU_OK)
-        rc = qp_text_name(fold->name, QP_OWNER_NAME_MAX, "a fold's name", &size, error);
-    if (rc < 0)
-        return rc;
-    if (fold->apply == NULL)
-        return qp_fail(error, QUIPU_MISUSE, "fold %s has no apply", fold->name);
-    if (fold->save != NULL || fold->load != NULL || fold->worth != NULL ||
-        fold->snapshot_every != 0 || fold->snapshot_keep != 0 || fold->snapshot_bytes != 0)
-        return qp_fail(error, QUIPU_MISUSE,
-                       "fold %s asks for snapshots, which this release has not", fold->name);
-    return QUIPU_OK;
-}
-
-static int check_point(const quipu_point *at, quipu_error *error)
-{
-    if (at == NULL)
-        return QUIPU_OK;
-    if (at->kind > QUIPU_AT_RECORDED || at->reserved != 0)
-        return qp_fail(error, QUIPU_MISUSE, "unknown kind of point: %u", at->kind);
-    if ((at->kind == QUIPU_AT_VERSION || at->kind == QUIPU_AT_POSITION) && at->value < 0)
-        return qp_fail(error, QUIPU_MISUSE, "a version or position is negative");
-    return QUIPU_OK;
-}
-
-int quipu_load(quipu *store, const quipu_fold *fold, const char *stream, const quipu_point *at,
-               void *state, uint64_t *version, quipu_error *error)
-{
-    quipu_fold own;
-    uint64_t reached = 0;
-    size_t size;
-    int rc = qp_api_enter(store, error);
-
-    if (rc == QUIPU_OK)
-        rc = check_fold(fold, &own, error);
-    if (rc == QUIPU_OK)
-        rc = qp_text_name(stream, QP_NAME_MAX, "a stream", &size, error);
-    if (rc == QUIPU_OK)
-        rc = check_point(at, error);
-    if (rc == QUIPU_OK && state == NULL)
-        rc = qp_fail(error, QUIPU_MISUSE, "state is NULL");
-    if (rc == QUIPU_OK)
-        rc = qp_load(store->handle, &own, stream, at, state, &reached, error);
-    if (version != NULL)
-        *version = reached;
-    return rc;
 }

@@ -1,9 +1,13 @@
 /* event.c - nothing is copied but numbers and the id: views point into the record, and live as long
  * as its bytes do. Refuses to know where those are: in the map, or put together in a reader's
- * buffer. */
+ * buffer. Who wants to keep an event has it copied, into one block:
+ *
+ *     | quipu_event | data 0 .. | meta 0 | stream 0 | type 0 | tag 0 | tag 0 |
+ *                   ^ a multiple of 8                                          */
 #include "event.h"
 
 #include "json.h"
+#include "memory.h"
 #include "pack.h"
 #include "sum.h"
 
@@ -75,4 +79,66 @@ void qp_event_member(const quipu_event *event, const char *name, struct qp_membe
         qp_json_member(data, wanted, out);
     else if (event->data_format == QUIPU_MSGPACK)
         qp_pack_member(data, wanted, out);
+}
+
+/* All tags with their 0s. */
+static size_t tag_bytes(const quipu_event *event)
+{
+    const char *at = event->tags;
+
+    for (uint32_t i = 0; i < event->tag_count; i++)
+        at += strlen(at) + 1;
+    return (size_t)(at - event->tags);
+}
+
+/* Put `size` bytes and a 0 at `*at`, which moves behind them. NULL stays NULL: none is not the same
+ * as empty. */
+static const void *put(uint8_t **at, const void *bytes, size_t size)
+{
+    uint8_t *copy = *at;
+
+    if (bytes == NULL)
+        return NULL;
+    if (size > 0)
+        memcpy(copy, bytes, size);
+    copy[size] = 0;
+    *at += size + 1;
+    return copy;
+}
+
+quipu_event *qp_event_copy(const quipu_event *event)
+{
+    size_t tags = event->tags != NULL ? tag_bytes(event) : 0;
+    size_t names = (size_t)event->stream_size + 1 + event->type_size + 1 + tags;
+    size_t size = sizeof(*event) + event->data_size + 1U + event->meta_size + 1U + names + 1;
+    quipu_event *copy = qp_resize(NULL, size);
+    uint8_t *at = (uint8_t *)copy + sizeof(*copy);
+
+    static_assert(sizeof(*event) % 8 == 0, "the data that follow are aligned");
+    if (copy == NULL)
+        return NULL;
+    *copy = *event;
+    copy->data = put(&at, event->data, event->data_size);
+    copy->meta = put(&at, event->meta, event->meta_size);
+    copy->stream = put(&at, event->stream, event->stream_size);
+    copy->type = put(&at, event->type, event->type_size);
+    copy->tags = put(&at, event->tags, tags);
+    assert(at <= (uint8_t *)copy + size);
+    return copy;
+}
+
+/* A key ends at the tag's first ':', so that one with a ':' in it is no event's. */
+const char *qp_event_tag(const quipu_event *event, const char *key)
+{
+    size_t size = strlen(key);
+    const char *at = event->tags;
+
+    for (uint32_t i = 0; i < event->tag_count; i++) {
+        const char *colon = strchr(at, ':');
+
+        if (colon != NULL && (size_t)(colon - at) == size && memcmp(at, key, size) == 0)
+            return colon + 1;
+        at += strlen(at) + 1;
+    }
+    return NULL;
 }

@@ -1,5 +1,5 @@
-/* list.c - two sorted lists, merged: the index's rows, read as one goes, and the tail's terms,
- * copied once and sorted.
+/* list.c - the names of a kind of term: two sorted lists, merged: the index's rows, read as one
+ * goes, and the tail's terms, copied once and sorted.
  *
  *     index   order-1   order-2   order-7            a cursor; sorted as LMDB has its keys
  *     tail              order-2             order-9  sorted by the same order of bytes
@@ -8,9 +8,10 @@
  *
  * The tail's part costs memory for each name that has an event after `indexed`; the index's costs
  * none. Names that were deleted are passed over; a record that nobody can read may hide a name, so
- * then there is no list. */
+ * then there is no list. Readers are listed too: they are no terms, and all collected at once. */
 #include "list.h"
 
+#include "holders.h"
 #include "moment.h"
 #include "status.h"
 #include "streams.h"
@@ -23,19 +24,22 @@
 /* A term as the tail knows it. */
 struct tail_entry {
     struct qp_bytes name; /* in `names` */
-    uint64_t first;
+    uint64_t first;       /* a stream's version; of other terms no number at all */
     uint64_t newest;
+    uint64_t count; /* of entries, those that nobody can read among them */
     uint64_t first_position;
     uint64_t last_position;
 };
 
 struct qp_list {
-    struct qp_moment *moment;
+    struct qp_holders holders; /* if it is a list of readers, and nothing else is then */
+    size_t holder_at;          /* the next */
+    struct qp_moment *moment;  /* NULL: it is */
     enum qp_term_kind kind;
     struct qp_key prefix;   /* kind and prefix: what the keys asked for begin with */
     struct qp_cursor terms; /* not open without an index */
     bool index_begun;       /* the first name was looked for */
-    bool given;             /* the index\'s name was given out: step before the next */
+    bool given;             /* the index's name was given out: step before the next */
     quipu_error failure;    /* of that step */
     bool in_index;          /* `index_name` and, if it is whole, `row` are the index's next */
     bool row_whole;
@@ -69,6 +73,7 @@ static bool copy_tail_term(void *payload, const struct qp_tail_term *term)
     *entry = (struct tail_entry){.name = {name, term->name.size},
                                  .first = term->first,
                                  .newest = term->first + term->count - 1,
+                                 .count = term->count,
                                  .first_position = term->first_position,
                                  .last_position = term->last_position};
     return true;
@@ -106,6 +111,7 @@ static void join_entries(struct qp_list *list)
 
         if (last != NULL && by_bytes(last->name, list->tail[i].name) == 0) {
             last->newest = list->tail[i].newest;
+            last->count += list->tail[i].count;
             last->last_position = list->tail[i].last_position;
         } else {
             list->tail[kept++] = list->tail[i];
@@ -156,15 +162,50 @@ static int step_index(struct qp_list *list, quipu_error *error)
 
 /* ---- open, next, close ---- */
 
+/* Which terms a kind of list has. */
+static const struct {
+    int list;
+    enum qp_term_kind term;
+} kinds[] = {{QUIPU_LIST_STREAMS, QP_TERM_STREAM},
+             {QUIPU_LIST_CATEGORIES, QP_TERM_CATEGORY},
+             {QUIPU_LIST_TYPES, QP_TERM_TYPE},
+             {QUIPU_LIST_TAGS, QP_TERM_TAG}};
+
+/* false: there is no such kind. */
+static bool find_kind(int kind, enum qp_term_kind *term)
+{
+    *term = QP_TERM_DAMAGED;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (kinds[i].list == kind)
+            *term = kinds[i].term;
+    return *term != QP_TERM_DAMAGED || kind == QUIPU_LIST_READERS;
+}
+
+static int open_terms(struct qp_handle *handle, struct qp_list *list, struct qp_bytes prefix,
+                      quipu_error *error)
+{
+    int rc = qp_moment_begin(handle, true, &list->moment, error);
+
+    qp_key_term(&list->prefix, list->kind, prefix);
+    if (rc == QUIPU_OK && qp_moment_damaged(list->moment))
+        rc = qp_fail(error, QUIPU_CORRUPT, "an event is damaged, names may be missing: see verify");
+    if (rc == QUIPU_OK)
+        rc = collect_tail(list, prefix, error);
+    if (rc == QUIPU_OK && handle->index != NULL)
+        rc = qp_cursor_open(&list->terms, &list->moment->index_txn, QP_TABLE_TERMS, error);
+    return rc == QUIPU_OK ? step_index(list, error) : rc;
+}
+
 int qp_list_open(struct qp_handle *handle, int kind, const char *prefix, struct qp_list **out,
                  quipu_error *error)
 {
     struct qp_bytes start = {.data = prefix};
+    enum qp_term_kind term;
     struct qp_list *list;
     int rc;
 
     *out = NULL;
-    if (kind != QUIPU_LIST_STREAMS)
+    if (!find_kind(kind, &term))
         return qp_fail(error, QUIPU_MISUSE, "there is no list of kind %d", kind);
     if (prefix != NULL && prefix[0] != '\0') {
         rc = qp_text_name(prefix, QP_NAME_MAX, "a prefix", &start.size, error);
@@ -174,17 +215,11 @@ int qp_list_open(struct qp_handle *handle, int kind, const char *prefix, struct 
     list = qp_zalloc(sizeof(*list));
     if (list == NULL)
         return qp_fail_memory(error);
-    list->kind = QP_TERM_STREAM;
-    qp_key_term(&list->prefix, list->kind, start);
-    rc = qp_moment_begin(handle, true, &list->moment, error);
-    if (rc == QUIPU_OK && qp_moment_damaged(list->moment))
-        rc = qp_fail(error, QUIPU_CORRUPT, "an event is damaged, names may be missing: see verify");
-    if (rc == QUIPU_OK)
-        rc = collect_tail(list, start, error);
-    if (rc == QUIPU_OK && handle->index != NULL)
-        rc = qp_cursor_open(&list->terms, &list->moment->index_txn, QP_TABLE_TERMS, error);
-    if (rc == QUIPU_OK)
-        rc = step_index(list, error);
+    list->kind = term;
+    if (kind == QUIPU_LIST_READERS)
+        rc = qp_holders_collect(handle, start, &list->holders, error);
+    else
+        rc = open_terms(handle, list, start, error);
     if (rc < 0)
         qp_list_close(list);
     else
@@ -200,6 +235,7 @@ void qp_list_close(struct qp_list *list)
     qp_cursor_close(&list->terms);
     qp_moment_end(list->moment);
     qp_arena_release(&list->names);
+    qp_holders_release(&list->holders);
     qp_free(list->tail);
     qp_free(list);
 }
@@ -244,6 +280,7 @@ static int take_next(struct qp_list *list, struct tail_entry *entry, quipu_error
         *entry = (struct tail_entry){
             .first = list->row.first,
             .newest = order == 0 ? tail->newest : list->row.first + list->row.count - 1,
+            .count = list->row.count + (order == 0 ? tail->count : 0),
             .first_position = list->row.first_position,
             .last_position = order == 0 ? tail->last_position : list->row.last_position};
         name_item(list, list->index_name);
@@ -272,28 +309,57 @@ static int fill_times(struct qp_list *list, quipu_item *item, quipu_error *error
     return rc;
 }
 
+/* What a stream's item has beside any other's: versions, which are not counted, as one that nobody
+ * can read is one too. Returns: ROW; OK: it was deleted, and is passed over; CORRUPT; IO. */
+static int fill_stream(struct qp_list *list, const struct tail_entry *entry, quipu_item *item,
+                       quipu_error *error)
+{
+    struct qp_bytes name = {list->name, strlen(list->name)};
+    struct qp_stream_row state = {0};
+    int rc = qp_streams_get(list->moment->txn, list->moment->streams_any, name, &state, error);
+
+    if (rc < 0)
+        return rc;
+    if (state.first_kept > entry->newest)
+        return QUIPU_OK;
+    item->version = entry->newest;
+    item->count =
+        entry->newest + 1 - (state.first_kept > entry->first ? state.first_kept : entry->first);
+    return QUIPU_ROW;
+}
+
+static int next_holder(struct qp_list *list, quipu_item *item)
+{
+    const struct qp_holder *holder;
+
+    if (list->holder_at == list->holders.count)
+        return QUIPU_OK;
+    holder = &list->holders.all[list->holder_at++];
+    *item = (quipu_item){.name = holder->name, .pid = holder->pid, .lag = holder->lag};
+    return QUIPU_ROW;
+}
+
 /* On CORRUPT the item has its name at least, and the next call goes on after it. */
 int qp_list_next(struct qp_list *list, quipu_item *item, quipu_error *error)
 {
     *item = (quipu_item){0};
+    if (list->moment == NULL)
+        return next_holder(list, item);
     for (;;) {
         struct tail_entry entry = {0};
-        struct qp_stream_row state = {0};
         int rc = take_next(list, &entry, error);
 
         if (rc != QUIPU_OK)
             item->name = list->name;
         if (rc != QUIPU_ROW)
             return rc;
-        rc = qp_streams_get(list->moment->txn, list->moment->streams_any,
-                            (struct qp_bytes){list->name, strlen(list->name)}, &state, error);
+        item->count = entry.count;
+        if (list->kind == QP_TERM_STREAM)
+            rc = fill_stream(list, &entry, item, error);
         if (rc < 0)
             return rc;
-        if (state.first_kept > entry.newest)
+        if (rc == QUIPU_OK)
             continue; /* deleted */
-        item->version = entry.newest;
-        item->count =
-            entry.newest + 1 - (state.first_kept > entry.first ? state.first_kept : entry.first);
         item->first_position = entry.first_position;
         item->position = entry.last_position;
         return fill_times(list, item, error);

@@ -1,5 +1,6 @@
 /* stat.c - counted, not estimated: all figures are of one moment. No record is read for them but
- * the first and the last: what is to be counted, the index and the tables have counted already. */
+ * the first and the last: what is to be counted, the index and the tables have counted already.
+ * Readers of dead processes are cleared first: what they kept is free, and they are not counted. */
 #include "stat.h"
 
 #include "moment.h"
@@ -39,8 +40,12 @@ int qp_stat(struct qp_handle *handle, quipu_stat *out, quipu_error *error)
     struct qp_moment *moment;
     struct qp_store_stat log;
     struct qp_store_stat index = {0};
-    int rc = qp_moment_begin(handle, true, &moment, error);
+    int rc;
 
+    qp_store_clear_readers(handle->log);
+    if (handle->index != NULL)
+        qp_store_clear_readers(handle->index);
+    rc = qp_moment_begin(handle, true, &moment, error);
     if (rc < 0)
         return rc;
     rc = qp_store_stat(&moment->log_txn, &log, error);

@@ -212,6 +212,8 @@ int qp_store_open(const struct qp_store_config *config, struct qp_store **out, q
         rc = qp_fail_os(error, QUIPU_SYSTEM, errno, "close-on-exec");
         goto done;
     }
+    if (!config->read_only) /* LMDB looks for them only when there are too many */
+        qp_store_clear_readers(store);
     rc = open_tables(store, config, error);
 
 done:
@@ -489,34 +491,58 @@ uint64_t qp_store_newest(struct qp_store *store)
     return info.me_last_txnid;
 }
 
+uint64_t qp_txn_number(const struct qp_txn *txn)
+{
+    assert(txn->live);
+    return mdb_txn_id(txn->mdb);
+}
+
 /* ---- look after ---- */
 
-/* The one whose snapshot is oldest: it keeps pages from being used again. */
-struct reader_search {
-    uint64_t oldest; /* number of its transaction */
-    uint32_t pid;    /* 0: none yet */
-    uint32_t readers;
+/* What is to be done with each line of LMDB's report. */
+struct reader_walk {
+    qp_store_reader_fn visit;
+    void *payload;
 };
 
-/* LMDB reports readers only as lines of text: pid, thread, transaction or "-". Returns 0, which
- * means: go on. */
-static int look_at_reader(const char *line, void *payload)
+/* LMDB reports readers only as lines of text: pid, thread, transaction or "-". Returns as LMDB
+ * wants it: below 0 stops. */
+static int read_reader_line(const char *line, void *payload)
 {
-    struct reader_search *search = payload;
+    const struct reader_walk *walk = payload;
+    struct qp_store_reader reader;
     char *end;
     unsigned long pid = strtoul(line, &end, 10);
     const char *last = strrchr(line, ' ');
-    uint64_t transaction;
 
     if (pid == 0 || last == NULL || last[1] < '0' || last[1] > '9')
         return 0; /* the heading, or a slot without a snapshot */
-    transaction = strtoull(last + 1, &end, 10);
+    reader.pid = (uint32_t)pid;
+    reader.transaction = strtoull(last + 1, &end, 10);
+    return walk->visit(walk->payload, &reader) ? 0 : -1;
+}
+
+bool qp_store_each_reader(struct qp_store *store, qp_store_reader_fn visit, void *payload)
+{
+    struct reader_walk walk = {visit, payload};
+
+    return mdb_reader_list(store->env, read_reader_line, &walk) >= 0;
+}
+
+struct reader_search {
+    struct qp_store_reader oldest; /* pid 0: none yet */
+    uint32_t readers;
+};
+
+/* The one whose snapshot is oldest keeps pages from being used again. */
+static bool look_at_reader(void *payload, const struct qp_store_reader *reader)
+{
+    struct reader_search *search = payload;
+
     search->readers++;
-    if (search->pid == 0 || transaction < search->oldest) {
-        search->oldest = transaction;
-        search->pid = (uint32_t)pid;
-    }
-    return 0;
+    if (search->oldest.pid == 0 || reader->transaction < search->oldest.transaction)
+        search->oldest = *reader;
+    return true;
 }
 
 /* A row of LMDB's free list is a count and as many page numbers: what the transaction of that key
@@ -549,20 +575,23 @@ int qp_store_stat(struct qp_txn *txn, struct qp_store_stat *out, quipu_error *er
     struct reader_search search = {0};
     struct stat info;
     uint64_t free_pages;
-    uint64_t now = mdb_txn_id(txn->mdb);
+    uint64_t now = qp_txn_number(txn);
+    uint64_t lag = 0;
     int rc = count_free_pages(txn, &free_pages, error);
 
     if (rc < 0)
         return rc;
     if (fstat(txn->store->fd, &info) != 0)
         return qp_fail_os(error, QUIPU_SYSTEM, errno, "stat");
-    (void)mdb_reader_list(txn->store->env, look_at_reader, &search);
+    (void)qp_store_each_reader(txn->store, look_at_reader, &search);
+    if (search.oldest.pid != 0 && search.oldest.transaction < now)
+        lag = now - search.oldest.transaction;
     *out = (struct qp_store_stat){
         .file_bytes = (uint64_t)info.st_size,
         .free_bytes = free_pages * txn->store->page_bytes,
         .readers = search.readers,
-        .oldest_reader_pid = search.pid,
-        .oldest_reader_lag = search.oldest < now && search.pid != 0 ? now - search.oldest : 0,
+        .oldest_reader_pid = search.oldest.pid,
+        .oldest_reader_lag = lag,
     };
     return QUIPU_OK;
 }

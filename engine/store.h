@@ -37,6 +37,16 @@ int qp_store_settle(struct qp_store *store, quipu_error *error);
 /* Clear the slots of readers whose process is gone. */
 void qp_store_clear_readers(struct qp_store *store);
 
+/* A snapshot of this file that some process holds. */
+struct qp_store_reader {
+    uint32_t pid;
+    uint64_t transaction; /* the newest that it sees */
+};
+
+/* Call `visit` for each; false stops, and is returned. */
+typedef bool (*qp_store_reader_fn)(void *payload, const struct qp_store_reader *reader);
+bool qp_store_each_reader(struct qp_store *store, qp_store_reader_fn visit, void *payload);
+
 struct qp_store_stat {
     uint64_t file_bytes;
     uint64_t free_bytes; /* inside, to be used again */
@@ -45,7 +55,8 @@ struct qp_store_stat {
     uint64_t oldest_reader_lag; /* transactions behind */
 };
 
-/* The number of the newest transaction that any process has committed. */
+/* The number of the newest transaction that any process has committed. For as long as its meta page
+ * is being flushed no snapshot has it yet: compare with qp_txn_number(). */
 uint64_t qp_store_newest(struct qp_store *store);
 
 struct qp_txn {
@@ -56,6 +67,9 @@ struct qp_txn {
     bool writing;
     bool live; /* holds a snapshot */
 };
+
+/* The number of the newest transaction that a live one sees. */
+uint64_t qp_txn_number(const struct qp_txn *txn);
 
 int qp_store_stat(struct qp_txn *txn, struct qp_store_stat *out, quipu_error *error);
 

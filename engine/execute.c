@@ -1,0 +1,95 @@
+/* execute.c - a command, decided on what its stream is now.
+ *
+ *     load --> decide --> check of the version that was loaded, as the last step --> commit
+ *      ^                                                                               |
+ *      +------------------------------- CONFLICT: from the beginning ------------------+
+ *
+ * Conditions see the store before the batch, so the check says nothing of the batch's own appends,
+ * which need none. Holds no lock and no snapshot while it decides: the application may take its
+ * time, and may call the store. Owns the state of each attempt. */
+#include "execute.h"
+
+#include "commit.h"
+#include "load.h"
+#include "memory.h"
+#include "status.h"
+
+#include <assert.h>
+
+/* As load.c has it for a fold's functions: a refusal without a text gets one, and what a callback
+ * writes and then returns 0 is no error. */
+static int decide(const struct qp_decision *decision, const void *state, uint64_t version,
+                  quipu_error *error)
+{
+    quipu_error own = {0};
+    int rc = decision->call(decision->payload, state, version, &own);
+
+    if (rc == QUIPU_OK || rc == QUIPU_ROW)
+        return rc;
+    if (rc > 0)
+        return qp_fail(error, QUIPU_MISUSE, "decide returned %d", rc);
+    if (own.text[0] == '\0')
+        return qp_fail(error, rc, "decide returned %d at %.100s version %llu", rc, decision->stream,
+                       (unsigned long long)version);
+    own.status = rc;
+    if (error != NULL)
+        *error = own;
+    return rc;
+}
+
+/* The batch has copied what it is to write: the state is not needed for the commit. Returns: ROW:
+ * done without one. */
+static int load_and_decide(struct qp_handle *handle, const struct qp_decision *decision,
+                           uint64_t *version, quipu_error *error)
+{
+    const quipu_fold *fold = decision->fold;
+    void *state = qp_resize(NULL, fold->state_size > 0 ? fold->state_size : 1);
+    int rc;
+
+    if (state == NULL)
+        return qp_fail_memory(error);
+    rc = qp_load(handle, fold, decision->stream, NULL, state, version, error); /* or releases it */
+    if (rc == QUIPU_OK) {
+        rc = decide(decision, state, *version, error);
+        if (fold->release != NULL)
+            fold->release(state, fold->payload);
+    }
+    qp_free(state);
+    return rc;
+}
+
+static int attempt(struct qp_handle *handle, const struct qp_decision *decision,
+                   quipu_receipt *receipt, bool *committed, quipu_error *error)
+{
+    uint64_t version = 0;
+    int rc;
+
+    *receipt = (quipu_receipt){0};
+    *committed = false;
+    qp_batch_clear(decision->batch);
+    rc = load_and_decide(handle, decision, &version, error);
+    if (rc != QUIPU_OK)
+        return rc;
+    /* If it fails the batch remembers that, and the commit says so. */
+    (void)qp_batch_append(decision->batch, decision->stream, version, NULL, 0);
+    *committed = true;
+    return qp_commit(handle, decision->batch, receipt, error);
+}
+
+/* A conflict is the commit's: one that `decide` returns is its last word. */
+int qp_execute(struct qp_handle *handle, const struct qp_decision *decision, quipu_receipt *receipt,
+               quipu_error *error)
+{
+    quipu_error why = {0};
+    bool committed = true;
+    int rc = QUIPU_CONFLICT;
+
+    assert(decision->attempts > 0);
+    for (uint32_t i = 0; i < decision->attempts && committed && rc == QUIPU_CONFLICT; i++)
+        rc = attempt(handle, decision, receipt, &committed, &why);
+    if (rc == QUIPU_ROW)
+        return QUIPU_OK;
+    if (rc < 0 && error != NULL)
+        *error = why; /* not before: an attempt that fails is no failure yet */
+    return rc;
+}
