@@ -6,6 +6,7 @@
 #define BENCH_PEER_H
 
 #include "../events.h"
+#include "../reading.h"
 #include "../text.h"
 
 enum { BENCH_PEERS_MAX = 8 };
@@ -29,6 +30,18 @@ struct bench_peer {
 
     /* Close, everything durable. NULL is left alone. The store is gone even on failure. */
     int (*close)(void *store, struct bench_failure *failure);
+
+    /* The rest is optional, NULL: the system cannot, and workloads that need it leave it out. */
+
+    /* Behind a large load and before reads, never timed: build what only reading needs. */
+    int (*ready)(void *store, struct bench_failure *failure);
+
+    /* Read a stream's events by version, or a category's by position, and give the data of each to
+     * bench_reading_add(). */
+    int (*read_stream)(void *store, const char *stream, struct bench_reading *reading,
+                       struct bench_failure *failure);
+    int (*read_category)(void *store, const char *category, struct bench_reading *reading,
+                         struct bench_failure *failure);
 };
 
 /* Every call returns 0, or -1 and a text in `failure`. */
