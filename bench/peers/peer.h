@@ -1,7 +1,8 @@
 /* peer.h - the small interface behind which every measured system stands, Quipu too.
  *
  * One file a system. A peer promises what Quipu promises: append() that returned 0 is on the disk.
- * It is tuned as its experts would, and says how in `settings`. */
+ * It is tuned as its experts would, but for LMDB, which stands for what one builds first, and says
+ * how in `settings`. */
 #ifndef BENCH_PEER_H
 #define BENCH_PEER_H
 
@@ -47,6 +48,7 @@ struct bench_peer {
 /* Every call returns 0, or -1 and a text in `failure`. */
 
 extern const struct bench_peer bench_peer_quipu;
+extern const struct bench_peer bench_peer_lmdb;
 extern const struct bench_peer bench_peer_sqlite; /* only where it is built in */
 
 /* Known peers beside Quipu, built in or not: the name of number `n`, NULL after the last. */
