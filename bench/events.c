@@ -2,6 +2,7 @@
  * that looks like the JSON of an order. */
 #include "events.h"
 
+#include "chance.h"
 #include "text.h"
 
 #include <assert.h>
@@ -25,24 +26,6 @@ enum { TYPE_COUNT = sizeof(event_types) / sizeof(event_types[0]) };
 /* 64 letters that JSON needs not escape: 6 bits of chance give one. */
 static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .";
 
-/* SplitMix64: small, fast, and equal on every machine. */
-static uint64_t chance_next(uint64_t *chance)
-{
-    uint64_t mixed;
-
-    *chance += UINT64_C(0x9e3779b97f4a7c15);
-    mixed = *chance;
-    mixed = (mixed ^ (mixed >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    mixed = (mixed ^ (mixed >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return mixed ^ (mixed >> 31);
-}
-
-/* 0 <= result < bound, bound <= 2^32. */
-static uint32_t chance_below(uint64_t *chance, uint64_t bound)
-{
-    return (uint32_t)(((chance_next(chance) >> 32) * bound) >> 32);
-}
-
 static void fill_letters(uint64_t *chance, char *out, size_t size)
 {
     uint64_t bits = 0;
@@ -50,7 +33,7 @@ static void fill_letters(uint64_t *chance, char *out, size_t size)
 
     for (i = 0; i < size; i++) {
         if (i % 10 == 0)
-            bits = chance_next(chance);
+            bits = bench_chance_next(chance);
         out[i] = letters[bits & 63];
         bits >>= 6;
     }
@@ -60,7 +43,7 @@ static void fill_letters(uint64_t *chance, char *out, size_t size)
 static void fill_data(uint64_t *chance, uint64_t number, char *out, size_t size)
 {
     char head[HEAD_BYTES_MAX];
-    unsigned cents = chance_below(chance, 1000000);
+    unsigned cents = bench_chance_below(chance, 1000000);
     int head_size;
 
     if (size < OBJECT_BYTES_MIN) {
@@ -78,11 +61,22 @@ static void fill_data(uint64_t *chance, uint64_t number, char *out, size_t size)
     out[size - 1] = '}';
 }
 
+void bench_event_fill(struct bench_event *event, uint64_t *chance, uint64_t number, char *data,
+                      size_t size)
+{
+    event->type = event_types[bench_chance_below(chance, TYPE_COUNT)];
+    event->type_size = (uint32_t)strlen(event->type);
+    event->time_ns = FIRST_TIME_NS + (int64_t)(number - 1) * STEP_NS;
+    fill_data(chance, number, data, size);
+    event->data = data;
+    event->data_size = (uint32_t)size;
+}
+
 static void fill_names(char *names, uint64_t streams)
 {
     uint64_t i;
 
-    for (i = 0; i < streams; i++) /* below 2^32: see chance_below() */
+    for (i = 0; i < streams; i++) /* below 2^32: see bench_chance_below() */
         bench_text_set(names + i * NAME_BYTES_MAX, NAME_BYTES_MAX, "order-%u", (unsigned)(i + 1));
 }
 
@@ -95,18 +89,13 @@ static void fill_events(struct bench_events *events, const struct bench_plan *pl
     for (i = 0; i < plan->events; i++) {
         struct bench_event *event = &events->items[i];
         char *data = events->data + i * plan->size;
-        uint32_t stream = chance_below(&chance, plan->streams);
+        uint32_t stream = bench_chance_below(&chance, plan->streams);
 
         versions[stream]++;
         event->stream = events->names + (size_t)stream * NAME_BYTES_MAX;
         event->stream_size = (uint32_t)strlen(event->stream);
         event->version = versions[stream];
-        event->type = event_types[chance_below(&chance, TYPE_COUNT)];
-        event->type_size = (uint32_t)strlen(event->type);
-        event->time_ns = FIRST_TIME_NS + (int64_t)i * STEP_NS;
-        fill_data(&chance, i + 1, data, plan->size);
-        event->data = data;
-        event->data_size = (uint32_t)plan->size;
+        bench_event_fill(event, &chance, i + 1, data, plan->size);
     }
     events->count = plan->events;
 }

@@ -14,10 +14,12 @@ struct bench_plan {
     uint64_t size;    /* bytes of data of one event */
     uint64_t batch;   /* events in one durable commit */
     uint64_t seed;
+    uint64_t tail;  /* events of the writer that is killed (workload_reopen.c) */
+    int files_only; /* before a cold read drop only the files of the store (cold.h) */
 };
 
 struct bench_event {
-    const char *stream; /* "order-N" */
+    const char *stream; /* "order-N" and the like */
     const char *type;
     const char *data; /* one JSON value */
     int64_t time_ns;
@@ -33,6 +35,11 @@ struct bench_events {
     char *names;
     char *data;
 };
+
+/* All of an event but its stream and version, from chance: event `number`, which counts from 1, has
+ * `size` bytes in `data`. */
+void bench_event_fill(struct bench_event *event, uint64_t *chance, uint64_t number, char *data,
+                      size_t size);
 
 /* Bytes of memory that the events of a plan take. */
 uint64_t bench_events_bytes(const struct bench_plan *plan);

@@ -1,6 +1,7 @@
 /* options.c - one table says what there is: the parser, its limits and the help come from it. */
 #include "options.h"
 
+#include "feed.h"
 #include "text.h"
 
 #include <errno.h>
@@ -40,15 +41,20 @@ static const struct option options[] = {
     {"workloads", "a,b,...", "what to measure (bulk-load)", KIND_WORKLOADS, 0, 0, 0},
     {"peers", "a,b,...", "systems beside Quipu, or none (all that are built in)", KIND_PEERS, 0, 0,
      0},
-    {"events", "N", "events to append (200000)", KIND_NUMBER, AT(plan.events), 1, 1000000000},
+    {"events", "N", "events to append, or in the store that is read (200000)", KIND_NUMBER,
+     AT(plan.events), 1, 1000000000},
     {"streams", "N", "streams to choose from (100000; at most one an event)", KIND_NUMBER,
      AT(plan.streams), 1, 1000000000},
     {"size", "BYTES", "data of one event (250)", KIND_NUMBER, AT(plan.size), 2, 1048576},
     {"batch", "N", "events in one durable commit (1000)", KIND_NUMBER, AT(plan.batch), 1,
      BATCH_EVENTS_MAX},
+    {"tail", "N", "events of the writer that reopen kills (190000)", KIND_NUMBER, AT(plan.tail), 1,
+     1000000000},
     {"rounds", "N", "runs of each system, taking turns (3)", KIND_NUMBER, AT(rounds), 1,
      BENCH_ROUNDS_MAX},
     {"seed", "N", "of the generated events (1)", KIND_NUMBER, AT(plan.seed), 0, UINT64_MAX},
+    {"files-only", NULL, "cold reads: leave the page cache of the rest of the machine alone",
+     KIND_FLAG, AT(plan.files_only), 0, 0},
     {"dir", "PATH", "where the stores are made (the current directory)", KIND_TEXT, AT(directory),
      0, 0},
     {"json", NULL, "one row of JSON a line; all else goes to stderr", KIND_FLAG, AT(json), 0, 0},
@@ -72,6 +78,11 @@ static int wrong_name(const char *what, const char *name, size_t size)
     return BENCH_OPTIONS_WRONG;
 }
 
+static void print_workload(const struct bench_workload *workload)
+{
+    printf("  %-13s %-6s %s\n", workload->name, workload->variant, workload->about);
+}
+
 static int print_help(void)
 {
     size_t i;
@@ -80,12 +91,12 @@ static int print_help(void)
            "Measures Quipu beside other systems: the same events, the same durability (what was\n"
            "acknowledged is on the disk), in turns; median and spread.\n\n");
     for (i = 0; i < OPTION_COUNT; i++) {
-        printf("  --%-9s %-8s %s\n", options[i].name,
+        printf("  --%-10s %-8s %s\n", options[i].name,
                options[i].argument != NULL ? options[i].argument : "", options[i].about);
     }
     printf("\nworkloads\n");
     for (i = 0; bench_workload_at(i) != NULL; i++)
-        printf("  %-12s %s\n", bench_workload_at(i)->name, bench_workload_at(i)->about);
+        print_workload(bench_workload_at(i));
     printf("\npeers\n");
     for (i = 0; bench_peer_name(i) != NULL; i++) {
         printf("  %-12s %s\n", bench_peer_name(i),
@@ -121,20 +132,21 @@ static int same_name(const char *name, const char *text, size_t size)
 
 static int add_workload(struct bench_options *out, const char *name, size_t size)
 {
+    int found = 0;
     size_t i;
 
     for (i = 0; i < out->workload_count; i++) {
         if (same_name(out->workloads[i]->name, name, size))
             return wrong_name("named twice", name, size);
     }
-    for (i = 0; bench_workload_at(i) != NULL; i++) {
+    for (i = 0; bench_workload_at(i) != NULL; i++) { /* all variants */
         if (same_name(bench_workload_at(i)->name, name, size)) {
             out->workloads[out->workload_count] = bench_workload_at(i);
             out->workload_count++;
-            return 0;
+            found = 1;
         }
     }
-    return wrong_name("no such workload", name, size);
+    return found ? 0 : wrong_name("no such workload", name, size);
 }
 
 static int add_peer(struct bench_options *out, const char *name, size_t size)
@@ -226,7 +238,7 @@ static void set_defaults(struct bench_options *out)
 
     memset(out, 0, sizeof(*out));
     out->plan = (struct bench_plan){
-        .events = 200000, .streams = 100000, .size = 250, .batch = 1000, .seed = 1};
+        .events = 200000, .streams = 100000, .size = 250, .batch = 1000, .seed = 1, .tail = 190000};
     out->rounds = 3;
     out->directory = ".";
     out->workloads[0] = &bench_workload_bulk_load;
@@ -241,18 +253,32 @@ static void set_defaults(struct bench_options *out)
     }
 }
 
+/* Events of a workload without a store are all in memory. */
+static int check_workload(const struct bench_options *out, const struct bench_workload *workload)
+{
+    double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+
+    if (workload->of_store && out->plan.events < BENCH_STORE_EVENTS_MIN)
+        return wrong(workload->name, "needs at least 8000 events");
+    if (!workload->of_store && (double)bench_events_bytes(&out->plan) > memory * 0.75)
+        return wrong("--events and --size", "the events do not fit into memory");
+    return BENCH_OPTIONS_RUN;
+}
+
 /* What no option can see alone. */
 static int check_whole(struct bench_options *out)
 {
     struct bench_plan *plan = &out->plan;
-    double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    size_t i;
 
     if (plan->streams > plan->events)
         plan->streams = plan->events;
     if (plan->batch * (plan->size + EVENT_BYTES_EXTRA) > BATCH_BYTES_MAX)
         return wrong("--batch and --size", "one commit would be over 64 MiB");
-    if ((double)bench_events_bytes(plan) > memory * 0.75)
-        return wrong("--events and --size", "the events do not fit into memory");
+    for (i = 0; i < out->workload_count; i++) {
+        if (check_workload(out, out->workloads[i]) < 0)
+            return BENCH_OPTIONS_WRONG;
+    }
     return BENCH_OPTIONS_RUN;
 }
 

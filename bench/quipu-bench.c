@@ -8,6 +8,7 @@
 #include "options.h"
 #include "report.h"
 #include "round.h"
+#include "stores.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -22,6 +23,12 @@ static int fail(const char *what, const char *which)
     return -1;
 }
 
+static int fail_run(const struct bench_workload *workload, int rc,
+                    const struct bench_failure *failure)
+{
+    return fail(workload->name, rc == BENCH_INTERRUPTED ? "interrupted" : failure->text);
+}
+
 /* One run of one system, told as soon as it is done. */
 static int measure_one(const struct bench_options *options, const struct bench_task *task,
                        struct bench_round *out)
@@ -29,18 +36,16 @@ static int measure_one(const struct bench_options *options, const struct bench_t
     struct bench_failure failure = {{0}};
     int rc = bench_round_run(task, out, &failure);
 
-    if (rc == BENCH_INTERRUPTED)
-        return fail(task->workload->name, "interrupted");
     if (rc < 0)
-        return fail(task->workload->name, failure.text);
+        return fail_run(task->workload, rc, &failure);
     bench_report_round(options, task->workload, task->peer, task->round, out);
     return 0;
 }
 
 /* All systems of a round take their turns before the next round begins: whatever else the machine
- * does meanwhile hits all of them. */
+ * does meanwhile hits all of them. `stores` has one for each system, NULL without. */
 static int measure(const struct bench_options *options, const struct bench_workload *workload,
-                   const struct bench_events *events)
+                   const struct bench_events *events, const struct bench_scratch *const *stores)
 {
     struct bench_round *rounds =
         calloc(options->system_count * options->rounds, sizeof(struct bench_round));
@@ -57,6 +62,7 @@ static int measure(const struct bench_options *options, const struct bench_workl
                                       .peer = options->systems[system],
                                       .plan = &options->plan,
                                       .events = events,
+                                      .store = stores[system],
                                       .directory = options->directory,
                                       .round = round,
                                       .keep = options->keep};
@@ -75,23 +81,70 @@ done:
     return rc;
 }
 
+/* Leave out, with a word, the systems that lack a call. */
+static void leave_out(struct bench_options *own, const struct bench_workload *workload)
+{
+    size_t kept = 0;
+    size_t i;
+
+    for (i = 0; i < own->system_count; i++) {
+        if (workload->can == NULL || workload->can(own->systems[i])) {
+            own->systems[kept] = own->systems[i];
+            kept++;
+        } else {
+            bench_text_put(stderr, "quipu-bench: %s: %s cannot: left out\n", workload->name,
+                           own->systems[i]->name);
+        }
+    }
+    own->system_count = kept;
+}
+
+/* With the systems that can, each on its store or from nothing. */
+static int run_workload(const struct bench_options *options, const struct bench_workload *workload,
+                        const struct bench_events *events, struct bench_stores *stores)
+{
+    const struct bench_scratch *used[BENCH_SYSTEMS_MAX] = {NULL};
+    struct bench_failure failure = {{0}};
+    struct bench_options own = *options;
+    size_t i;
+
+    leave_out(&own, workload);
+    if (own.system_count == 0 || own.systems[0] != options->systems[0])
+        return 0; /* nothing to hold the others against */
+    for (i = 0; i < own.system_count && workload->of_store; i++) {
+        int rc = bench_stores_get(stores, &own, own.systems[i], &used[i], &failure);
+
+        if (rc < 0)
+            return fail_run(workload, rc, &failure);
+    }
+    return measure(&own, workload, workload->of_store ? NULL : events, used);
+}
+
 static int run(const struct bench_options *options)
 {
+    struct bench_stores stores = {.count = 0};
     struct bench_events events = {0};
     struct bench_env env;
     size_t i;
-    int rc;
+    int rc = 0;
 
     if (bench_env_read(&env, options->directory) < 0)
         return fail(options->directory, strerror(errno));
     bench_report_environment(options, &env);
     if (bench_round_hold_signals() < 0)
         return fail("signals", strerror(errno));
-    rc = bench_events_init(&events, &options->plan);
-    if (rc < 0)
-        return fail("events", "out of memory");
-    for (i = 0; i < options->workload_count && rc == 0; i++)
-        rc = measure(options, options->workloads[i], &events);
+    for (i = 0; i < options->workload_count && rc == 0; i++) {
+        const struct bench_workload *workload = options->workloads[i];
+
+        if (!workload->of_store && events.count == 0)
+            rc = bench_events_init(&events, &options->plan);
+        if (rc < 0) {
+            fail("events", "out of memory");
+        } else {
+            rc = run_workload(options, workload, &events, &stores);
+        }
+    }
+    bench_stores_release(&stores, options);
     bench_events_release(&events);
     return rc;
 }

@@ -8,16 +8,31 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#define FIELD(name, decimals)                                                                      \
-    {                                                                                              \
-#name, offsetof(struct bench_round, name), decimals                                        \
-    }
+enum {
+    MANY = BENCH_LOAD | BENCH_READ, /* enough operations for percentiles and processor time */
+    SPEEDS = BENCH_LOAD | BENCH_READ | BENCH_COLD,
+    OPENS = BENCH_COLD | BENCH_REOPEN | BENCH_RECOVER,
+    ALL = SPEEDS | OPENS
+};
 
-const struct bench_field bench_fields[] = {FIELD(events_per_s, 0),  FIELD(seconds, 6),
-                                           FIELD(close_seconds, 6), FIELD(cpu_seconds, 6),
-                                           FIELD(p50_us, 1),        FIELD(p99_us, 1),
-                                           FIELD(max_us, 1),        FIELD(rss_bytes, 0),
-                                           FIELD(private_bytes, 0), FIELD(disk_bytes_per_event, 1)};
+#define MIB         1048576.0
+#define FIELD(name) #name, offsetof(struct bench_round, name)
+
+const struct bench_field bench_fields[] = {
+    {FIELD(events_per_s), 0, SPEEDS, "events/s", 10, 0, 1},
+    {FIELD(seconds), 6, MANY, "seconds", 8, 2, 1},
+    {FIELD(close_seconds), 6, BENCH_LOAD, "close", 6, 2, 1},
+    {FIELD(cpu_seconds), 6, MANY, "cpu s", 6, 2, 1},
+    {FIELD(operations), 0, ALL, "times", 6, 0, 1},
+    {FIELD(p50_us), 1, ALL, "p50 us", 8, 0, 1},
+    {FIELD(p99_us), 1, MANY, "p99 us", 8, 0, 1},
+    {FIELD(max_us), 1, ALL, "max us", 9, 0, 1},
+    {FIELD(open_us), 1, OPENS, "open us", 8, 0, 1},
+    {FIELD(cached_share), 4, BENCH_COLD, "cached %", 8, 1, 0.01},
+    {FIELD(disk_bytes_per_event), 1, BENCH_LOAD, "B/ev", 6, 0, 1},
+    {FIELD(rss_bytes), 0, SPEEDS, "peak MiB", 8, 1, MIB},
+    {FIELD(private_bytes), 0, SPEEDS, "heap MiB", 8, 1, MIB},
+};
 
 static_assert(sizeof(struct bench_round) == BENCH_FIELD_COUNT * sizeof(double),
               "every number of a run has its line in bench_fields");
@@ -37,9 +52,20 @@ static void field_set(struct bench_round *round, const struct bench_field *field
     *(double *)(void *)((char *)round + field->offset) = value;
 }
 
+const struct bench_field *bench_field_main(const struct bench_workload *workload)
+{
+    size_t offset = workload->kind == BENCH_LOAD ? offsetof(struct bench_round, events_per_s)
+                                                 : offsetof(struct bench_round, p50_us);
+    size_t i = 0;
+
+    while (bench_fields[i].offset != offset)
+        i++;
+    return &bench_fields[i];
+}
+
 /* `scratch` has room for a number of each run. */
-static void summarize(const struct bench_round *rounds, size_t count, double *scratch,
-                      struct bench_summary *out)
+static void summarize(const struct bench_round *rounds, size_t count,
+                      const struct bench_field *main, double *scratch, struct bench_summary *out)
 {
     size_t i;
     size_t n;
@@ -51,18 +77,19 @@ static void summarize(const struct bench_round *rounds, size_t count, double *sc
             scratch[n] = bench_field_get(&rounds[n], &bench_fields[i]);
         spread = bench_stats_spread(scratch, count);
         field_set(&out->median, &bench_fields[i], spread.median);
-        if (bench_fields[i].offset == offsetof(struct bench_round, events_per_s))
-            out->events_per_s = spread;
+        if (&bench_fields[i] == main)
+            out->main = spread;
     }
 }
 
 static struct bench_spread compare(const struct bench_round *quipu,
-                                   const struct bench_round *rounds, size_t count, double *scratch)
+                                   const struct bench_round *rounds, size_t count,
+                                   const struct bench_field *main, double *scratch)
 {
     size_t n;
 
     for (n = 0; n < count; n++)
-        scratch[n] = quipu[n].events_per_s / rounds[n].events_per_s;
+        scratch[n] = bench_field_get(&quipu[n], main) / bench_field_get(&rounds[n], main);
     return bench_stats_spread(scratch, count);
 }
 
@@ -77,6 +104,12 @@ void bench_report_workload(const struct bench_options *options,
     form_of(options)->workload(options, workload);
 }
 
+void bench_report_store(const struct bench_options *options, const struct bench_peer *peer,
+                        double seconds)
+{
+    form_of(options)->store(options, peer, seconds);
+}
+
 void bench_report_round(const struct bench_options *options, const struct bench_workload *workload,
                         const struct bench_peer *peer, uint64_t number,
                         const struct bench_round *round)
@@ -87,6 +120,7 @@ void bench_report_round(const struct bench_options *options, const struct bench_
 int bench_report_summary(const struct bench_options *options, const struct bench_workload *workload,
                          const struct bench_round *rounds)
 {
+    const struct bench_field *main = bench_field_main(workload);
     struct bench_summary summaries[BENCH_SYSTEMS_MAX] = {0};
     size_t count = options->rounds;
     double *scratch = malloc(count * sizeof(*scratch));
@@ -97,9 +131,9 @@ int bench_report_summary(const struct bench_options *options, const struct bench
     for (i = 0; i < options->system_count; i++) {
         struct bench_summary *own = &summaries[i];
 
-        summarize(rounds + i * count, count, scratch, own);
-        own->ratio = compare(rounds, rounds + i * count, count, scratch);
-        own->ratio.median = summaries[0].median.events_per_s / own->median.events_per_s;
+        summarize(rounds + i * count, count, main, scratch, own);
+        own->ratio = compare(rounds, rounds + i * count, count, main, scratch);
+        own->ratio.median = summaries[0].main.median / own->main.median;
     }
     form_of(options)->summary(options, workload, summaries);
     free(scratch);

@@ -10,6 +10,11 @@
 
 void bench_report_environment(const struct bench_options *options, const struct bench_env *env);
 
+/* The store of a system is made, and how long that took: nobody measures it, but who waits wants to
+ * know. */
+void bench_report_store(const struct bench_options *options, const struct bench_peer *peer,
+                        double seconds);
+
 /* What comes now. */
 void bench_report_workload(const struct bench_options *options,
                            const struct bench_workload *workload);

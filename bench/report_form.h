@@ -8,13 +8,15 @@
 /* The runs of one system boiled down. */
 struct bench_summary {
     struct bench_round median; /* each field's own */
-    struct bench_spread events_per_s;
-    struct bench_spread ratio; /* Quipu's speed over this system's: of the medians, and per round */
+    struct bench_spread main;  /* of the field by which systems are compared */
+    struct bench_spread ratio; /* Quipu's over this system's: of the medians, and per round */
 };
 
 struct bench_form {
     void (*environment)(const struct bench_options *options, const struct bench_env *env);
     void (*workload)(const struct bench_options *options, const struct bench_workload *workload);
+    void (*store)(const struct bench_options *options, const struct bench_peer *peer,
+                  double seconds);
     void (*round)(const struct bench_options *options, const struct bench_workload *workload,
                   const struct bench_peer *peer, uint64_t number, const struct bench_round *round);
 
@@ -31,10 +33,22 @@ struct bench_field {
     const char *name;
     size_t offset;
     int decimals;
+    unsigned kinds; /* the bench_kinds of workloads that have it */
+
+    /* As a column for people; NULL: none. */
+    const char *title;
+    int width;
+    int title_decimals;
+    double scale; /* how much of it is one of the column's unit */
 };
 
-enum { BENCH_FIELD_COUNT = 10 };
+enum { BENCH_FIELD_COUNT = 13 };
 extern const struct bench_field bench_fields[BENCH_FIELD_COUNT];
+
+double bench_field_get(const struct bench_round *round, const struct bench_field *field);
+
+/* The field by which systems are compared: events_per_s of a load, else p50_us. */
+const struct bench_field *bench_field_main(const struct bench_workload *workload);
 
 double bench_field_get(const struct bench_round *round, const struct bench_field *field);
 

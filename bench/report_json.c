@@ -1,4 +1,5 @@
 /* report_json.c - the report for programs: a row of JSON a line. */
+#include "cold.h"
 #include "report_form.h"
 #include "text.h"
 
@@ -64,26 +65,42 @@ static void json_workload(const struct bench_options *options,
     (void)workload;
 }
 
+static void json_store(const struct bench_options *options, const struct bench_peer *peer,
+                       double seconds)
+{
+    bench_text_put(stderr, "{\"store\":{\"system\":\"%s\",\"events\":%llu,\"seconds\":%.6f}}\n",
+                   peer->name, (unsigned long long)options->plan.events, seconds);
+}
+
 /* A row up to, and without, its closing brace. `key` is "round" or "median". */
 static void row_begin(const struct bench_options *options, const struct bench_workload *workload,
                       const struct bench_peer *peer, const char *key, uint64_t value)
 {
     const struct bench_plan *plan = &options->plan;
 
-    bench_text_put(stdout, "{\"workload\":\"%s\",\"system\":\"%s\",\"%s\":%llu", workload->name,
-                   peer->name, key, (unsigned long long)value);
+    bench_text_put(stdout, "{\"workload\":\"%s\",", workload->name);
+    if (workload->variant[0] != 0)
+        put_member(stdout, "variant", workload->variant);
+    bench_text_put(stdout, "\"system\":\"%s\",\"%s\":%llu", peer->name, key,
+                   (unsigned long long)value);
     bench_text_put(stdout, ",\"events\":%llu,\"streams\":%llu,\"size\":%llu,\"batch\":%llu",
                    (unsigned long long)plan->events, (unsigned long long)plan->streams,
                    (unsigned long long)plan->size, (unsigned long long)plan->batch);
     bench_text_put(stdout, ",\"seed\":%llu,\"threads\":1,\"durability\":\"sync\"",
                    (unsigned long long)plan->seed);
+    if (workload->kind == BENCH_RECOVER)
+        bench_text_put(stdout, ",\"tail\":%llu", (unsigned long long)plan->tail);
+    if (workload->kind == BENCH_COLD)
+        bench_text_put(stdout, ",\"dropped_by\":\"%s\"", bench_cold_how(plan->files_only));
 }
 
-static void row_fields(const struct bench_round *round)
+static void row_fields(const struct bench_workload *workload, const struct bench_round *round)
 {
     size_t i;
 
     for (i = 0; i < BENCH_FIELD_COUNT; i++) {
+        if ((bench_fields[i].kinds & workload->kind) == 0)
+            continue;
         bench_text_put(stdout, ",\"%s\":%.*f", bench_fields[i].name, bench_fields[i].decimals,
                        bench_field_get(round, &bench_fields[i]));
     }
@@ -106,24 +123,30 @@ static void json_round(const struct bench_options *options, const struct bench_w
                        const struct bench_round *round)
 {
     row_begin(options, workload, peer, "round", number);
-    row_fields(round);
+    row_fields(workload, round);
     row_end();
+    if (round->cached_share > BENCH_COLD_SHARE_MAX) {
+        bench_text_put(stderr, "quipu-bench: %s: not cold: %.0f %% stayed in the page cache\n",
+                       peer->name, round->cached_share * 100);
+    }
 }
 
 static void json_summary(const struct bench_options *options, const struct bench_workload *workload,
                          const struct bench_summary *summaries)
 {
+    const struct bench_field *main = bench_field_main(workload);
+    const char *ratio = workload->kind == BENCH_LOAD ? "quipu_ratio" : "quipu_time_ratio";
     size_t i;
 
     for (i = 0; i < options->system_count; i++) {
         const struct bench_summary *own = &summaries[i];
 
         row_begin(options, workload, options->systems[i], "median", options->rounds);
-        row_fields(&own->median);
-        row_spread("events_per_s", &own->events_per_s, 0);
+        row_fields(workload, &own->median);
+        row_spread(main->name, &own->main, main->decimals);
         if (i > 0) {
-            bench_text_put(stdout, ",\"quipu_ratio\":%.3f", own->ratio.median);
-            row_spread("quipu_ratio", &own->ratio, 3);
+            bench_text_put(stdout, ",\"%s\":%.4f", ratio, own->ratio.median);
+            row_spread(ratio, &own->ratio, 4);
         }
         row_end();
     }
@@ -132,6 +155,7 @@ static void json_summary(const struct bench_options *options, const struct bench
 const struct bench_form bench_form_json = {
     .environment = json_environment,
     .workload = json_workload,
+    .store = json_store,
     .round = json_round,
     .summary = json_summary,
 };

@@ -1,4 +1,5 @@
 /* report_text.c - the report for people. */
+#include "cold.h"
 #include "report_form.h"
 #include "text.h"
 
@@ -31,15 +32,41 @@ static struct number grouped(double value)
     return number;
 }
 
-/* The rest of a line that begins with its name. */
-static void put_line(const struct bench_round *round)
+/* A time in the unit that it is read best in. */
+static struct number readable(double us)
 {
-    bench_text_put(stdout, " %10s %8.2f %6.2f %6.2f %8s %8s %9s", grouped(round->events_per_s).text,
-                   round->seconds, round->close_seconds, round->cpu_seconds,
-                   grouped(round->p50_us).text, grouped(round->p99_us).text,
-                   grouped(round->max_us).text);
-    bench_text_put(stdout, " %6.0f %8.1f %8.1f\n", round->disk_bytes_per_event,
-                   round->rss_bytes / MIB, round->private_bytes / MIB);
+    struct number number;
+
+    if (us < 1000) {
+        bench_text_set(number.text, sizeof(number.text), "%.0f us", us);
+    } else if (us < 1000000) {
+        bench_text_set(number.text, sizeof(number.text), "%.2f ms", us / 1e3);
+    } else {
+        bench_text_set(number.text, sizeof(number.text), "%.2f s", us / 1e6);
+    }
+    return number;
+}
+
+/* The titles of the columns, or with a round its numbers: the rest of a line that is begun. */
+static void put_columns(const struct bench_workload *workload, const struct bench_round *round)
+{
+    size_t i;
+
+    for (i = 0; i < BENCH_FIELD_COUNT; i++) {
+        const struct bench_field *field = &bench_fields[i];
+        double value = round != NULL ? bench_field_get(round, field) / field->scale : 0;
+
+        if ((field->kinds & workload->kind) == 0)
+            continue;
+        if (round == NULL) {
+            bench_text_put(stdout, " %*s", field->width, field->title);
+        } else if (field->title_decimals == 0) {
+            bench_text_put(stdout, " %*s", field->width, grouped(value).text);
+        } else {
+            bench_text_put(stdout, " %*.*f", field->width, field->title_decimals, value);
+        }
+    }
+    bench_text_put(stdout, "\n");
     (void)fflush(stdout);
 }
 
@@ -66,20 +93,34 @@ static void text_environment(const struct bench_options *options, const struct b
     (void)fflush(stdout);
 }
 
+static void text_store(const struct bench_options *options, const struct bench_peer *peer,
+                       double seconds)
+{
+    bench_text_put(stdout, "store       %s: %s events, made in %.1f s\n", peer->name,
+                   grouped((double)options->plan.events).text, seconds);
+    (void)fflush(stdout);
+}
+
 static void text_workload(const struct bench_options *options,
                           const struct bench_workload *workload)
 {
     const struct bench_plan *plan = &options->plan;
 
-    bench_text_put(stdout, "\n%s: %s\n", workload->name, workload->about);
+    bench_text_put(stdout, "\n%s%s%s: %s\n", workload->name, workload->variant[0] != 0 ? " " : "",
+                   workload->variant, workload->about);
     bench_text_put(stdout, "%s events in %s streams, ", grouped((double)plan->events).text,
                    grouped((double)plan->streams).text);
-    bench_text_put(stdout, "%s bytes each, %s a commit, seed %llu\n\n",
+    bench_text_put(stdout, "%s bytes each, %s a commit, seed %llu\n",
                    grouped((double)plan->size).text, grouped((double)plan->batch).text,
                    (unsigned long long)plan->seed);
-    bench_text_put(stdout, "%-7s %-8s %10s %8s %6s %6s %8s %8s %9s", "round", "system", "events/s",
-                   "seconds", "close", "cpu s", "p50 us", "p99 us", "max us");
-    bench_text_put(stdout, " %6s %8s %8s\n", "B/ev", "peak MiB", "heap MiB");
+    if (workload->kind == BENCH_RECOVER)
+        bench_text_put(stdout, "tail: %s events\n", grouped((double)plan->tail).text);
+    if (workload->kind == BENCH_COLD)
+        bench_text_put(stdout, "page cache dropped by %s\n", bench_cold_how(plan->files_only));
+    if (workload->goal != NULL)
+        bench_text_put(stdout, "goal: %s\n", workload->goal);
+    bench_text_put(stdout, "\n%-7s %-8s", "round", "system");
+    put_columns(workload, NULL);
 }
 
 static void text_round(const struct bench_options *options, const struct bench_workload *workload,
@@ -87,25 +128,43 @@ static void text_round(const struct bench_options *options, const struct bench_w
                        const struct bench_round *round)
 {
     (void)options;
-    (void)workload;
     bench_text_put(stdout, "%-7llu %-8s", (unsigned long long)number, peer->name);
-    put_line(round);
+    put_columns(workload, round);
+    if (round->cached_share > BENCH_COLD_SHARE_MAX) {
+        bench_text_put(stdout, "WARNING     not cold: %.0f %% stayed in the page cache\n",
+                       round->cached_share * 100);
+    }
 }
 
-static void put_speed(const struct bench_peer *peer, const struct bench_spread *speed)
+static void put_main(const struct bench_workload *workload, const struct bench_peer *peer,
+                     const struct bench_spread *main)
 {
-    bench_text_put(stdout, "%-16s %s events/s (%s .. %s)\n", peer->name,
-                   grouped(speed->median).text, grouped(speed->min).text, grouped(speed->max).text);
+    if (workload->kind == BENCH_LOAD) {
+        bench_text_put(stdout, "%-16s %s events/s (%s .. %s)\n", peer->name,
+                       grouped(main->median).text, grouped(main->min).text,
+                       grouped(main->max).text);
+    } else {
+        bench_text_put(stdout, "%-16s %s (%s .. %s)\n", peer->name, readable(main->median).text,
+                       readable(main->min).text, readable(main->max).text);
+    }
 }
 
-static void put_ratio(const struct bench_peer *quipu, const struct bench_peer *peer,
-                      const struct bench_spread *ratio)
+/* Of speeds, or of times: where Quipu needs less, also as a fraction of the other's. */
+static void put_ratio(const struct bench_workload *workload, const struct bench_peer *quipu,
+                      const struct bench_peer *peer, const struct bench_spread *ratio)
 {
+    int timed = workload->kind != BENCH_LOAD;
+    int decimals = timed ? 3 : 2;
     char names[64];
 
     bench_text_set(names, sizeof(names), "%s / %s", quipu->name, peer->name);
-    bench_text_put(stdout, "%-16s %.2f (%.2f .. %.2f round by round)\n", names, ratio->median,
-                   ratio->min, ratio->max);
+    bench_text_put(stdout, "%-16s %.*f (%.*f .. %.*f round by round)", names, decimals,
+                   ratio->median, decimals, ratio->min, decimals, ratio->max);
+    if (timed)
+        bench_text_put(stdout, " of the time");
+    if (timed && ratio->median < 1)
+        bench_text_put(stdout, ": 1/%.1f", 1 / ratio->median);
+    bench_text_put(stdout, "\n");
 }
 
 static void text_summary(const struct bench_options *options, const struct bench_workload *workload,
@@ -113,22 +172,22 @@ static void text_summary(const struct bench_options *options, const struct bench
 {
     size_t i;
 
-    (void)workload;
     bench_text_put(stdout, "\n");
     for (i = 0; i < options->system_count; i++) {
         bench_text_put(stdout, "%-7s %-8s", "median", options->systems[i]->name);
-        put_line(&summaries[i].median);
+        put_columns(workload, &summaries[i].median);
     }
     bench_text_put(stdout, "\n");
     for (i = 0; i < options->system_count; i++)
-        put_speed(options->systems[i], &summaries[i].events_per_s);
+        put_main(workload, options->systems[i], &summaries[i].main);
     for (i = 1; i < options->system_count; i++)
-        put_ratio(options->systems[0], options->systems[i], &summaries[i].ratio);
+        put_ratio(workload, options->systems[0], options->systems[i], &summaries[i].ratio);
 }
 
 const struct bench_form bench_form_text = {
     .environment = text_environment,
     .workload = text_workload,
+    .store = text_store,
     .round = text_round,
     .summary = text_summary,
 };

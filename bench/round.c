@@ -43,6 +43,8 @@ int bench_round_hold_signals(void)
 static _Noreturn void child_run(const struct bench_task *task, const struct bench_scratch *scratch,
                                 int pipe_fd)
 {
+    struct bench_work work = {
+        .peer = task->peer, .plan = task->plan, .events = task->events, .scratch = scratch};
     struct message message;
     sigset_t signals;
 
@@ -50,8 +52,7 @@ static _Noreturn void child_run(const struct bench_task *task, const struct benc
     ending_signals(&signals);
     sigprocmask(SIG_UNBLOCK, &signals, NULL);
     memset(&message, 0, sizeof(message));
-    message.status = task->workload->run(task->peer, task->plan, task->events, scratch,
-                                         &message.round, &message.failure);
+    message.status = task->workload->run(&work, &message.round, &message.failure);
     if (write(pipe_fd, &message, sizeof(message)) != (ssize_t)sizeof(message))
         _exit(1);
     _exit(0);
@@ -162,11 +163,13 @@ int bench_round_run(const struct bench_task *task, struct bench_round *out,
     char label[LABEL_BYTES_MAX];
     int rc;
 
+    settle_disk(task->directory);
+    if (task->store != NULL)
+        return run_child(task, task->store, out, failure);
     bench_text_set(label, sizeof(label), "%s-%llu-%s", task->workload->name,
                    (unsigned long long)task->round, task->peer->name);
     if (bench_scratch_make(&scratch, task->directory, label) < 0)
         return bench_failure_set(failure, "%.180s: %s", scratch.path, strerror(errno));
-    settle_disk(task->directory);
     rc = run_child(task, &scratch, out, failure);
     if (!task->keep && bench_scratch_remove(&scratch) < 0)
         bench_text_put(stderr, "quipu-bench: %s: not removed\n", scratch.path);

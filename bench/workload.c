@@ -1,7 +1,26 @@
-/* workload.c - the list of workloads. */
+/* workload.c - the list of workloads, and what they share. */
 #include "workload.h"
 
-static const struct bench_workload *const workloads[] = {&bench_workload_bulk_load};
+#include "stats.h"
+
+#include <assert.h>
+
+static const struct bench_workload *const workloads[] = {
+    &bench_workload_bulk_load,        &bench_workload_read_category,
+    &bench_workload_read_stream_warm, &bench_workload_read_stream_cold,
+    &bench_workload_reopen_closed,    &bench_workload_reopen_killed,
+};
+
+void bench_round_latencies(struct bench_round *round, double *latency_us, size_t count)
+{
+    assert(count > 0);
+
+    bench_stats_sort(latency_us, count);
+    round->operations = (double)count;
+    round->p50_us = bench_stats_percentile(latency_us, count, 0.50);
+    round->p99_us = bench_stats_percentile(latency_us, count, 0.99);
+    round->max_us = latency_us[count - 1];
+}
 
 const struct bench_workload *bench_workload_at(size_t n)
 {

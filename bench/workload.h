@@ -12,33 +12,75 @@
 enum { BENCH_WORKLOADS_MAX = 32 };
 
 /* What one run gave. Plain numbers: it goes through a pipe as it is. All of one kind, so that the
- * median of several runs is taken field by field. */
+ * median of several runs is taken field by field. A field that the workload's kind does not have is
+ * 0, and no report shows it. */
 struct bench_round {
     double events_per_s;
-    double seconds;       /* the clock, close included */
+    double seconds;       /* the clock; of a load the close included */
     double close_seconds; /* of these, in the close */
     double cpu_seconds;   /* user and system, while the clock ran */
-    double p50_us;        /* latency of one commit */
+    double operations;    /* how many were timed one by one */
+    double p50_us;        /* latency of one operation: a commit, a whole read, opening to append */
     double p99_us;
     double max_us;
+    double open_us;              /* median, of opening the store before an operation */
+    double cached_share;         /* of the store that stayed in memory, 0 to 1; the worst */
     double disk_bytes_per_event; /* of the closed store */
     double rss_bytes;            /* peak of the process above what it had at the start */
     double private_bytes;        /* its heap just before the close, without mapped pages of files */
 };
 
+/* What is measured, and so which fields there are and by which of them systems are compared. */
+enum bench_kind {
+    BENCH_LOAD = 1,    /* compared by events_per_s */
+    BENCH_READ = 2,    /* this and all below by p50_us */
+    BENCH_COLD = 4,    /* a read from the disk */
+    BENCH_REOPEN = 8,  /* from open to the first append */
+    BENCH_RECOVER = 16 /* the same behind a killed writer */
+};
+
+/* What a run works on. */
+struct bench_work {
+    const struct bench_peer *peer;
+    const struct bench_plan *plan;
+    const struct bench_events *events;   /* NULL if the workload is of a store */
+    const struct bench_scratch *scratch; /* an empty directory, or the one of a store */
+};
+
 struct bench_workload {
     const char *name;
+    const char
+        *variant;      /* of several under one name, which are measured one after another; or "" */
     const char *about; /* one line */
+    const char *goal;  /* of Quipu, one line; NULL: none */
+    enum bench_kind kind;
 
-    /* Run it once in an empty directory. Returns: 0, or -1 and a text in `failure`. */
-    int (*run)(const struct bench_peer *peer, const struct bench_plan *plan,
-               const struct bench_events *events, const struct bench_scratch *scratch,
-               struct bench_round *out, struct bench_failure *failure);
+    /* 1: it works on a store of the plan's events (feed.h), made once for all of these workloads
+     * and rounds. What a run appends stays there, in a category of its own. */
+    int of_store;
+
+    /* Whether a peer has the calls that are needed. NULL: all have. */
+    int (*can)(const struct bench_peer *peer);
+
+    /* Run it once. `out` is all zeroes. Returns: 0, or -1 and a text in `failure`. */
+    int (*run)(const struct bench_work *work, struct bench_round *out,
+               struct bench_failure *failure);
 };
 
 extern const struct bench_workload bench_workload_bulk_load;
+extern const struct bench_workload bench_workload_read_category;
+extern const struct bench_workload bench_workload_read_stream_warm;
+extern const struct bench_workload bench_workload_read_stream_cold;
+extern const struct bench_workload bench_workload_reopen_closed;
+extern const struct bench_workload bench_workload_reopen_killed;
 
-/* The workload of number `n`, NULL after the last. */
+/* Makes the store of the others, in an empty directory. Not in the list: nobody asks for it. */
+extern const struct bench_workload bench_workload_preload;
+
+/* Take the latencies of `count` > 0 operations into a round. Sorts them. */
+void bench_round_latencies(struct bench_round *round, double *latency_us, size_t count);
+
+/* The workload of number `n`, NULL after the last. Variants of one name stand together. */
 const struct bench_workload *bench_workload_at(size_t n);
 
 #endif

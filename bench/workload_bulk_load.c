@@ -4,7 +4,7 @@
  * the clock the store is opened again and asked how many events it holds. */
 #include "clock.h"
 #include "memory.h"
-#include "stats.h"
+#include "preload.h"
 #include "workload.h"
 
 #include <stdio.h>
@@ -67,37 +67,15 @@ static int load_and_close(struct load *load, void *store, const struct bench_mem
     return 0;
 }
 
-/* A store that lost or doubled events has no speed. */
-static int check_count(const struct bench_peer *peer, const struct bench_scratch *scratch,
-                       uint64_t expected, struct bench_failure *failure)
+static int bulk_load_run(const struct bench_work *work, struct bench_round *out,
+                         struct bench_failure *failure)
 {
-    struct bench_failure ignored;
-    void *store = NULL;
-    uint64_t count = 0;
-    int rc = peer->open(scratch->path, &store, failure);
-
-    if (rc < 0)
-        return rc;
-    rc = peer->count(store, &count, failure);
-    if (rc == 0 && count != expected) {
-        rc = bench_failure_set(failure, "%s: %llu events appended, %llu found", peer->name,
-                               (unsigned long long)expected, (unsigned long long)count);
-    }
-    peer->close(store, &ignored);
-    return rc;
-}
-
-static int bulk_load_run(const struct bench_peer *peer, const struct bench_plan *plan,
-                         const struct bench_events *events, const struct bench_scratch *scratch,
-                         struct bench_round *out, struct bench_failure *failure)
-{
-    struct load load = {.peer = peer, .plan = plan, .events = events};
-    size_t commits_max = (events->count + plan->batch - 1) / plan->batch;
+    struct load load = {.peer = work->peer, .plan = work->plan, .events = work->events};
+    size_t commits_max = (load.events->count + load.plan->batch - 1) / load.plan->batch;
     struct bench_memory before;
     void *store = NULL;
     int rc = -1;
 
-    memset(out, 0, sizeof(*out));
     load.latency_us = malloc(commits_max * sizeof(*load.latency_us));
     if (load.latency_us == NULL) {
         bench_failure_set(failure, "out of memory");
@@ -107,19 +85,17 @@ static int bulk_load_run(const struct bench_peer *peer, const struct bench_plan 
     bench_memory_reset_peak();
     bench_memory_read(&before);
 
-    rc = peer->open(scratch->path, &store, failure);
+    rc = load.peer->open(work->scratch->path, &store, failure);
     if (rc < 0)
         goto done;
     rc = load_and_close(&load, store, &before, out, failure);
     if (rc < 0)
         goto done;
-    out->events_per_s = (double)events->count / out->seconds;
-    out->disk_bytes_per_event = (double)bench_scratch_bytes(scratch) / (double)events->count;
-    bench_stats_sort(load.latency_us, load.commits);
-    out->p50_us = bench_stats_percentile(load.latency_us, load.commits, 0.50);
-    out->p99_us = bench_stats_percentile(load.latency_us, load.commits, 0.99);
-    out->max_us = load.latency_us[load.commits - 1];
-    rc = check_count(peer, scratch, events->count, failure);
+    out->events_per_s = (double)load.events->count / out->seconds;
+    out->disk_bytes_per_event =
+        (double)bench_scratch_bytes(work->scratch) / (double)load.events->count;
+    bench_round_latencies(out, load.latency_us, load.commits);
+    rc = bench_preload_check(work, load.events->count, failure);
 
 done:
     free(load.latency_us);
@@ -128,6 +104,8 @@ done:
 
 const struct bench_workload bench_workload_bulk_load = {
     .name = "bulk-load",
+    .variant = "",
     .about = "all events into an empty store, one durable commit a batch, close included",
+    .kind = BENCH_LOAD,
     .run = bulk_load_run,
 };

@@ -1,11 +1,13 @@
 /* peer.h - the small interface behind which every measured system stands, Quipu too.
  *
  * One file a system. A peer promises what Quipu promises: append() that returned 0 is on the disk.
- * It is tuned as its experts would, and says how in `settings`. */
+ * It is tuned as its experts would, but for LMDB, which stands for what one builds first, and says
+ * how in `settings`. */
 #ifndef BENCH_PEER_H
 #define BENCH_PEER_H
 
 #include "../events.h"
+#include "../reading.h"
 #include "../text.h"
 
 enum { BENCH_PEERS_MAX = 8 };
@@ -29,11 +31,24 @@ struct bench_peer {
 
     /* Close, everything durable. NULL is left alone. The store is gone even on failure. */
     int (*close)(void *store, struct bench_failure *failure);
+
+    /* The rest is optional, NULL: the system cannot, and workloads that need it leave it out. */
+
+    /* Behind a large load and before reads, never timed: build what only reading needs. */
+    int (*ready)(void *store, struct bench_failure *failure);
+
+    /* Read a stream's events by version, or a category's by position, and give the data of each to
+     * bench_reading_add(). */
+    int (*read_stream)(void *store, const char *stream, struct bench_reading *reading,
+                       struct bench_failure *failure);
+    int (*read_category)(void *store, const char *category, struct bench_reading *reading,
+                         struct bench_failure *failure);
 };
 
 /* Every call returns 0, or -1 and a text in `failure`. */
 
 extern const struct bench_peer bench_peer_quipu;
+extern const struct bench_peer bench_peer_lmdb;
 extern const struct bench_peer bench_peer_sqlite; /* only where it is built in */
 
 /* Known peers beside Quipu, built in or not: the name of number `n`, NULL after the last. */

@@ -107,6 +107,54 @@ static int quipu_peer_count(void *store, uint64_t *out, struct bench_failure *fa
     return 0;
 }
 
+/* To its end; the reader is closed in any case. */
+static int read_all(quipu_reader *reader, struct bench_reading *reading,
+                    struct bench_failure *failure)
+{
+    quipu_error error = {0};
+    quipu_event event;
+    int rc;
+
+    for (;;) {
+        rc = quipu_next(reader, &event, &error);
+        if (rc != QUIPU_ROW)
+            break;
+        bench_reading_add(reading, event.data, event.data_size);
+    }
+    quipu_reader_close(reader);
+    if (rc < 0)
+        return fail(failure, "next", rc, error.text);
+    return 0;
+}
+
+static int quipu_peer_read_stream(void *store, const char *stream, struct bench_reading *reading,
+                                  struct bench_failure *failure)
+{
+    struct quipu_store *self = store;
+    quipu_reader *reader = NULL;
+    quipu_error error = {0};
+    int rc = quipu_read_stream(self->store, stream, NULL, &reader, &error);
+
+    if (rc < 0)
+        return fail(failure, "read stream", rc, error.text);
+    return read_all(reader, reading, failure);
+}
+
+static int quipu_peer_read_category(void *store, const char *category,
+                                    struct bench_reading *reading, struct bench_failure *failure)
+{
+    struct quipu_store *self = store;
+    quipu_query_item item = {.category = category};
+    quipu_query query = {.items = &item, .item_count = 1};
+    quipu_reader *reader = NULL;
+    quipu_error error = {0};
+    int rc = quipu_read(self->store, &query, NULL, &reader, &error);
+
+    if (rc < 0)
+        return fail(failure, "read category", rc, error.text);
+    return read_all(reader, reading, failure);
+}
+
 const struct bench_peer bench_peer_quipu = {
     .name = "quipu",
     .settings = "default options; one batch of many streams a commit, versions not checked but "
@@ -116,4 +164,6 @@ const struct bench_peer bench_peer_quipu = {
     .append = quipu_peer_append,
     .count = quipu_peer_count,
     .close = quipu_peer_close,
+    .read_stream = quipu_peer_read_stream,
+    .read_category = quipu_peer_read_category,
 };
