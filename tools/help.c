@@ -10,8 +10,6 @@
 
 #define NAME_COLUMNS 22
 
-static const struct qt_option no_options[] = {{0}};
-
 static void put_heading(struct qt_out *out, const char *heading)
 {
     qt_out_char(out, '\n');
@@ -34,11 +32,12 @@ static void put_row(struct qt_out *out, const char *name, const char *text)
 
 static void put_options(struct qt_out *out, const struct qt_option *option)
 {
-    for (; option->name != NULL; option++) {
+    for (; option != NULL && option->name != NULL; option++) {
+        char letter[5] = {'-', option->letter, ',', ' ', '\0'};
         char name[80];
 
-        (void)snprintf(name, sizeof(name), "--%s%s%s", option->name,
-                       option->value == NULL ? "" : " ",
+        (void)snprintf(name, sizeof(name), "%s--%s%s%s", option->letter == '\0' ? "" : letter,
+                       option->name, option->value == NULL ? "" : " ",
                        option->value == NULL ? "" : option->value);
         put_row(out, name, option->help);
     }
@@ -46,12 +45,13 @@ static void put_options(struct qt_out *out, const struct qt_option *option)
 
 static void put_verb(struct qt_out *out, const struct qt_command *command)
 {
+    const struct qt_option *tables[QT_TABLES_MAX];
+
     qt_out_text(out, "  ");
     qt_out_text(out, command->example);
     qt_out_text(out, "\n\nUsage: quipu ");
     qt_out_text(out, command->verb);
-    if (command->options != NULL)
-        qt_out_text(out, " [options]");
+    qt_out_text(out, " [options]");
     if (command->operands[0] != '\0') {
         qt_out_char(out, ' ');
         qt_out_text(out, command->operands);
@@ -59,9 +59,9 @@ static void put_verb(struct qt_out *out, const struct qt_command *command)
     qt_out_text(out, "\n\n");
     qt_out_text(out, command->text);
     put_heading(out, "Options");
-    put_options(out, command->options == NULL ? no_options : command->options);
-    put_options(out, command->waits ? qt_waiting_options : no_options);
-    put_options(out, qt_common_options);
+    qt_command_tables(command, tables);
+    for (size_t i = 0; i < QT_TABLES_MAX; i++)
+        put_options(out, tables[i]);
 }
 
 /* Three calls that a newcomer can type as they stand, in this order. */

@@ -15,7 +15,8 @@
 
 struct qt_out {
     int fd;
-    int failed; /* errno of the first write that failed; 0: none */
+    int stop_fd; /* once it is readable, a write that would wait is given up; -1: none */
+    int failed;  /* errno of the first write that failed; ECANCELED: given up; 0: none */
     bool color;
     size_t used;
     char *buffer;
