@@ -57,6 +57,15 @@ static void write_all(struct qt_out *out, const char *data, size_t size)
     }
 }
 
+bool qt_out_stopped(struct qt_out *out)
+{
+    struct pollfd stop = {.fd = out->stop_fd, .events = POLLIN};
+
+    if (out->failed == 0 && out->stop_fd >= 0 && poll(&stop, 1, 0) > 0)
+        out->failed = ECANCELED;
+    return out->failed != 0;
+}
+
 void qt_out_flush(struct qt_out *out)
 {
     assert(out->used <= QT_OUT_BYTES);

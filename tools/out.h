@@ -26,6 +26,9 @@ struct qt_out {
 int qt_out_init(struct qt_out *out, int fd);
 void qt_out_release(struct qt_out *out);
 
+/* Nobody wants any more: a write has failed, or stop_fd is readable, which then counts as such. */
+bool qt_out_stopped(struct qt_out *out);
+
 void qt_out_flush(struct qt_out *out);
 void qt_out_put(struct qt_out *out, const void *data, size_t size);
 void qt_out_text(struct qt_out *out, const char *text);

@@ -230,9 +230,13 @@ int qt_pager_page(struct qt_pager *pager)
     rc = open_reader(pager, limit, &page.reader);
     if (rc == 0)
         rc = fill_page(pager, &page);
-    if (rc == QUIPU_ROW)
-        rc = pass_number(pager, page.number);
     quipu_reader_close(page.reader);
+    if (rc >= 0 && page.number > 0) {
+        int more = pass_number(pager, page.number);
+
+        if (rc == QUIPU_ROW || more < 0)
+            rc = more;
+    }
     return rc > 0 && pager->shown == pager->limit ? 0 : rc;
 }
 
@@ -240,7 +244,7 @@ int qt_pager_pages(struct qt_pager *pager, struct qt_progress *progress)
 {
     int rc = pager->after < pager->upto && pager->shown < pager->limit ? 1 : 0;
 
-    while (rc > 0 && pager->run->out.failed == 0) {
+    while (rc > 0 && !qt_out_stopped(&pager->run->out)) {
         rc = qt_pager_page(pager);
         if (pager->run->out.used >= FULL_BYTES)
             qt_out_flush(&pager->run->out);

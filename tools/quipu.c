@@ -25,17 +25,9 @@
 #include <unistd.h>
 
 const struct qt_command *const qt_commands[] = {
-    &qt_command_init,
-    &qt_command_append,
-    &qt_command_import,
-    &qt_command_dump,
-    &qt_command_show,
-    &qt_command_streams,
-    &qt_command_stat,
-    &qt_command_state,
-    &qt_command_verify,
-    &qt_command_help,
-    NULL,
+    &qt_command_init,  &qt_command_append, &qt_command_import,  &qt_command_dump,
+    &qt_command_show,  &qt_command_tail,   &qt_command_streams, &qt_command_stat,
+    &qt_command_state, &qt_command_verify, &qt_command_help,    NULL,
 };
 
 const struct qt_option qt_common_options[] = {
