@@ -182,12 +182,13 @@ const struct qt_command qt_command_dump = {
             "hold.\n" QT_FILTER_HELP "\n"
             "--json prints all of each event, on one line; import reads it again:\n\n"
             "  quipu dump orders --json | quipu import copy\n\n"
-            "--pretty prints the same over several lines, for people: binary data that is UTF-8\n"
-            "as {\"$text\":...}, msgpack only as the JSON that is shown for it. That is for eyes\n"
-            "and other programs: import does not read it.\n\n"
+            "--pretty prints the same over several lines, for people: binary data that is\n"
+            "UTF-8 as {\"$text\":...}, msgpack only as the JSON that is shown for it. That is\n"
+            "for eyes and other programs: import does not read it.\n\n"
             "A damaged event ends the dump with exit code 5, after the whole ones before it.\n"
-            "With --skip-damaged it is passed over with a line on stderr, and the exit code is 5\n"
-            "at the end; which stream it was in is not known, so a filter may tell of others'.\n",
+            "With --skip-damaged it is passed over with a line on stderr, and the exit code\n"
+            "is 5 at the end; which stream it was in is not known, so a filter may tell of\n"
+            "others'.\n",
     .options = options,
     .shared = qt_filter_options,
     .waits = true,

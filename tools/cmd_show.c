@@ -238,11 +238,13 @@ const struct qt_command qt_command_show = {
     .summary = "print one event, all of it",
     .operands = "STORE POSITION|STREAM@VERSION",
     .example = "quipu show orders order-17@2",
-    .text = "Prints all that is known of one event. A number is a position; of anything else the\n"
-            "last '@' divides stream and version. An event that is not there: exit code 4.\n\n"
+    .text = "Prints all that is known of one event. A number is a position; of anything else\n"
+            "the last '@' divides stream and version. An event that is not there: exit code\n"
+            "4.\n\n"
             "id says whether the program gave it or the library derived it. --json prints the\n"
-            "event as dump --json does, --pretty as JSON over several lines; in both, only an id\n"
-            "that was given. --pretty is for eyes and other programs: import does not read it.\n",
+            "event as dump --json does, --pretty as JSON over several lines; in both, only an\n"
+            "id that was given. --pretty is for eyes and other programs: import does not read\n"
+            "it.\n",
     .options = options,
     .waits = true,
     .run = run_show,

@@ -332,18 +332,18 @@ const struct qt_command qt_command_state = {
     .summary = "rebuild one stream's state from its events",
     .operands = "STORE STREAM",
     .example = "quipu state orders order-17 --upto 2",
-    .text =
-        "Merges the data of the stream's events, in order, as RFC 7386 says: members replace\n"
-        "those of the same name, null removes, objects are merged. Numbers and texts stay as\n"
-        "they were written. Data that is no JSON is passed over.\n\n"
-        "--at takes the events up to TIME: it stops before the first one whose time is later.\n\n"
-        "--steps prints what each event changed among the state's members - + what it added,\n"
-        "~ what it replaced, - what it removed - and then the state. With --json it is one\n"
-        "line for each event, and no state:\n\n"
-        "  {\"version\":2,\"position\":40,\"time\":\"...\",\"type\":\"ORDER_PAID\",\n"
-        "   \"changed\":[{\"name\":\"status\",\"from\":\"created\",\"to\":\"paid\"}, ...]}\n\n"
-        "on one line; from is absent for what was added, to for what was removed, name if the\n"
-        "state itself is not an object before or after.\n",
+    .text = "Merges the data of the stream's events, in order, as RFC 7386 says: members\n"
+            "replace those of the same name, null removes, objects are merged. Numbers and\n"
+            "texts stay as they were written. Data that is no JSON is passed over.\n\n"
+            "--at takes the events up to TIME: it stops before the first one whose time is\n"
+            "later.\n\n"
+            "--steps prints what each event changed among the state's members - + what it\n"
+            "added, ~ what it replaced, - what it removed - and then the state. With --json\n"
+            "it is one line for each event, and no state:\n\n"
+            "  {\"version\":2,\"position\":40,\"time\":\"...\",\"type\":\"ORDER_PAID\",\n"
+            "   \"changed\":[{\"name\":\"status\",\"from\":\"created\",\"to\":\"paid\"}, ...]}\n\n"
+            "on one line; from is absent for what was added, to for what was removed, name if\n"
+            "the state itself is not an object before or after.\n",
     .options = options,
     .waits = true,
     .run = run_state,

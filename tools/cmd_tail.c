@@ -333,14 +333,15 @@ const struct qt_command qt_command_tail = {
     .operands = "STORE",
     .example = "quipu tail orders -n 3 --type ORDER_PAID",
     .text = "Prints the newest events that all filters let through, the oldest of them first:\n"
-            "position, time (with its date, where that is not today's, in UTC), stream, version,\n"
-            "type, data. With -f it goes on with each that comes, from this or any other\n"
-            "process, until ctrl-C or until nobody reads its output; both are exit code 0.\n\n"
+            "position, time (with its date, where that is not today's, in UTC), stream,\n"
+            "version, type, data. With -f it goes on with each that comes, from this or any\n"
+            "other process, until ctrl-C or until nobody reads its output; both are exit code\n"
+            "0.\n\n"
             "  quipu tail orders -f --category order --json | while read -r event; do ...\n\n"
             "With -n 0 only what comes is printed.\n\n" QT_FILTER_HELP "\n"
-            "--json prints each event as dump --json does, --pretty as JSON over several lines,\n"
-            "for people: import does not read that. A damaged event ends tail with exit code 5;\n"
-            "with --skip-damaged it is passed over with a line on stderr.\n",
+            "--json prints each event as dump --json does, --pretty as JSON over several\n"
+            "lines, for people: import does not read that. A damaged event ends tail with\n"
+            "exit code 5; with --skip-damaged it is passed over with a line on stderr.\n",
     .options = options,
     .shared = qt_filter_options,
     .waits = true,

@@ -188,9 +188,10 @@ const struct qt_command qt_command_verify = {
     .summary = "check a store from end to end",
     .operands = "STORE",
     .example = "quipu verify orders",
-    .text = "Checks each value's checksum, the chain through all events, positions and versions\n"
-            "without gaps, and that the index says what the log says. Exit code 5 if anything is\n"
-            "damaged. Other programs may go on writing: what is there now is checked.\n",
+    .text = "Checks each value's checksum, the chain through all events, positions and\n"
+            "versions without gaps, and that the index says what the log says. Exit code 5 if\n"
+            "anything is damaged. Other programs may go on writing: what is there now is\n"
+            "checked.\n",
     .options = NULL,
     .run = run_verify,
 };

@@ -64,4 +64,10 @@ size_t qt_command_operands_max(const struct qt_command *command);
 /* Print the help of one verb, or of all if it is NULL. */
 void qt_help_put(struct qt_out *out, const struct qt_command *command);
 
+/* Print the manual page of all verbs, as mdoc. */
+void qt_man_put(struct qt_out *out);
+
+/* Calls that a newcomer can type as they stand, in this order; ended by NULL. */
+extern const char *const qt_examples[];
+
 #endif

@@ -8,8 +8,8 @@
  *     problem  what went wrong            table    an event as a row; summary: its data on a line
  *     store    opening a store            json     JSON text, checked and cut, never decoded
  *     text     what a terminal may see    pretty   an event as indented JSON
- *     print    an event as the call wants it       merge    JSON merge patch; steps: what it
- * changed
+ *     help     the table, printed         man      the same as a manual page
+ *     merge    JSON merge patch           steps    what each event changed
  *
  * A verb returns 0 or a status, with what to say about it in run->problem; that, and whether
  * standard output has arrived, is the exit code. Nothing here keeps anything between two calls.
@@ -25,9 +25,19 @@
 #include <unistd.h>
 
 const struct qt_command *const qt_commands[] = {
-    &qt_command_init,  &qt_command_append, &qt_command_import,  &qt_command_dump,
-    &qt_command_show,  &qt_command_tail,   &qt_command_streams, &qt_command_stat,
-    &qt_command_state, &qt_command_verify, &qt_command_help,    NULL,
+    &qt_command_init,
+    &qt_command_append,
+    &qt_command_import,
+    &qt_command_dump,
+    &qt_command_show,
+    &qt_command_tail,
+    &qt_command_streams,
+    &qt_command_stat,
+    &qt_command_state,
+    &qt_command_verify,
+    &qt_command_completion,
+    &qt_command_help,
+    NULL,
 };
 
 const struct qt_option qt_common_options[] = {
