@@ -40,11 +40,12 @@ static int take_which(struct show *show)
 
     if (qt_number_parse(which, &show->number) == 0)
         return 0;
-    if (at == NULL || qt_number_parse(at + 1, &show->number) < 0)
+    if (at == NULL || qt_number_parse(at + 1, &show->number) < 0) {
         return qt_problem_say(&run->problem, QUIPU_MISUSE,
                               "\"%.300s\" is neither POSITION nor STREAM@VERSION, which end in a "
                               "number; see quipu help show",
                               which);
+    }
     *at = '\0';
     show->stream = which;
     return 0;
@@ -94,10 +95,11 @@ static int not_found(struct show *show)
     if (rc < 0)
         return failed(show, rc, &event, &error);
     problem->stream = show->stream;
-    if (show->stream != NULL)
+    if (show->stream != NULL) {
         return qt_problem_say(problem, QUIPU_NOT_FOUND,
                               "no version %" PRIu64 " in %.300s: its newest is %" PRIu64,
                               show->number, show->stream, event.version);
+    }
     if (rc == 0)
         return qt_problem_say(problem, QUIPU_NOT_FOUND,
                               "no event at position %" PRIu64 ": there are none", show->number);
