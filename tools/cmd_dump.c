@@ -77,7 +77,8 @@ static int fit_table(struct dump *dump, uint64_t head)
     struct qt_pager first = dump->pager;
     int rc;
 
-    qt_table_init(&dump->table, dump->filter.stream != NULL, head);
+    /* Of a stream whose newest event is damaged the head is not known. */
+    qt_table_init(&dump->table, dump->filter.stream != NULL, head == UINT64_MAX ? 0 : head);
     first.put = fit_event;
     first.quiet = true;
     if (first.limit > FIT_EVENTS)
