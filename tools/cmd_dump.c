@@ -187,9 +187,9 @@ const struct qt_command qt_command_dump = {
             "UTF-8 as {\"$text\":...}, msgpack only as the JSON that is shown for it. That is\n"
             "for eyes and other programs: import does not read it.\n\n"
             "A damaged event ends the dump with exit code 5, after the whole ones before it.\n"
-            "With --skip-damaged it is passed over with a line on stderr, and the exit code\n"
-            "is 5 at the end; which stream it was in is not known, so a filter may tell of\n"
-            "others'.\n",
+            "With --skip-damaged it is passed over with a line on stderr, with --json also an\n"
+            "error object, and the exit code is 5 at the end. Which stream it was in is not\n"
+            "known: a dump of one stream may tell of another's.\n",
     .options = options,
     .shared = qt_filter_options,
     .waits = true,

@@ -74,7 +74,8 @@ static const char *put_mark(struct qt_out *out, const char *at, const char *end,
     return at;
 }
 
-void qt_pretty_json(struct qt_out *out, struct qt_span json, size_t level)
+/* Checked JSON text, indented. */
+static void put_json(struct qt_out *out, struct qt_span json, size_t level)
 {
     const char *end = json.text + json.size;
     const char *at = pass_space(json.text, end);
@@ -159,10 +160,10 @@ void qt_pretty_payload(struct qt_out *out, const struct qt_bytes *scratch, struc
 {
     switch (form) {
     case QT_PRETTY_JSON:
-        qt_pretty_json(out, payload, level);
+        put_json(out, payload, level);
         break;
     case QT_PRETTY_MSGPACK:
-        qt_pretty_json(out, (struct qt_span){scratch->data, scratch->size}, level);
+        put_json(out, (struct qt_span){scratch->data, scratch->size}, level);
         break;
     case QT_PRETTY_TEXT:
         qt_out_text(out, "{\"$text\": ");

@@ -16,16 +16,7 @@
         .name = "pretty", .help = "JSON with line ends, for people; import does not read it"       \
     }
 
-void qt_pretty_put(struct qt_out *out, struct qt_bytes *scratch, const quipu_event *event);
-
-/* Checked JSON text, indented; what follows its first line stands `level` steps to the right. */
-void qt_pretty_json(struct qt_out *out, struct qt_span json, size_t level);
-
-/* A payload, that is not empty, as one JSON value: its JSON; msgpack shown as JSON; text as
- * {"$text":...}; any other bytes as base64 in quotes.
- *
- * Memory:  `scratch` holds what is rendered.
- * Returns: what came of it. */
+/* What a payload is shown as. */
 enum qt_pretty_form {
     QT_PRETTY_JSON,
     QT_PRETTY_MSGPACK,
@@ -35,7 +26,16 @@ enum qt_pretty_form {
     QT_PRETTY_BASE64_MSGPACK /* stored as msgpack, but it is none */
 };
 
+/* Print an event and a line end. Memory: `scratch` holds what msgpack is rendered to. */
+void qt_pretty_put(struct qt_out *out, struct qt_bytes *scratch, const quipu_event *event);
+
+/* Look at a payload that is not empty: what can it be shown as?
+ *
+ * Memory:  `scratch` holds what msgpack is rendered to, for qt_pretty_payload(). */
 enum qt_pretty_form qt_pretty_form(struct qt_bytes *scratch, struct qt_span payload, int format);
+
+/* Print it as one JSON value: JSON as it is, msgpack as JSON, text as {"$text":...}, any other
+ * bytes as base64 in quotes. What follows the first line stands `level` steps to the right. */
 void qt_pretty_payload(struct qt_out *out, const struct qt_bytes *scratch, struct qt_span payload,
                        enum qt_pretty_form form, size_t level);
 
