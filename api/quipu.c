@@ -262,13 +262,14 @@ int qp_api_acquire(const char *path, const quipu_options *options, bool any_opti
 /* Nobody in this process has it, and nobody opens it until `run` ends. */
 int qp_api_run_alone(const char *path, qp_api_alone_fn run, void *payload, quipu_error *error)
 {
-    quipu_options options = {.struct_size = sizeof(options), .flags = QUIPU_OPEN_EXISTING};
+    const quipu_options wanted = {.struct_size = sizeof(wanted), .flags = QUIPU_OPEN_EXISTING};
+    quipu_options options;
     struct qp_place place = {.fd = -1};
     struct quipu *store = NULL;
     int rc;
 
     (void)pthread_once(&registry.once, watch_forks);
-    rc = qp_options_resolve(&options, &options, error);
+    rc = qp_options_resolve(&wanted, &options, error);
     if (rc == QUIPU_OK)
         rc = find_place(path, options.flags, &place, error);
     if (rc < 0)

@@ -287,36 +287,45 @@ static int decide_step(struct qp_overlay *overlay, struct qp_moment *moment,
 
 /* ---- verdicts ---- */
 
-/* What is wrong with a step, in one line. */
-static void explain(const struct qp_batch *batch, const struct qp_step *step, quipu_error *error)
+/* What is wrong with a step, in one line: with an id, */
+static void explain_id(const struct qp_step *step, const char *stream, quipu_error *error)
 {
-    const char *stream = qp_batch_stream(batch, step).data;
     const quipu_result *result = &step->result;
-    unsigned long long actual = result->actual;
     unsigned long long matched = result->matched;
 
-    if (result->status == QUIPU_DUPLICATE_ID && matched == 0)
-        (void)qp_fail(error, QUIPU_DUPLICATE_ID,
-                      "the id of draft %u stands twice for stream %.100s", result->draft, stream);
-    else if (result->status == QUIPU_DUPLICATE_ID)
-        (void)qp_fail(error, QUIPU_DUPLICATE_ID,
-                      "the id of draft %u is known in stream %.100s, at position %llu",
-                      result->draft, stream, matched);
-    else if (result->status == QUIPU_PARTIAL_DUPLICATE)
+    if (result->status == QUIPU_PARTIAL_DUPLICATE) {
         (void)qp_fail(error, QUIPU_PARTIAL_DUPLICATE,
                       "the first %u are known in stream %.100s, from position %llu on; draft %u is "
                       "another event than follows there",
                       result->draft, stream, matched, result->draft);
-    else if (matched != 0)
+    } else if (matched == 0) {
+        (void)qp_fail(error, QUIPU_DUPLICATE_ID,
+                      "the id of draft %u stands twice for stream %.100s", result->draft, stream);
+    } else {
+        (void)qp_fail(error, QUIPU_DUPLICATE_ID,
+                      "the id of draft %u is known in stream %.100s, at position %llu",
+                      result->draft, stream, matched);
+    }
+}
+
+/* or with a version. */
+static void explain_version(const struct qp_step *step, const char *stream, quipu_error *error)
+{
+    unsigned long long actual = step->result.actual;
+    unsigned long long expected = step->expected;
+    unsigned long long matched = step->result.matched;
+
+    if (matched != 0) {
         (void)qp_fail(error, QUIPU_CONFLICT,
                       "stream %.100s has version %llu, expected %llu, and the first event is known "
                       "at position %llu as another version",
-                      stream, actual, (unsigned long long)step->expected, matched);
-    else if (step->expected == QUIPU_EXISTS)
+                      stream, actual, expected, matched);
+    } else if (step->expected == QUIPU_EXISTS) {
         (void)qp_fail(error, QUIPU_CONFLICT, "stream %.100s has no events, expected some", stream);
-    else
+    } else {
         (void)qp_fail(error, QUIPU_CONFLICT, "stream %.100s has version %llu, expected %llu",
-                      stream, actual, (unsigned long long)step->expected);
+                      stream, actual, expected);
+    }
 }
 
 /* It does not hold: tell of each step, and of one in the receipt and the error: the first with a
@@ -344,7 +353,10 @@ static int refuse(struct qp_batch *batch, quipu_receipt *receipt, quipu_error *e
     receipt->expected = told->result.expected;
     receipt->actual = told->result.actual;
     receipt->matched = told->result.matched;
-    explain(batch, told, error);
+    if (told->result.status == QUIPU_CONFLICT)
+        explain_version(told, qp_batch_stream(batch, told).data, error);
+    else
+        explain_id(told, qp_batch_stream(batch, told).data, error);
     return told->result.status;
 }
 
@@ -439,10 +451,12 @@ static int judge(struct qp_overlay *overlay, struct qp_batch *batch, quipu_recei
         accept_known(batch, receipt);
         return QUIPU_OK;
     }
-    for (size_t i = 0; i < batch->step_count && known > 0 && fresh > 0; i++)
-        if (batch->steps[i].known)
-            fail_draft(&batch->steps[i], QUIPU_DUPLICATE_ID, 0,
-                       batch->steps[i].result.first_position);
+    for (size_t i = 0; i < batch->step_count && known > 0 && fresh > 0; i++) {
+        struct qp_step *step = &batch->steps[i];
+
+        if (step->known)
+            fail_draft(step, QUIPU_DUPLICATE_ID, 0, step->result.first_position);
+    }
     if (!all_hold || known > 0)
         return refuse(batch, receipt, error);
     accept(overlay, batch, receipt);

@@ -379,12 +379,10 @@ int qp_postings_skip(struct qp_postings *postings, uint64_t position, quipu_erro
         far_end = postings->window[backwards ? 0 : postings->count - 1];
     if (far_end == 0 || is_after(postings, backwards ? 0 : postings->count - 1, bound) == backwards)
         return qp_postings_seek(postings, backwards, bound, error);
-    if (backwards)
-        while (postings->at > 0 && is_after(postings, postings->at - 1, bound))
-            postings->at--;
-    else
-        while (postings->at < postings->count && !is_after(postings, postings->at, bound))
-            postings->at++;
+    while (backwards && postings->at > 0 && is_after(postings, postings->at - 1, bound))
+        postings->at--;
+    while (!backwards && postings->at < postings->count && !is_after(postings, postings->at, bound))
+        postings->at++;
     return QUIPU_OK;
 }
 

@@ -457,10 +457,11 @@ static int take(struct qp_reader *reader, uint64_t at, bool damaged, uint64_t *p
     if (reader->mode != MODE_STREAM || damaged)
         return rc;
     reader->passed_number = stream->number;
-    if (rc == QUIPU_ROW && (record->version != stream->number || !is_of(record, stream)))
+    if (rc == QUIPU_ROW && (record->version != stream->number || !is_of(record, stream))) {
         return qp_fail(error, QUIPU_CORRUPT,
                        "the index says that position %llu is version %llu of this stream",
                        (unsigned long long)at, (unsigned long long)stream->number);
+    }
     return rc;
 }
 

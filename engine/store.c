@@ -85,11 +85,13 @@ static int status_of(const struct qp_store *store, int rc)
 
 int qp_store_fail(const struct qp_store *store, int rc, const char *what, quipu_error *error)
 {
-    const char *why =
-        rc == MAP_LOST ? "its map is lost: close the store and open it again" : mdb_strerror(rc);
-    int status = qp_fail(error, status_of(store, rc), "%s: %s: %s", store->name, what, why);
+    int status = status_of(store, rc);
+    const char *why = mdb_strerror(rc == EIO && status == QUIPU_FULL ? ENOSPC : rc);
 
     assert(rc != 0 && status < 0);
+    if (rc == MAP_LOST)
+        why = "its map is lost: close the store and open it again";
+    (void)qp_fail(error, status, "%s: %s: %s", store->name, what, why);
     if (error != NULL)
         error->os_error = rc;
     return status;

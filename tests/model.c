@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     STREAMS = 56,
@@ -100,6 +101,7 @@ static struct model {
     uint64_t merges;
     uint64_t known;   /* batches that were */
     uint64_t refused; /* for their ids */
+    uint64_t beside;  /* batches by another process */
     uint64_t reopens;
 } model;
 
@@ -581,18 +583,16 @@ static void compare_receipt(const quipu_receipt *got, const quipu_receipt *shoul
           got->expected, should->expected, got->actual, should->actual);
 }
 
-static void compare_results(const quipu_batch *batch, const quipu_result *should)
+static void compare_results(const quipu_result *results, const quipu_result *should)
 {
-    CHECK(quipu_batch_steps(batch) == model.step_count, "steps");
     for (size_t i = 0; i < model.step_count; i++) {
-        quipu_result got;
+        const quipu_result *got = &results[i];
 
-        CHECK(quipu_batch_result(batch, i, &got) == QUIPU_OK, "step %zu", i);
-        CHECK(memcmp(&got, &should[i], sizeof(got)) == 0,
+        CHECK(memcmp(got, &should[i], sizeof(*got)) == 0,
               "step %zu: status %d/%d position %" PRIu64 "/%" PRIu64 " version %" PRIu64 "/%" PRIu64
               " count %" PRIu64 "/%" PRIu64 " actual %" PRIu64 "/%" PRIu64,
-              i, got.status, should[i].status, got.first_position, should[i].first_position,
-              got.first_version, should[i].first_version, got.count, should[i].count, got.actual,
+              i, got->status, should[i].status, got->first_position, should[i].first_position,
+              got->first_version, should[i].first_version, got->count, should[i].count, got->actual,
               should[i].actual);
     }
 }
@@ -701,12 +701,17 @@ static void drop_pending(void)
     model.pending_count = 0;
 }
 
-static int commit(quipu_batch *batch, quipu_receipt *receipt, quipu_error *error)
+/* What a commit gave, in this process or another. */
+struct outcome {
+    int rc;
+    bool as_batch; /* it had steps, with results */
+    quipu_receipt receipt;
+    quipu_error error;
+    quipu_result results[STEPS_MAX];
+};
+
+static int commit_batch(quipu *store, quipu_batch *batch, struct outcome *outcome)
 {
-    if (model.step_count == 1 && chance(50))
-        return quipu_append(model.store, stream_names[model.steps[0].stream],
-                            model.steps[0].expected, model.drafts, model.steps[0].count, receipt,
-                            error);
     for (size_t i = 0; i < model.step_count; i++) {
         const struct step *step = &model.steps[i];
         const char *stream = stream_names[step->stream];
@@ -718,39 +723,84 @@ static int commit(quipu_batch *batch, quipu_receipt *receipt, quipu_error *error
                                      step->count) == QUIPU_OK,
                   "append");
     }
-    return quipu_commit(model.store, batch, receipt, error);
+    return quipu_commit(store, batch, &outcome->receipt, &outcome->error);
+}
+
+static void commit(quipu *store, struct outcome *outcome)
+{
+    quipu_batch *batch = quipu_batch_new();
+
+    CHECK(batch != NULL, "memory");
+    *outcome = (struct outcome){.as_batch = model.step_count != 1 || chance(50)};
+    if (outcome->as_batch)
+        outcome->rc = commit_batch(store, batch, outcome);
+    else
+        outcome->rc =
+            quipu_append(store, stream_names[model.steps[0].stream], model.steps[0].expected,
+                         model.drafts, model.steps[0].count, &outcome->receipt, &outcome->error);
+    outcome->as_batch = outcome->as_batch && !model.read_only;
+    CHECK(!outcome->as_batch || quipu_batch_steps(batch) == model.step_count, "steps");
+    for (size_t i = 0; i < model.step_count && outcome->as_batch; i++)
+        CHECK(quipu_batch_result(batch, i, &outcome->results[i]) == QUIPU_OK, "step %zu", i);
+    quipu_batch_free(batch);
+}
+
+/* The same by another process, which may merge when it closes the store. */
+static void commit_beside(struct outcome *outcome)
+{
+    int ends[2];
+    pid_t pid;
+
+    CHECK(pipe(ends) == 0, "pipe");
+    (void)fflush(NULL);
+    pid = fork();
+    CHECK(pid >= 0, "fork");
+    if (pid == 0) {
+        quipu *store = NULL;
+        struct outcome own = {.rc = quipu_open(model.path, NULL, &store, NULL)};
+
+        if (own.rc == QUIPU_OK)
+            commit(store, &own);
+        quipu_close(store);
+        _exit(write(ends[1], &own, sizeof(own)) == (ssize_t)sizeof(own) ? 0 : 1);
+    }
+    (void)close(ends[1]);
+    CHECK(read(ends[0], outcome, sizeof(*outcome)) == (ssize_t)sizeof(*outcome), "its outcome");
+    (void)close(ends[0]);
+    CHECK(sys_wait(pid) == 0, "it has failed");
+    model.beside++;
 }
 
 static void do_append(void)
 {
-    quipu_batch *batch = quipu_batch_new();
     quipu_receipt should;
-    quipu_receipt got;
     quipu_result results[STEPS_MAX];
-    quipu_error error = {0};
+    struct outcome outcome;
     int status;
     int rc;
 
-    CHECK(batch != NULL, "memory");
     make_batch();
     status = foretell(&should, results);
     if (model.read_only) {
         status = QUIPU_READ_ONLY;
         should = (quipu_receipt){0};
     }
-    rc = commit(batch, &got, &error);
-    CHECK(rc == status, "%d, not %d: %s", rc, status, error.text);
-    CHECK(rc == QUIPU_OK || error.status == rc, "error %d", error.status);
-    compare_receipt(&got, &should);
-    if (quipu_batch_steps(batch) > 0 && !model.read_only)
-        compare_results(batch, results);
+    if (!model.read_only && chance(8))
+        commit_beside(&outcome);
+    else
+        commit(model.store, &outcome);
+    rc = outcome.rc;
+    CHECK(rc == status, "%d, not %d: %s", rc, status, outcome.error.text);
+    CHECK(rc == QUIPU_OK || outcome.error.status == rc, "error %d", outcome.error.status);
+    compare_receipt(&outcome.receipt, &should);
+    if (outcome.as_batch)
+        compare_results(outcome.results, results);
     if (rc == QUIPU_OK && should.verdict == QUIPU_COMMITTED)
         take_over();
     else
         drop_pending();
     model.known += rc == QUIPU_OK && should.verdict == QUIPU_DUPLICATE;
     model.refused += rc == QUIPU_DUPLICATE_ID || rc == QUIPU_PARTIAL_DUPLICATE;
-    quipu_batch_free(batch);
 }
 
 /* ---- reads: the reference -------------------------------------------------------------------- */
@@ -1137,6 +1187,76 @@ static void do_list(void)
     quipu_list_close(list);
 }
 
+/* Does an event have the term: a category, a type, or a tag? */
+static bool has_term(const struct event *event, int kind, const char *name)
+{
+    if (kind == QUIPU_LIST_CATEGORIES)
+        return strcmp(category_names[event->stream], name) == 0;
+    if (kind == QUIPU_LIST_TYPES)
+        return strcmp(type_names[event->type], name) == 0;
+    return has_tag(event, name);
+}
+
+static void compare_term(const quipu_item *item, int kind)
+{
+    uint64_t first = 0;
+    uint64_t last = 0;
+    uint64_t count = 0;
+
+    for (uint64_t position = 1; position <= model.head; position++) {
+        if (!has_term(&model.events[position - 1], kind, item->name))
+            continue;
+        first = first == 0 ? position : first;
+        last = position;
+        count++;
+    }
+    CHECK(count > 0 && item->count == count && item->first_position == first &&
+              item->position == last && item->version == 0,
+          "%s: %" PRIu64 "/%" PRIu64 " at %" PRIu64 "-%" PRIu64 ", not %" PRIu64 "-%" PRIu64,
+          item->name, item->count, count, item->first_position, item->position, first, last);
+    CHECK(item->time_ns == model.events[first - 1].time_ns &&
+              item->last_time_ns == model.events[last - 1].time_ns,
+          "times of %s", item->name);
+}
+
+/* Each that is listed is right, in order; and nothing is missing, as all of their events together
+ * are as many as there are. Of tags, of which there are many, those of one prefix. */
+static void do_list_terms(void)
+{
+    static const int kinds[] = {QUIPU_LIST_CATEGORIES, QUIPU_LIST_TYPES, QUIPU_LIST_TAGS};
+    int kind = kinds[below(3)];
+    char prefix[16] = "";
+    char before[256] = "";
+    uint64_t listed = 0;
+    uint64_t should = 0;
+    quipu_list *list;
+    quipu_item item;
+    int rc;
+
+    if (kind == QUIPU_LIST_TAGS)
+        (void)snprintf(prefix, sizeof(prefix), "k%" PRIu64 ":%" PRIx64, below(TAGS_MAX),
+                       below(TAG_VALUES));
+    for (uint64_t i = 0; i < model.head; i++) {
+        const char *tag = model.events[i].bytes;
+
+        should += kind != QUIPU_LIST_TAGS;
+        for (uint32_t t = 0; t < model.events[i].tag_count; t++, tag += strlen(tag) + 1)
+            should += kind == QUIPU_LIST_TAGS && strncmp(tag, prefix, strlen(prefix)) == 0;
+    }
+    CHECK(quipu_list_open(model.store, kind, prefix, &list, NULL) == QUIPU_OK, "list %d", kind);
+    for (rc = quipu_list_next(list, &item, NULL); rc == QUIPU_ROW;
+         rc = quipu_list_next(list, &item, NULL)) {
+        CHECK(strcmp(before, item.name) < 0, "%s after %s", item.name, before);
+        (void)snprintf(before, sizeof(before), "%s", item.name);
+        listed += item.count;
+        if (kind != QUIPU_LIST_TAGS || strcmp(item.name, prefix) == 0 || chance(5))
+            compare_term(&item, kind);
+    }
+    CHECK(rc == QUIPU_OK && listed == should, "%d: %" PRIu64 " listed of %" PRIu64, rc, listed,
+          should);
+    quipu_list_close(list);
+}
+
 static void do_stat(void)
 {
     quipu_stat stat = {QUIPU_INIT(quipu_stat), .format = 0};
@@ -1257,9 +1377,16 @@ static const struct {
     void (*run)(void);
     const char *name;
 } operations[] = {
-    {340, do_append, "append"}, {280, do_read, "read"},    {180, do_kept, "kept reader"},
-    {80, do_load, "load"},      {40, do_list, "list"},     {30, do_stat, "stat"},
-    {3, do_verify, "verify"},   {10, do_reopen, "reopen"}, {10, do_open_twice, "open twice"},
+    {340, do_append, "append"},
+    {280, do_read, "read"},
+    {180, do_kept, "kept reader"},
+    {80, do_load, "load"},
+    {40, do_list, "list"},
+    {30, do_stat, "stat"},
+    {30, do_list_terms, "list of terms"},
+    {3, do_verify, "verify"},
+    {10, do_reopen, "reopen"},
+    {10, do_open_twice, "open twice"},
 };
 
 static void one_step(uint64_t seed, uint64_t step, uint64_t steps)
@@ -1307,11 +1434,11 @@ static void run(uint64_t seed, uint64_t steps)
     for (uint64_t i = 0; i < model.head; i++)
         free(model.events[i].bytes);
     free(model.events);
-    (void)printf("%" PRIu64 " events, %" PRIu64 " batches known, %" PRIu64
+    (void)printf("%" PRIu64 " events, %" PRIu64 " batches by others, %" PRIu64 " known, %" PRIu64
                  " with wrong ids, %" PRIu64 " reads, %" PRIu64 " merges, %" PRIu64
                  " reopens, %.1f s\n",
-                 model.head, model.known, model.refused, model.reads, model.merges, model.reopens,
-                 sys_seconds() - begin);
+                 model.head, model.beside, model.known, model.refused, model.reads, model.merges,
+                 model.reopens, sys_seconds() - begin);
 }
 
 int main(int count, char **arguments)

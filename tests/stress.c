@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STREAMS = 8, DATA_MAX = 6000 };
+enum { STREAMS = 8, DATA_MAX = 6000, KNOWN_IDS = 4000 };
 
 static struct {
     char path[SYS_PATH_BYTES];      /* of the store that stays open */
@@ -24,6 +24,7 @@ static struct {
     atomic_ullong events;     /* acknowledged, all together */
     atomic_ullong door_acked; /* the same in the other store */
     unsigned seed;
+    atomic_uint known[KNOWN_IDS]; /* how often each was acknowledged as new */
 } stress;
 
 static void raise_to(atomic_ullong *value, uint64_t at_least)
@@ -104,6 +105,29 @@ static void append_batch(struct sys_random *random)
     CHECK(rc == QUIPU_OK, "commit: %d %s", rc, error.text);
     count_acked(&receipt);
     quipu_batch_free(batch);
+}
+
+/* Everybody sends some of the same events: each is in once. */
+static void append_known(struct sys_random *random)
+{
+    const char *const tags[] = {"parity:even", "who:known"};
+    uint64_t number = sys_below(random, KNOWN_IDS);
+    char data[DATA_MAX];
+    quipu_draft draft = make_draft(random, data);
+    quipu_receipt receipt;
+    quipu_error error = {0};
+    int rc;
+
+    draft.flags = QUIPU_EVENT_HAS_ID;
+    draft.tags = number % 2 == 0 ? tags : tags + 1;
+    draft.tag_count = number % 2 == 0 ? 2 : 1;
+    quipu_id_from(&number, sizeof(number), draft.id);
+    rc = quipu_append(stress.store, "known", QUIPU_ANY, &draft, 1, &receipt, &error);
+    CHECK(rc == QUIPU_OK, "append: %d %s", rc, error.text);
+    if (receipt.verdict == QUIPU_DUPLICATE)
+        return;
+    CHECK(atomic_fetch_add(&stress.known[number], 1) == 0, "event %" PRIu64 " twice", number);
+    count_acked(&receipt);
 }
 
 /* All contend for one stream: the versions that were won must be different ones. */
@@ -204,6 +228,43 @@ static void read_query(struct sys_random *random)
     quipu_reader_close(reader);
 }
 
+/* Two tags, in snapshots that are renewed. */
+static void read_tags(struct sys_random *random)
+{
+    const char *const tags[] = {"who:known", "parity:even"};
+    const quipu_query_item item = {.tags = tags, .tag_count = 1 + (uint32_t)sys_below(random, 2)};
+    const quipu_query query = {&item, 1};
+    quipu_range range = {QUIPU_INIT(quipu_range), .flags = QUIPU_RENEW};
+    quipu_reader *reader;
+    quipu_event event;
+    uint64_t last = 0;
+    int rc;
+
+    CHECK(quipu_read(stress.store, &query, &range, &reader, NULL) == QUIPU_OK, "tags");
+    for (rc = quipu_next(reader, &event, NULL); rc == QUIPU_ROW;
+         rc = quipu_next(reader, &event, NULL)) {
+        CHECK(event.position > last && strcmp(event.stream, "known") == 0, "order");
+        CHECK(event.tag_count >= item.tag_count, "tags");
+        last = event.position;
+        check_event(&event);
+        if (sys_chance(random, 1))
+            sys_sleep_ms(120); /* long enough for a renewal */
+    }
+    CHECK(rc == QUIPU_OK, "tags: %d", rc);
+    quipu_reader_close(reader);
+}
+
+/* Wait for whoever appends next. */
+static void wait_for_one(struct sys_random *random)
+{
+    uint64_t before = atomic_load(&stress.acked);
+    uint64_t head = 0;
+    int rc = quipu_wait(stress.store, before + sys_below(random, 3), 100, &head, NULL);
+
+    CHECK(rc == QUIPU_OK || rc == 1, "wait: %d", rc);
+    CHECK(head >= before, "head");
+}
+
 /* ---- the rest -------------------------------------------------------------------------------- */
 
 static int count_up(void *state, const quipu_event *event, void *payload, quipu_error *error)
@@ -238,6 +299,32 @@ static void look(struct sys_random *random)
         events += item.count;
     quipu_list_close(list);
     CHECK(events >= stat.events, "%" PRIu64 " events in streams of %" PRIu64, events, stat.events);
+}
+
+/* Append one more, with the count so far as its size: nobody else may come between. */
+static int decide(const void *state, uint64_t version, quipu_batch *batch, void *payload,
+                  quipu_error *error)
+{
+    static const char data[1] = {1};
+    const quipu_draft draft = {.type = "one", .data = data, .data_size = 1};
+
+    (void)payload;
+    (void)error;
+    CHECK(*(const uint64_t *)state == version, "state");
+    (void)quipu_batch_append(batch, "decided", QUIPU_ANY, &draft, 1);
+    return 0;
+}
+
+static void execute(struct sys_random *random)
+{
+    const quipu_fold fold = {QUIPU_INIT(quipu_fold), .name = "count",
+                             .state_size = sizeof(uint64_t), .apply = count_up};
+    quipu_receipt receipt;
+    int rc = quipu_execute(stress.store, &fold, "decided", decide, NULL, 1000, &receipt, NULL);
+
+    CHECK(rc == QUIPU_OK, "execute: %d", rc);
+    count_acked(&receipt);
+    sys_sleep_ms(5 + (unsigned)sys_below(random, 20)); /* each loads all that were before */
 }
 
 static void merge(struct sys_random *random)
@@ -306,16 +393,11 @@ static const struct job {
     void (*once)(struct sys_random *random);
     unsigned threads;
 } jobs[] = {
-    {"singles", append_single, 2},
-    {"batches", append_batch, 1},
-    {"exact", append_exact, 2},
-    {"all", read_all, 1},
-    {"streams", read_stream, 1},
-    {"queries", read_query, 1},
-    {"looks", look, 1},
-    {"merges", merge, 1},
-    {"opens again", open_again, 1},
-    {"opens", open_and_close, 3},
+    {"singles", append_single, 2},  {"batches", append_batch, 1}, {"exact", append_exact, 2},
+    {"all", read_all, 1},           {"streams", read_stream, 1},  {"queries", read_query, 1},
+    {"known", append_known, 2},     {"tags", read_tags, 1},       {"waits", wait_for_one, 1},
+    {"executes", execute, 2},       {"looks", look, 1},           {"merges", merge, 1},
+    {"opens again", open_again, 1}, {"opens", open_and_close, 3},
 };
 
 enum { JOBS = sizeof(jobs) / sizeof(jobs[0]), THREADS_MAX = 32 };

@@ -28,11 +28,24 @@ __attribute__((format(printf, 2, 3))) static int fail(struct qt_args *args, cons
 static const struct qt_option *find_option(const struct qt_args *args, const char *name,
                                            size_t size)
 {
-    for (size_t i = 0; i < sizeof(args->tables) / sizeof(args->tables[0]); i++) {
+    for (size_t i = 0; i < QT_TABLES_MAX; i++) {
         const struct qt_option *option = args->tables[i];
 
         for (; option != NULL && option->name != NULL; option++)
             if (strlen(option->name) == size && memcmp(option->name, name, size) == 0)
+                return option;
+    }
+    return NULL;
+}
+
+/* The row with this short form, or NULL. */
+static const struct qt_option *find_letter(const struct qt_args *args, char letter)
+{
+    for (size_t i = 0; i < QT_TABLES_MAX; i++) {
+        const struct qt_option *option = args->tables[i];
+
+        for (; option != NULL && option->name != NULL; option++)
+            if (option->letter == letter)
                 return option;
     }
     return NULL;
@@ -100,6 +113,25 @@ static int add_given(struct qt_args *args, const struct qt_option *option, const
     return 0;
 }
 
+/* `value` is what stands in the same argument, or NULL. Returns: how many arguments it took, or -1.
+ */
+static int take_value(struct qt_args *args, const struct qt_option *option, const char *value,
+                      const char *next)
+{
+    if (option->kind == QT_FLAG) {
+        if (value != NULL) {
+            return fail(args, "--%s takes no value", option->name);
+        }
+        return add_given(args, option, NULL) < 0 ? -1 : 1;
+    }
+    if (value != NULL)
+        return add_given(args, option, value) < 0 ? -1 : 1;
+    if (next == NULL) {
+        return fail(args, "--%s wants a value: %s", option->name, option->value);
+    }
+    return add_given(args, option, next) < 0 ? -1 : 2;
+}
+
 /* `argument` begins with "--" and a name. Returns: how many arguments it took, or -1. */
 static int take_option(struct qt_args *args, const char *argument, const char *next)
 {
@@ -111,18 +143,22 @@ static int take_option(struct qt_args *args, const char *argument, const char *n
     if (option == NULL) {
         return fail(args, "no such option: --%.*s", size > 80 ? 80 : (int)size, name);
     }
-    if (option->kind == QT_FLAG) {
-        if (equals != NULL) {
-            return fail(args, "--%s takes no value", option->name);
-        }
-        return add_given(args, option, NULL) < 0 ? -1 : 1;
+    return take_value(args, option, equals == NULL ? NULL : equals + 1, next);
+}
+
+/* `argument` is "-" and more. Returns: how many arguments it took, or -1. */
+static int take_letter(struct qt_args *args, const char *argument, const char *next)
+{
+    const struct qt_option *option = find_letter(args, argument[1]);
+
+    if (option == NULL) {
+        return fail(args, "no such option: %.80s", argument);
     }
-    if (equals != NULL)
-        return add_given(args, option, equals + 1) < 0 ? -1 : 1;
-    if (next == NULL) {
-        return fail(args, "--%s wants a value: %s", option->name, option->value);
+    if (argument[2] != '\0') {
+        return fail(args, "-%c stands alone%s, not as in \"%.80s\"", option->letter,
+                    option->kind == QT_FLAG ? "" : " before its value", argument);
     }
-    return add_given(args, option, next) < 0 ? -1 : 2;
+    return take_value(args, option, NULL, next);
 }
 
 static int take_operand(struct qt_args *args, const char *argument)
@@ -153,7 +189,7 @@ int qt_args_parse(struct qt_args *args, int argc, char **argv)
         } else if (options && strncmp(argument, "--", 2) == 0) {
             taken = take_option(args, argument, i + 1 < argc ? argv[i + 1] : NULL);
         } else if (options && argument[0] == '-' && argument[1] != '\0') {
-            taken = fail(args, "no such option: %.80s", argument);
+            taken = take_letter(args, argument, i + 1 < argc ? argv[i + 1] : NULL);
         } else if (take_operand(args, argument) < 0) {
             taken = -1;
         }

@@ -1,9 +1,9 @@
 /* args.h - options and operands of one verb, read by the table that its help is printed from too.
  *
  * Options may stand anywhere; `--name value` and `--name=value` are the same; `--` ends them; a
- * single
- * `-` is an operand. There are no short forms and no abbreviations: what a later release adds must
- * not change what a script means. */
+ * single `-` is an operand. There are no abbreviations: what a later release adds must not change
+ * what a script means. A short form is one that its row says, and stands alone: `-n 5`, not `-n5`.
+ */
 #ifndef QT_ARGS_H
 #define QT_ARGS_H
 
@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #define QT_OPERANDS_MAX 4
+#define QT_TABLES_MAX   4
 
 enum qt_option_kind {
     QT_FLAG = 0,
@@ -26,6 +27,7 @@ struct qt_option {
     const char *help;
     enum qt_option_kind kind;
     bool repeats;
+    char letter;   /* its short form; 0: none */
     uint64_t most; /* of a number; 0: no bound */
 };
 
@@ -37,7 +39,7 @@ struct qt_given {
 };
 
 struct qt_args {
-    const struct qt_option *tables[3]; /* the verb's own first; each may be NULL */
+    const struct qt_option *tables[QT_TABLES_MAX]; /* the verb's own first; each may be NULL */
     struct qt_given *given;
     size_t given_count;
     const char *operands[QT_OPERANDS_MAX];

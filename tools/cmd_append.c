@@ -254,9 +254,9 @@ const struct qt_command qt_command_append = {
     .example = "quipu append orders order-1000 --type ORDER_CREATED --data '{\"sum\":9.50}' "
                "--expect new",
     .text = "Appends one event and prints the version and position that it got, when it is on\n"
-            "the disk. JSON is kept as it is written, less the white space between its tokens.\n"
-            "With --expect, exit code 3 says that somebody else was faster: read again, decide\n"
-            "again, append again. A store that is missing is created.\n",
+            "the disk. JSON is kept as it is written, less the white space between its\n"
+            "tokens. With --expect, exit code 3 says that somebody else was faster: read\n"
+            "again, decide again, append again. A store that is missing is created.\n",
     .options = options,
     .waits = true,
     .run = run_append,

@@ -288,13 +288,14 @@ const struct qt_command qt_command_import = {
     .text = "Appends each line of FILE, or of standard input, as an event:\n\n"
             "  {\"stream\":\"order-1\",\"type\":\"ORDER_PAID\",\"time\":\"2024-03-01T12:00:00Z\",\n"
             "   \"data\":{\"sum\":9.50}}\n\n"
-            "on one line. stream and type are required; time, recorded, id, schema, tags, data\n"
-            "and meta may follow, data and meta also as data_base64 and data_msgpack (base64).\n"
-            "position and version are passed over, so that what dump --json prints comes in\n"
-            "again; any other key is an error. JSON is kept as it is written.\n\n"
-            "Events are committed in batches of 4 096. A bad line ends the import with exit code\n"
-            "1: what was good before it is kept, and the message says FILE:LINE:COLUMN, counted\n"
-            "in bytes from 1, and the last line kept. So does ctrl-C, between two batches.\n",
+            "on one line. stream and type are required; time, recorded, id, schema, tags,\n"
+            "data and meta may follow, data and meta also as data_base64 and data_msgpack\n"
+            "(base64). position and version are passed over, so that what dump --json prints\n"
+            "comes in again; any other key is an error. JSON is kept as it is written.\n\n"
+            "Events are committed in batches of 4 096. A bad line ends the import with exit\n"
+            "code 1: what was good before it is kept, and the message says FILE:LINE:COLUMN,\n"
+            "counted in bytes from 1, and the last line kept. So does ctrl-C, between two\n"
+            "batches.\n",
     .options = NULL,
     .waits = true,
     .run = run_import,

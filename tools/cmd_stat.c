@@ -205,8 +205,8 @@ const struct qt_command qt_command_stat = {
     .summary = "show how a store is",
     .operands = "STORE",
     .example = "quipu stat orders",
-    .text = "Events, disk, index, readers. Two stores with the same chain at the same position\n"
-            "have the same history up to there.\n",
+    .text = "Events, disk, index, readers. Two stores with the same chain at the same\n"
+            "position have the same history up to there.\n",
     .options = NULL,
     .waits = true,
     .run = run_stat,

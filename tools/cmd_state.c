@@ -1,10 +1,14 @@
 /* cmd_state.c - quipu state: a stream folded by JSON merge patch, to look at any aggregate without
- * a line of code. The fold is quipu_load() with merge.c as its function. */
+ * a line of code. The fold is quipu_load() with merge.c as its function; --steps prints between two
+ * events, so it reads the stream in pages, and folds it itself by the same function. */
 #include "command.h"
+#include "filter.h"
 #include "json.h"
 #include "merge.h"
 #include "msgpack_json.h"
+#include "pager.h"
 #include "stamp.h"
+#include "steps.h"
 #include "store.h"
 #include "text.h"
 
@@ -14,8 +18,12 @@
 
 static const struct qt_option options[] = {
     {.name = "upto", .value = "N", .help = "as of version N", .kind = QT_NUMBER, .most = INT64_MAX},
+    {.name = "at", .value = "TIME", .help = "as of TIME: 2024-03-01T12:00:00Z", .kind = QT_TEXT},
+    {.name = "steps", .help = "what each event changed, before the state"},
     {0},
 };
+
+#define FIT_EVENTS 100 /* steps that decide how wide the columns are */
 
 /* The fold's state. The library gives it zeroed. */
 struct state {
@@ -26,31 +34,51 @@ struct state {
     char last_type[256]; /* a name is at most 255 bytes */
 };
 
-/* One event into the state. Whatever it holds, its place in the stream counts. */
-static int apply(void *memory, const quipu_event *event, void *payload, quipu_error *error)
+/* What an event says about the state, as checked JSON: text NULL if nothing. What is no JSON,
+ * though its program said so, says nothing.
+ *
+ * Returns: 0 or QUIPU_NO_MEMORY. */
+static int find_patch(struct state *state, const quipu_event *event, struct qt_span *patch)
 {
-    struct state *state = memory;
     struct qt_json json;
-    struct qt_span patch = {event->data, event->data_size};
 
-    (void)payload;
-    (void)error;
+    *patch = (struct qt_span){event->data, event->data_size};
+    if (patch->size > 0 && event->data_format == QUIPU_MSGPACK) {
+        qt_bytes_clear(&state->scratch);
+        if (qt_msgpack_json(patch->text, patch->size, &state->scratch) < 0) {
+            *patch = (struct qt_span){0};
+            return state->scratch.failed ? QUIPU_NO_MEMORY : 0;
+        }
+        *patch = (struct qt_span){state->scratch.data, state->scratch.size};
+    }
+    if (patch->size == 0 || event->data_format == QUIPU_BINARY ||
+        qt_json_whole(&json, patch->text, patch->size) < 0)
+        *patch = (struct qt_span){0};
+    return 0;
+}
+
+/* One event into the state. Whatever it holds, its place in the stream counts. */
+static int fold_event(struct state *state, const quipu_event *event, struct qt_span *patch)
+{
+    int rc;
+
     state->position = event->position;
     state->time_ns = event->time_ns;
     assert(event->type_size < sizeof(state->last_type));
     memcpy(state->last_type, event->type, event->type_size + 1);
-    if (patch.size == 0 || event->data_format == QUIPU_BINARY)
-        return 0;
-    if (event->data_format == QUIPU_MSGPACK) {
-        qt_bytes_clear(&state->scratch);
-        if (qt_msgpack_json(patch.text, patch.size, &state->scratch) < 0)
-            return state->scratch.failed ? QUIPU_NO_MEMORY : 0;
-        patch = (struct qt_span){state->scratch.data, state->scratch.size};
-    }
-    /* What is no JSON, though its program said so, says nothing about the state. */
-    if (qt_json_whole(&json, patch.text, patch.size) < 0)
-        return 0;
-    return qt_merge_apply(&state->merge, patch) < 0 ? QUIPU_NO_MEMORY : 0;
+    rc = find_patch(state, event, patch);
+    if (rc < 0 || patch->size == 0)
+        return rc;
+    return qt_merge_apply(&state->merge, *patch) < 0 ? QUIPU_NO_MEMORY : 0;
+}
+
+static int apply(void *memory, const quipu_event *event, void *payload, quipu_error *error)
+{
+    struct qt_span patch;
+
+    (void)payload;
+    (void)error;
+    return fold_event(memory, event, &patch);
 }
 
 static void release(void *memory, void *payload)
@@ -152,8 +180,31 @@ static int check_stream(struct qt_run *run, quipu *store)
     return rc < 0 ? qt_problem_library(&run->problem, rc, &error, stream) : 0;
 }
 
-/* The library reads the stream and calls apply(); at a version, if one was asked for. */
-static int fold(struct qt_run *run, quipu *store)
+/* As of when. Returns: 0, or a status with its problem. */
+static int take_point(struct qt_run *run, quipu_point *point)
+{
+    const char *at = qt_args_text(&run->args, "at");
+    const char *error = NULL;
+
+    *point = (quipu_point){.kind = QUIPU_AT_HEAD};
+    if (qt_args_has(&run->args, "upto")) {
+        point->kind = QUIPU_AT_VERSION;
+        point->value = (int64_t)qt_args_number(&run->args, "upto", 0);
+    }
+    if (at == NULL)
+        return 0;
+    if (point->kind == QUIPU_AT_VERSION)
+        return qt_problem_say(&run->problem, QUIPU_MISUSE,
+                              "--at and --upto exclude each other; see quipu help state");
+    point->kind = QUIPU_AT_TIME;
+    if (qt_stamp_parse(at, strlen(at), &point->value, &error) < 0)
+        return qt_problem_say(&run->problem, QUIPU_MISUSE,
+                              "--at \"%.80s\": %s; see quipu help state", at, error);
+    return 0;
+}
+
+/* The library reads the stream and calls apply(). */
+static int load(struct qt_run *run, quipu *store, const quipu_point *point)
 {
     const char *stream = run->args.operands[1];
     quipu_fold merge = {
@@ -161,14 +212,10 @@ static int fold(struct qt_run *run, quipu *store)
         .name = "quipu-state",  .state_size = sizeof(struct state),
         .apply = apply,         .release = release,
     };
-    quipu_point point = {
-        .kind = qt_args_has(&run->args, "upto") ? QUIPU_AT_VERSION : QUIPU_AT_HEAD,
-        .value = (int64_t)qt_args_number(&run->args, "upto", 0),
-    };
     struct state state;
     uint64_t version = 0;
     quipu_error error = {0};
-    int rc = quipu_load(store, &merge, stream, &point, &state, &version, &error);
+    int rc = quipu_load(store, &merge, stream, point, &state, &version, &error);
 
     if (rc < 0)
         return qt_problem_library(&run->problem, rc, &error, stream);
@@ -177,15 +224,105 @@ static int fold(struct qt_run *run, quipu *store)
     return rc;
 }
 
+/* ---- steps ---- */
+
+struct stepping {
+    struct qt_pager pager;
+    struct qt_steps steps;
+    struct state state;
+    const quipu_point *point;
+    uint64_t version;
+    int failed;
+};
+
+static void fit_step(void *payload, const quipu_event *event)
+{
+    struct stepping *stepping = payload;
+
+    qt_steps_fit(&stepping->steps, event);
+}
+
+/* At a time the stream ends before its first event that is later, as quipu_load() has it. */
+static void take_step(void *payload, const quipu_event *event)
+{
+    struct stepping *stepping = payload;
+    bool later = stepping->point->kind == QUIPU_AT_TIME && event->time_ns > stepping->point->value;
+    struct qt_span patch;
+
+    if (!later && stepping->failed == 0) {
+        stepping->failed = fold_event(&stepping->state, event, &patch);
+        stepping->version = event->version;
+        if (stepping->failed == 0 &&
+            qt_steps_put(&stepping->steps, event, patch, &stepping->state.merge) < 0)
+            stepping->failed = QUIPU_NO_MEMORY;
+    }
+    if (later || stepping->failed < 0)
+        stepping->pager.limit = stepping->pager.shown + 1; /* this one is the last to come */
+}
+
+/* Up to the version that is asked for, or the one that is the newest now. */
+static int put_steps(struct qt_run *run, struct stepping *stepping)
+{
+    struct qt_pager *pager = &stepping->pager;
+    struct qt_pager first;
+    uint64_t head;
+    int rc = qt_pager_head(pager, &head);
+
+    if (rc < 0)
+        return rc;
+    if (pager->upto > head)
+        pager->upto = head;
+    first = *pager;
+    first.put = fit_step;
+    first.quiet = true;
+    first.limit = FIT_EVENTS;
+    rc = qt_pager_pages(&first, NULL);
+    if (rc == 0)
+        rc = qt_pager_pages(pager, NULL);
+    if (rc == 0 && stepping->failed < 0)
+        rc = qt_problem_say(&run->problem, stepping->failed, "out of memory");
+    if (rc == 0 && !run->json) {
+        qt_out_flush(&run->out); /* before the state's own words on stderr */
+        rc = put_state(run, &stepping->state, stepping->version);
+    }
+    return rc;
+}
+
+/* Returns: 0, or a status with its problem. */
+static int step(struct qt_run *run, quipu *store, const quipu_point *point)
+{
+    struct qt_filter filter = {
+        .stream = run->args.operands[1],
+        .by_version = true,
+        .upto = point->kind == QUIPU_AT_VERSION ? (uint64_t)point->value : UINT64_MAX,
+    };
+    struct stepping stepping = {
+        .point = point,
+        .steps = {.out = &run->out, .json = run->json},
+    };
+    int rc;
+
+    qt_pager_init(&stepping.pager, run, store, &filter);
+    stepping.pager.payload = &stepping;
+    stepping.pager.put = take_step;
+    rc = put_steps(run, &stepping);
+    release(&stepping.state, NULL);
+    qt_steps_release(&stepping.steps);
+    return rc;
+}
+
 static int run_state(struct qt_run *run)
 {
     quipu *store = NULL;
-    int rc = qt_store_open(run, QT_STORE_READ, &store);
+    quipu_point point;
+    int rc = take_point(run, &point);
 
+    if (rc == 0)
+        rc = qt_store_open(run, QT_STORE_READ, &store);
     if (rc == 0)
         rc = check_stream(run, store);
     if (rc == 0)
-        rc = fold(run, store);
+        rc = qt_args_has(&run->args, "steps") ? step(run, store, &point) : load(run, store, &point);
     quipu_close(store);
     return rc;
 }
@@ -195,9 +332,18 @@ const struct qt_command qt_command_state = {
     .summary = "rebuild one stream's state from its events",
     .operands = "STORE STREAM",
     .example = "quipu state orders order-17 --upto 2",
-    .text = "Merges the data of the stream's events, in order, as RFC 7386 says: members replace\n"
-            "those of the same name, null removes, objects are merged. Numbers and texts stay as\n"
-            "they were written. Data that is no JSON is passed over.\n",
+    .text = "Merges the data of the stream's events, in order, as RFC 7386 says: members\n"
+            "replace those of the same name, null removes, objects are merged. Numbers and\n"
+            "texts stay as they were written. Data that is no JSON is passed over.\n\n"
+            "--at takes the events up to TIME: it stops before the first one whose time is\n"
+            "later.\n\n"
+            "--steps prints what each event changed among the state's members - + what it\n"
+            "added, ~ what it replaced, - what it removed - and then the state. With --json\n"
+            "it is one line for each event, and no state:\n\n"
+            "  {\"version\":2,\"position\":40,\"time\":\"...\",\"type\":\"ORDER_PAID\",\n"
+            "   \"changed\":[{\"name\":\"status\",\"from\":\"created\",\"to\":\"paid\"}, ...]}\n\n"
+            "on one line; from is absent for what was added, to for what was removed, name if\n"
+            "the state itself is not an object before or after.\n",
     .options = options,
     .waits = true,
     .run = run_state,

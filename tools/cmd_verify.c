@@ -120,15 +120,14 @@ static void put_advice(struct qt_out *out, const struct verify *verify)
                          "         the log, and nothing is lost\n");
         return;
     }
-    qt_out_text(out,
-                "keep these files as they are, and go back to a backup: a copy of its log.mdb\n"
-                "         is a whole store. What came after it:\n"
-                "           quipu dump STORE --json --after HEAD_OF_COPY | quipu import COPY\n"
-                "         Without one, what is whole before and after each damaged position P:\n"
-                "           quipu dump STORE --json --upto P-1 | quipu import NEW\n"
-                "           quipu dump STORE --json --after P | quipu import NEW\n"
-                "         In NEW the events after P have lower positions, in P's stream lower\n"
-                "         versions too, and ids that no caller gave are others.\n");
+    qt_out_text(
+        out, "keep these files as they are, and go back to a backup: a copy of its log.mdb\n"
+             "         is a whole store. What came after it:\n"
+             "           quipu dump STORE --json --after HEAD_OF_COPY | quipu import COPY\n"
+             "         Without one, all that is whole:\n"
+             "           quipu dump STORE --json --skip-damaged | quipu import NEW\n"
+             "         In NEW the events after a damaged one have lower positions, in its stream\n"
+             "         lower versions too, and ids that no caller gave are others.\n");
 }
 
 /* The sum of it for people; the chain lets two stores be compared. */
@@ -188,9 +187,10 @@ const struct qt_command qt_command_verify = {
     .summary = "check a store from end to end",
     .operands = "STORE",
     .example = "quipu verify orders",
-    .text = "Checks each value's checksum, the chain through all events, positions and versions\n"
-            "without gaps, and that the index says what the log says. Exit code 5 if anything is\n"
-            "damaged. Other programs may go on writing: what is there now is checked.\n",
+    .text = "Checks each value's checksum, the chain through all events, positions and\n"
+            "versions without gaps, and that the index says what the log says. Exit code 5 if\n"
+            "anything is damaged. Other programs may go on writing: what is there now is\n"
+            "checked.\n",
     .options = NULL,
     .run = run_verify,
 };

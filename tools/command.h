@@ -18,7 +18,8 @@ struct qt_command {
     const char *example;  /* works as it stands, on a store of docs/examples/orders.ndjson */
     const char *text; /* what there is to know beside the options; lines of at most 80 columns */
     const struct qt_option *options;
-    bool waits; /* for other processes, as long as --busy-timeout says */
+    const struct qt_option *shared; /* rows that other verbs have too; NULL: none */
+    bool waits;                     /* for other processes, as long as --busy-timeout says */
     int (*run)(struct qt_run *run);
 };
 
@@ -40,11 +41,18 @@ extern const struct qt_command qt_command_init;
 extern const struct qt_command qt_command_append;
 extern const struct qt_command qt_command_import;
 extern const struct qt_command qt_command_dump;
+extern const struct qt_command qt_command_show;
+extern const struct qt_command qt_command_tail;
 extern const struct qt_command qt_command_streams;
 extern const struct qt_command qt_command_stat;
 extern const struct qt_command qt_command_state;
 extern const struct qt_command qt_command_verify;
+extern const struct qt_command qt_command_completion;
 extern const struct qt_command qt_command_help;
+
+/* The tables of a verb in the order in which they are looked at and printed. */
+void qt_command_tables(const struct qt_command *command,
+                       const struct qt_option *tables[QT_TABLES_MAX]);
 
 /* The verb of this name, or NULL. */
 const struct qt_command *qt_command_find(const char *verb);
@@ -55,5 +63,11 @@ size_t qt_command_operands_max(const struct qt_command *command);
 
 /* Print the help of one verb, or of all if it is NULL. */
 void qt_help_put(struct qt_out *out, const struct qt_command *command);
+
+/* Print the manual page of all verbs, as mdoc. */
+void qt_man_put(struct qt_out *out);
+
+/* Calls that a newcomer can type as they stand, in this order; ended by NULL. */
+extern const char *const qt_examples[];
 
 #endif

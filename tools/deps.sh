@@ -4,7 +4,7 @@
 deps_library="cmake make gcc libc6-dev pkg-config liblmdb-dev libmsgpack-dev libxxhash-dev"
 deps_tools="libjson-c-dev"
 deps_bench="libsqlite3-dev"
-deps_tests="g++ libcriterion-dev python3"
+deps_tests="g++ libcriterion-dev python3 mandoc"
 deps_style="clang-format clang-tidy"
 
 # need PACKAGE...: install those that are missing, and say so. Returns 1 if that cannot be done.

@@ -10,8 +10,6 @@
 
 #define NAME_COLUMNS 22
 
-static const struct qt_option no_options[] = {{0}};
-
 static void put_heading(struct qt_out *out, const char *heading)
 {
     qt_out_char(out, '\n');
@@ -34,11 +32,12 @@ static void put_row(struct qt_out *out, const char *name, const char *text)
 
 static void put_options(struct qt_out *out, const struct qt_option *option)
 {
-    for (; option->name != NULL; option++) {
+    for (; option != NULL && option->name != NULL; option++) {
+        char letter[5] = {'-', option->letter, ',', ' ', '\0'};
         char name[80];
 
-        (void)snprintf(name, sizeof(name), "--%s%s%s", option->name,
-                       option->value == NULL ? "" : " ",
+        (void)snprintf(name, sizeof(name), "%s--%s%s%s", option->letter == '\0' ? "" : letter,
+                       option->name, option->value == NULL ? "" : " ",
                        option->value == NULL ? "" : option->value);
         put_row(out, name, option->help);
     }
@@ -46,12 +45,13 @@ static void put_options(struct qt_out *out, const struct qt_option *option)
 
 static void put_verb(struct qt_out *out, const struct qt_command *command)
 {
+    const struct qt_option *tables[QT_TABLES_MAX];
+
     qt_out_text(out, "  ");
     qt_out_text(out, command->example);
     qt_out_text(out, "\n\nUsage: quipu ");
     qt_out_text(out, command->verb);
-    if (command->options != NULL)
-        qt_out_text(out, " [options]");
+    qt_out_text(out, " [options]");
     if (command->operands[0] != '\0') {
         qt_out_char(out, ' ');
         qt_out_text(out, command->operands);
@@ -59,18 +59,26 @@ static void put_verb(struct qt_out *out, const struct qt_command *command)
     qt_out_text(out, "\n\n");
     qt_out_text(out, command->text);
     put_heading(out, "Options");
-    put_options(out, command->options == NULL ? no_options : command->options);
-    put_options(out, command->waits ? qt_waiting_options : no_options);
-    put_options(out, qt_common_options);
+    qt_command_tables(command, tables);
+    for (size_t i = 0; i < QT_TABLES_MAX; i++)
+        put_options(out, tables[i]);
 }
 
-/* Three calls that a newcomer can type as they stand, in this order. */
+const char *const qt_examples[] = {
+    "quipu append orders order-1 --type ORDER_CREATED --data '{\"sum\":9.5}'",
+    "quipu dump orders --stream order-1",
+    "quipu state orders order-1",
+    NULL,
+};
+
 static void put_all(struct qt_out *out)
 {
-    qt_out_text(out, "  quipu append orders order-1 --type ORDER_CREATED --data '{\"sum\":9.5}'\n"
-                     "  quipu dump orders --stream order-1\n"
-                     "  quipu state orders order-1\n\n"
-                     "Usage: quipu VERB [options] STORE [...]\n\n"
+    for (size_t i = 0; qt_examples[i] != NULL; i++) {
+        qt_out_text(out, "  ");
+        qt_out_text(out, qt_examples[i]);
+        qt_out_char(out, '\n');
+    }
+    qt_out_text(out, "\nUsage: quipu VERB [options] STORE [...]\n\n"
                      "Quipu is an embedded event store; STORE is its directory.\n");
     put_heading(out, "Verbs");
     for (size_t i = 0; qt_commands[i] != NULL; i++)
@@ -94,6 +102,13 @@ static int run_help(struct qt_run *run)
 {
     const struct qt_command *command = NULL;
 
+    if (qt_args_has(&run->args, "man")) {
+        if (run->args.operand_count > 0)
+            return qt_problem_say(&run->problem, QUIPU_MISUSE,
+                                  "--man is one page for all verbs; see quipu help help");
+        qt_man_put(&run->out);
+        return 0;
+    }
     if (run->args.operand_count > 0) {
         command = qt_command_find(run->args.operands[0]);
         if (command == NULL)
@@ -104,12 +119,19 @@ static int run_help(struct qt_run *run)
     return 0;
 }
 
+static const struct qt_option options[] = {
+    {.name = "man", .help = "all of it as a manual page, in mdoc"},
+    {0},
+};
+
 const struct qt_command qt_command_help = {
     .verb = "help",
     .summary = "say what a verb does",
     .operands = "[VERB]",
     .example = "quipu help dump",
-    .text = "Prints how a verb is used; without one, lists them all.\n",
-    .options = NULL,
+    .text = "Prints how a verb is used; without one, lists them all. The manual page says the\n"
+            "same:\n\n"
+            "  quipu help --man | man -l -\n",
+    .options = options,
     .run = run_help,
 };

@@ -182,15 +182,25 @@ static void make_object(node *target)
     target->text = NULL;
 }
 
+/* A name as it means. Returns: 0 with memory that is the caller's, or -1 if memory is out. */
+static int resolve(struct qt_span key, struct qt_span *name)
+{
+    char *text = malloc(key.size + 1);
+
+    if (text == NULL)
+        return -1;
+    *name = (struct qt_span){text, qt_json_unescape(key, text)};
+    return 0;
+}
+
 /* The child that a member of the patch is about. Returns: 0, or -1 if memory is out. */
 static int get_child(struct qt_merge *merge, node *parent, struct qt_span key, bool create,
                      node **child)
 {
-    struct qt_span name = {malloc(key.size + 1), 0};
+    struct qt_span name;
 
-    if (name.text == NULL)
+    if (resolve(key, &name) < 0)
         return -1;
-    name.size = qt_json_unescape(key, (char *)name.text);
     *child = find_child(merge, parent, name.text, name.size);
     if (*child == NULL && create)
         *child = add_child(merge, parent, name, key);
@@ -305,34 +315,33 @@ static void put_key(struct qt_bytes *out, const node *child)
     qt_bytes_text(out, "\":");
 }
 
-/* The node after `at` in the order of the text, closing the objects that end in between. */
-static const node *put_next(struct qt_bytes *out, const node *at, bool lines)
+/* The node after `at` below `top`, in the order of the text, closing the objects that end in
+ * between. */
+static const node *put_next(struct qt_bytes *out, const node *top, const node *at, bool lines)
 {
-    while (at != NULL && at->next == NULL) {
+    while (at != top && at->next == NULL) {
         at = at->parent;
-        if (at != NULL) {
-            if (lines && at->parent == NULL)
-                qt_bytes_char(out, '\n');
-            qt_bytes_char(out, '}');
-        }
+        if (lines && at->parent == NULL)
+            qt_bytes_char(out, '\n');
+        qt_bytes_char(out, '}');
     }
-    if (at == NULL)
+    if (at == top)
         return NULL;
     qt_bytes_char(out, ',');
     return at->next;
 }
 
-int qt_merge_put(const struct qt_merge *merge, struct qt_bytes *out, int lines)
+/* The value of `top`, without its name; `lines` is for the root alone. */
+static void put_tree(struct qt_bytes *out, const node *top, bool lines)
 {
-    const node *at = merge->root;
+    const node *at = top;
 
-    if (at == NULL)
-        qt_bytes_text(out, "{}");
     while (at != NULL) {
-        if (lines && at->parent != NULL && at->parent->parent == NULL)
+        if (lines && at->parent == top)
             qt_bytes_text(out, "\n  ");
-        put_key(out, at);
-        if (lines && at->parent != NULL && at->parent->parent == NULL)
+        if (at != top)
+            put_key(out, at);
+        if (lines && at->parent == top)
             qt_bytes_char(out, ' ');
         if (at->text == NULL && at->first != NULL) {
             qt_bytes_char(out, '{');
@@ -343,9 +352,39 @@ int qt_merge_put(const struct qt_merge *merge, struct qt_bytes *out, int lines)
             qt_bytes_text(out, "{}");
         else
             qt_bytes_put(out, at->text, at->text_size);
-        at = put_next(out, at, lines != 0);
+        at = put_next(out, top, at, lines);
     }
+}
+
+int qt_merge_put(const struct qt_merge *merge, struct qt_bytes *out, int lines)
+{
+    if (merge->root == NULL)
+        qt_bytes_text(out, "{}");
+    else
+        put_tree(out, merge->root, lines != 0);
     return out->failed ? -1 : 0;
+}
+
+int qt_merge_member(const struct qt_merge *merge, struct qt_span key, struct qt_bytes *out)
+{
+    struct qt_span name;
+    const node *child;
+
+    if (merge->root == NULL)
+        return 0;
+    if (resolve(key, &name) < 0)
+        return -1;
+    child = find_child(merge, merge->root, name.text, name.size);
+    free((void *)name.text);
+    if (child == NULL)
+        return 0;
+    put_tree(out, child, false);
+    return out->failed ? -1 : 1;
+}
+
+bool qt_merge_is_object(const struct qt_merge *merge)
+{
+    return merge->root == NULL || merge->root->text == NULL;
 }
 
 void qt_merge_release(struct qt_merge *merge)

@@ -10,6 +10,7 @@
 #include "bytes.h"
 #include "json.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct qt_merge_node;
@@ -25,6 +26,15 @@ struct qt_merge {
  *
  * Returns: 0, or -1 if memory is out. */
 int qt_merge_apply(struct qt_merge *merge, struct qt_span patch);
+
+/* Append the root's member of this name, written as in `key` or with other escapes, as compact
+ * JSON. A root that is no object has no members.
+ *
+ * Returns: 1; 0 if there is none; -1 if memory is out. */
+int qt_merge_member(const struct qt_merge *merge, struct qt_span key, struct qt_bytes *out);
+
+/* The state is an object: also before the first patch. */
+bool qt_merge_is_object(const struct qt_merge *merge);
 
 /* Append the state as compact JSON. With `lines`, each member of the root has a line of its own.
  *

@@ -8,13 +8,15 @@
 #include "number.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 int qt_out_init(struct qt_out *out, int fd)
 {
-    *out = (struct qt_out){.fd = fd, .buffer = malloc(QT_OUT_BYTES)};
+    *out = (struct qt_out){.fd = fd, .stop_fd = -1, .buffer = malloc(QT_OUT_BYTES)};
     return out->buffer == NULL ? -1 : 0;
 }
 
@@ -24,11 +26,26 @@ void qt_out_release(struct qt_out *out)
     out->buffer = NULL;
 }
 
+/* Wait until something can be written, or until nobody wants it any more. A pipe that has room has
+ * room for PIPE_BUF bytes. Returns: how many bytes can be written without waiting. */
+static size_t wait_for_room(struct qt_out *out, size_t size)
+{
+    struct pollfd ends[2] = {
+        {.fd = out->fd, .events = POLLOUT},
+        {.fd = out->stop_fd, .events = POLLIN},
+    };
+
+    if (poll(ends, 2, -1) > 0 && ends[0].revents == 0 && ends[1].revents != 0)
+        out->failed = ECANCELED;
+    return size < PIPE_BUF ? size : PIPE_BUF;
+}
+
 /* A signal may come between two bytes; anything else that goes wrong stays wrong. */
 static void write_all(struct qt_out *out, const char *data, size_t size)
 {
     while (size > 0 && out->failed == 0) {
-        ssize_t written = write(out->fd, data, size);
+        size_t piece = out->stop_fd < 0 ? size : wait_for_room(out, size);
+        ssize_t written = out->failed != 0 ? 0 : write(out->fd, data, piece);
 
         if (written < 0) {
             if (errno != EINTR)
@@ -38,6 +55,15 @@ static void write_all(struct qt_out *out, const char *data, size_t size)
         data += written;
         size -= (size_t)written;
     }
+}
+
+bool qt_out_stopped(struct qt_out *out)
+{
+    struct pollfd stop = {.fd = out->stop_fd, .events = POLLIN};
+
+    if (out->failed == 0 && out->stop_fd >= 0 && poll(&stop, 1, 0) > 0)
+        out->failed = ECANCELED;
+    return out->failed != 0;
 }
 
 void qt_out_flush(struct qt_out *out)

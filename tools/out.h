@@ -15,7 +15,8 @@
 
 struct qt_out {
     int fd;
-    int failed; /* errno of the first write that failed; 0: none */
+    int stop_fd; /* once it is readable, a write that would wait is given up; -1: none */
+    int failed;  /* errno of the first write that failed; ECANCELED: given up; 0: none */
     bool color;
     size_t used;
     char *buffer;
@@ -24,6 +25,9 @@ struct qt_out {
 /* Returns: 0, or -1 if memory is out. */
 int qt_out_init(struct qt_out *out, int fd);
 void qt_out_release(struct qt_out *out);
+
+/* Nobody wants any more: a write has failed, or stop_fd is readable, which then counts as such. */
+bool qt_out_stopped(struct qt_out *out);
 
 void qt_out_flush(struct qt_out *out);
 void qt_out_put(struct qt_out *out, const void *data, size_t size);

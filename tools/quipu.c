@@ -4,9 +4,12 @@
  *
  *     args     options and operands       input    files that are read
  *     out      standard output            line     an event as NDJSON, printing; draft: reading
+ *     filter   which events               pager    reading them without pinning pages
  *     problem  what went wrong            table    an event as a row; summary: its data on a line
  *     store    opening a store            json     JSON text, checked and cut, never decoded
- *     text     what a terminal may see    merge    JSON merge patch
+ *     text     what a terminal may see    pretty   an event as indented JSON
+ *     help     the table, printed         man      the same as a manual page
+ *     merge    JSON merge patch           steps    what each event changed
  *
  * A verb returns 0 or a status, with what to say about it in run->problem; that, and whether
  * standard output has arrived, is the exit code. Nothing here keeps anything between two calls.
@@ -22,8 +25,19 @@
 #include <unistd.h>
 
 const struct qt_command *const qt_commands[] = {
-    &qt_command_init, &qt_command_append, &qt_command_import, &qt_command_dump, &qt_command_streams,
-    &qt_command_stat, &qt_command_state,  &qt_command_verify, &qt_command_help, NULL,
+    &qt_command_init,
+    &qt_command_append,
+    &qt_command_import,
+    &qt_command_dump,
+    &qt_command_show,
+    &qt_command_tail,
+    &qt_command_streams,
+    &qt_command_stat,
+    &qt_command_state,
+    &qt_command_verify,
+    &qt_command_completion,
+    &qt_command_help,
+    NULL,
 };
 
 const struct qt_option qt_common_options[] = {
@@ -52,6 +66,15 @@ const struct qt_command *qt_command_find(const char *verb)
         if (strcmp(qt_commands[i]->verb, verb) == 0)
             return qt_commands[i];
     return NULL;
+}
+
+void qt_command_tables(const struct qt_command *command,
+                       const struct qt_option *tables[QT_TABLES_MAX])
+{
+    tables[0] = command->options;
+    tables[1] = command->shared;
+    tables[2] = command->waits ? qt_waiting_options : NULL;
+    tables[3] = qt_common_options;
 }
 
 size_t qt_command_operands_max(const struct qt_command *command)
@@ -152,9 +175,7 @@ static int run_verb(struct qt_run *run, int argc, char **argv)
 {
     int rc;
 
-    run->args.tables[0] = run->command->options;
-    run->args.tables[1] = run->command->waits ? qt_waiting_options : NULL;
-    run->args.tables[2] = qt_common_options;
+    qt_command_tables(run->command, run->args.tables);
     run->json = asks_for_json(argc, argv);
     if (qt_args_parse(&run->args, argc, argv) < 0)
         return qt_problem_say(&run->problem, QUIPU_MISUSE, "%s; see quipu help %s", run->args.error,
@@ -197,11 +218,12 @@ static int run_main(struct qt_run *run, int argc, char **argv)
     return run_verb(run, argc - 2, argv + 2);
 }
 
-/* What was printed must have arrived. A reader that went away is no failure: it had enough. */
+/* What was printed must have arrived. A reader that went away is no failure: it had enough;
+ * nor is what a signal has cut off. */
 static int finish_output(struct qt_run *run, int rc)
 {
     qt_out_flush(&run->out);
-    if (rc < 0 || run->out.failed == 0 || run->out.failed == EPIPE)
+    if (rc < 0 || run->out.failed == 0 || run->out.failed == EPIPE || run->out.failed == ECANCELED)
         return rc;
     return qt_problem_say(&run->problem, QUIPU_SYSTEM, "cannot write the output: %s",
                           strerror(run->out.failed));

@@ -56,8 +56,13 @@ int qt_store_open(struct qt_run *run, enum qt_store_mode mode, quipu **store)
     };
     int rc = quipu_open(path, &options, store, &error);
 
-    if (rc == QUIPU_NOT_FOUND)
+    if (rc == QUIPU_NOT_FOUND && mode == QT_STORE_READ)
         return qt_problem_say(&run->problem, rc, "no store here: %.300s", path);
+    if (rc == QUIPU_NOT_FOUND) {
+        return qt_problem_say(&run->problem, rc,
+                              "cannot make a store here, the directory above is missing: %.300s",
+                              path);
+    }
     if (rc == QUIPU_TARGET_EXISTS)
         return qt_problem_say(&run->problem, rc, "there is a store already: %.300s", path);
     return rc < 0 ? qt_store_failed(run, rc, &error) : 0;

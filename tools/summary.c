@@ -93,6 +93,11 @@ static void put_shown(struct qt_out *out, struct shown shown)
     qt_out_text(out, shown.after);
 }
 
+void qt_summary_value(struct qt_out *out, struct qt_span value)
+{
+    put_shown(out, shown_value(value));
+}
+
 static void put_rest(struct qt_out *out, size_t count)
 {
     qt_out_put(out, " ", 1);

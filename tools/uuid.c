@@ -11,13 +11,12 @@ static bool is_dash(size_t at)
     return at == 8 || at == 13 || at == 18 || at == 23;
 }
 
-void qt_uuid_put(struct qt_out *out, const uint8_t uuid[16])
+void qt_uuid_put_bare(struct qt_out *out, const uint8_t uuid[16])
 {
     static const char digits[] = "0123456789abcdef";
-    char *to = qt_out_room(out, TEXT_SIZE + 2);
+    char *to = qt_out_room(out, TEXT_SIZE);
     size_t digit = 0;
 
-    *to++ = '"';
     for (size_t i = 0; i < TEXT_SIZE; i++) {
         if (is_dash(i)) {
             *to++ = '-';
@@ -26,8 +25,14 @@ void qt_uuid_put(struct qt_out *out, const uint8_t uuid[16])
         *to++ = digits[digit % 2 == 0 ? uuid[digit / 2] >> 4 : uuid[digit / 2] & 15];
         digit++;
     }
-    *to++ = '"';
     qt_out_took(out, to);
+}
+
+void qt_uuid_put(struct qt_out *out, const uint8_t uuid[16])
+{
+    qt_out_char(out, '"');
+    qt_uuid_put_bare(out, uuid);
+    qt_out_char(out, '"');
 }
 
 static int hex_value(char c)

@@ -6,6 +6,9 @@
 
 #include <stdint.h>
 
+/* Print it. */
+void qt_uuid_put_bare(struct qt_out *out, const uint8_t uuid[16]);
+
 /* Print it in quotes. */
 void qt_uuid_put(struct qt_out *out, const uint8_t uuid[16]);
 
