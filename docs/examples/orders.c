@@ -98,7 +98,10 @@ static int handle(quipu *store, enum kind kind, const char *name, const char *or
     char key[256];
     int rc;
 
-    (void)snprintf(key, sizeof(key), "%s %s", verbs[kind], name);
+    if (snprintf(key, sizeof(key), "%s %s", verbs[kind], name) >= (int)sizeof(key)) {
+        (void)snprintf(error->text, sizeof(error->text), "the command's name is too long");
+        return REFUSED;
+    }
     quipu_id_from(key, strlen(key), command.draft.id);
     command.draft.flags = QUIPU_EVENT_HAS_ID;
     if (kind == CREATED) {
