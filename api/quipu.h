@@ -803,7 +803,8 @@ typedef struct quipu_stat {
     int64_t last_time_ns;
     uint64_t chain;      /* of the newest event: equal chain at equal position, equal history */
     uint64_t free_bytes; /* inside log.mdb, to be used again */
-    int64_t oldest_reader_since_ns; /* 0 in this release: LMDB does not record it */
+    int64_t oldest_reader_since_ns; /* when that process began the oldest snapshot that it holds, on
+                                       the store's clock, as recorded_ns; 0: nobody knows */
     uint8_t uuid[16];               /* of the store, from its creation */
 } quipu_stat;
 
