@@ -711,8 +711,8 @@ typedef int (*quipu_decide_fn)(const void *state, uint64_t version, quipu_batch 
  *
  * The check of the version is the batch's last step, after those that `decide` added; a batch
  * without steps is committed for its sake. Any condition that does not hold is a conflict, those
- * that `decide` added too. It is tried up to `attempts` times (0: 16), one right after the other:
- * where many threads contend for one stream, give more.
+ * that `decide` added too. It is tried up to `attempts` times (0: 16), after pauses of a random
+ * length that grow up to 50 ms: some thirty threads that keep at one stream are served so.
  *
  * Memory:  the states are the library's, aligned as malloc() does it; fold->release is called for
  *          each, unless its `init` failed. `receipt` may be NULL; it is filled on QUIPU_OK and on
@@ -720,7 +720,8 @@ typedef int (*quipu_decide_fn)(const void *state, uint64_t version, quipu_batch 
  *          returned 1.
  * Threads: any; `decide` and the fold's functions run in this thread, without a lock. quipu_close()
  *          waits for it as for a commit.
- * Returns: as quipu_load() and quipu_commit(). QUIPU_OK also when `decide` returned 1; what it
+ * Returns: as quipu_load() and quipu_commit(), events that are known already (verdict DUPLICATE)
+ *          included. QUIPU_OK also when `decide` returned 1; what it
  *          returned if that was below 0, with a text if it gave none, and not tried again,
  *          QUIPU_CONFLICT neither; QUIPU_MISUSE if it was above 1. QUIPU_CONFLICT: all attempts
  *          were in vain; the receipt is the last one's. */
@@ -803,7 +804,8 @@ typedef struct quipu_stat {
     int64_t last_time_ns;
     uint64_t chain;      /* of the newest event: equal chain at equal position, equal history */
     uint64_t free_bytes; /* inside log.mdb, to be used again */
-    int64_t oldest_reader_since_ns; /* 0 in this release: LMDB does not record it */
+    int64_t oldest_reader_since_ns; /* when that process began the oldest snapshot that it holds, on
+                                       the store's clock, as recorded_ns; 0: nobody knows */
     uint8_t uuid[16];               /* of the store, from its creation */
 } quipu_stat;
 

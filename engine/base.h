@@ -75,7 +75,7 @@
 
 /* Processes and maps. A map is address space alone, of which x86-64 has 128 TiB; making it larger
  * needs that nobody reads, so it does not begin tiny. */
-#define QP_PROCESSES_MAX           128 /* slots in the file `shared` of two pages */
+#define QP_PROCESSES_MAX           128 /* slots in the file `shared` of three pages */
 #define QP_LOG_MAP_BYTES_DEFAULT   (1024 * QP_GIB)
 #define QP_MAP_BYTES_MIN           (4 * QP_MIB)
 #define QP_BUSY_TIMEOUT_MS_DEFAULT 10000

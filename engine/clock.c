@@ -37,12 +37,17 @@ int64_t qp_clock_coarse_ns(void)
     return read_clock(CLOCK_MONOTONIC_COARSE);
 }
 
-void qp_clock_sleep_ms(unsigned milliseconds)
+void qp_clock_sleep_ns(int64_t nanoseconds)
 {
-    struct timespec wait = {.tv_sec = milliseconds / 1000,
-                            .tv_nsec = (long)(milliseconds % 1000) * 1000000};
+    struct timespec wait = {.tv_sec = nanoseconds / QP_NS_PER_S,
+                            .tv_nsec = (long)(nanoseconds % QP_NS_PER_S)};
 
     (void)nanosleep(&wait, NULL); /* woken early by a signal: the caller looks at its deadline */
+}
+
+void qp_clock_sleep_ms(unsigned milliseconds)
+{
+    qp_clock_sleep_ns(milliseconds * QP_NS_PER_MS);
 }
 
 int64_t qp_clock_deadline_ns(uint32_t timeout_ms)

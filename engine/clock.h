@@ -10,6 +10,7 @@ int64_t qp_clock_monotonic_ns(void); /* for waiting */
 int64_t qp_clock_coarse_ns(void);    /* the same, some ms late, and nearly free */
 
 void qp_clock_sleep_ms(unsigned milliseconds);
+void qp_clock_sleep_ns(int64_t nanoseconds);
 
 /* When a wait of `timeout_ms` from now ends, on the monotonic clock; UINT32_MAX: never. */
 int64_t qp_clock_deadline_ns(uint32_t timeout_ms);

@@ -45,6 +45,8 @@ struct qp_handle {
     pthread_mutex_t pool_lock; /* a leaf */
     struct qp_moment *pool;    /* snapshots at rest */
     unsigned pool_count;
+    struct qp_moment *oldest; /* of those in use, in the order in which they began */
+    struct qp_moment *newest;
     const unsigned char *alive; /* a page that is wiped in a forked child */
 };
 

@@ -17,6 +17,43 @@
 
 #include <assert.h>
 
+/* Since when is something pinned? Other processes may ask. Under the pool's lock, as what follows.
+ */
+static void tell_oldest(struct qp_handle *handle)
+{
+    qp_shared_set_reading(&handle->shared, handle->oldest != NULL ? handle->oldest->began_ns : 0);
+}
+
+static void link_moment(struct qp_handle *handle, struct qp_moment *moment)
+{
+    moment->began_ns = qp_shared_now_ns(&handle->shared);
+    moment->next = NULL;
+    moment->older = handle->newest;
+    if (handle->newest != NULL)
+        handle->newest->next = moment;
+    else
+        handle->oldest = moment;
+    handle->newest = moment;
+    if (handle->oldest == moment)
+        tell_oldest(handle);
+}
+
+static void unlink_moment(struct qp_handle *handle, struct qp_moment *moment)
+{
+    bool was_oldest = handle->oldest == moment;
+
+    if (moment->older != NULL)
+        moment->older->next = moment->next;
+    else
+        handle->oldest = moment->next;
+    if (moment->next != NULL)
+        moment->next->older = moment->older;
+    else
+        handle->newest = moment->older;
+    if (was_oldest)
+        tell_oldest(handle);
+}
+
 /* One that rests, or a new one; NULL if memory is out. */
 static struct qp_moment *from_pool(struct qp_handle *handle)
 {
@@ -27,14 +64,15 @@ static struct qp_moment *from_pool(struct qp_handle *handle)
     if (moment != NULL) {
         handle->pool = moment->next;
         handle->pool_count--;
+    } else {
+        moment = qp_zalloc(sizeof(*moment));
+    }
+    if (moment != NULL) {
+        moment->handle = handle;
+        link_moment(handle, moment);
     }
     (void)pthread_mutex_unlock(&handle->pool_lock);
-    if (moment == NULL) {
-        moment = qp_zalloc(sizeof(*moment));
-        if (moment != NULL)
-            moment->handle = handle;
-    }
-    assert(moment == NULL || (moment->handle == handle && moment->txn == NULL));
+    assert(moment == NULL || moment->txn == NULL);
     return moment;
 }
 
@@ -55,6 +93,7 @@ static void to_pool(struct qp_moment *moment)
 
     assert(moment->txn == NULL && moment->pin.first == NULL);
     (void)pthread_mutex_lock(&handle->pool_lock);
+    unlink_moment(handle, moment);
     rests = handle->pool_count < (most < QP_POOL_MAX ? most : QP_POOL_MAX);
     if (rests) {
         handle->pool_count++;

@@ -12,7 +12,9 @@
 
 struct qp_moment {
     struct qp_handle *handle;
-    struct qp_moment *next; /* in the pool */
+    struct qp_moment *next;  /* in the pool; in use: the one that began after it */
+    struct qp_moment *older; /* in use: the one that began before it */
+    int64_t began_ns;        /* on the store's clock */
     struct qp_txn log_txn;
     struct qp_txn index_txn;
     struct qp_txn *txn;        /* of the log: log_txn, or a committer's write transaction */

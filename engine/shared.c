@@ -55,6 +55,7 @@ struct slot {
     atomic_uint pid;          /* 0: free */
     atomic_uint waiting;      /* 1: asks for the store lock */
     atomic_ullong start_time; /* of the process: its pid alone may be another's by now */
+    atomic_llong reading_ns;  /* since when its oldest snapshot is held, 0: it holds none */
     pthread_mutex_t alive;    /* later held for life by the process's helper thread */
 };
 
@@ -344,6 +345,7 @@ void qp_shared_close(struct qp_shared *shared)
     if (shared->page == NULL)
         return;
     assert(shared->slot < QP_PROCESSES_MAX);
+    qp_shared_set_reading(shared, 0);
     atomic_store(&shared->page->slots[shared->slot].pid, 0);
     qp_shared_forget(shared);
 }
@@ -375,6 +377,20 @@ int64_t qp_shared_now_ns(const struct qp_shared *shared)
 {
     return atomic_load(&shared->page->anchor_wall_ns) + qp_clock_boottime_ns() -
            atomic_load(&shared->page->anchor_boottime_ns);
+}
+
+void qp_shared_set_reading(struct qp_shared *shared, int64_t since_ns)
+{
+    atomic_store_explicit(&shared->page->slots[shared->slot].reading_ns, since_ns,
+                          memory_order_relaxed);
+}
+
+int64_t qp_shared_reading(const struct qp_shared *shared, uint32_t pid)
+{
+    for (unsigned i = 0; i < QP_PROCESSES_MAX; i++)
+        if (atomic_load(&shared->page->slots[i].pid) == pid)
+            return atomic_load(&shared->page->slots[i].reading_ns);
+    return 0;
 }
 
 /* In any slot but `own`. */

@@ -47,6 +47,11 @@ void qp_shared_set(struct qp_shared *shared, enum qp_shared_flag flag, bool valu
 /* The store's clock before it is compared with what was recorded: it cannot be set back. */
 int64_t qp_shared_now_ns(const struct qp_shared *shared);
 
+/* When this process began the oldest snapshot that it holds, on the store's clock; 0: it holds
+ * none. For others to look at: 0 if there is no such process. */
+void qp_shared_set_reading(struct qp_shared *shared, int64_t since_ns);
+int64_t qp_shared_reading(const struct qp_shared *shared, uint32_t pid);
+
 /* ---- the store lock: who holds it writes the log ---- */
 
 enum qp_lock_state {

@@ -67,6 +67,7 @@ int qp_stat(struct qp_handle *handle, quipu_stat *out, quipu_error *error)
     out->tail_events = moment->pin.head - moment->pin.indexed;
     out->oldest_reader_lag = log.oldest_reader_lag;
     out->oldest_reader_pid = log.oldest_reader_pid;
+    out->oldest_reader_since_ns = qp_shared_reading(&handle->shared, log.oldest_reader_pid);
     out->readers = log.readers;
     out->free_bytes = log.free_bytes;
     memcpy(out->uuid, handle->uuid, sizeof(out->uuid));

@@ -3,6 +3,7 @@
 #include "handles.h"
 #include "merge.h"
 #include "support_suite.h"
+#include "support_system.h"
 
 #include <signal.h>
 #include <string.h>
@@ -307,6 +308,40 @@ Test(list, stat_does_not_count_dead_readers)
     cr_expect_eq(stat.readers, 1, "its own: %u", stat.readers);
     cr_expect_eq(stat.oldest_reader_pid, (uint32_t)getpid());
     cr_expect_eq(slots(store), 0);
+    quipu_close(store);
+}
+
+static int64_t oldest_since(quipu *store)
+{
+    quipu_stat stat = {QUIPU_INIT(quipu_stat), .format = 0};
+
+    cr_assert_eq(quipu_stat_get(store, &stat, &why), QUIPU_OK);
+    return stat.oldest_reader_since_ns;
+}
+
+/* Of two readers the one that was opened first, whichever is closed first. */
+Test(list, stat_says_since_when_the_oldest_reads)
+{
+    quipu_reader *readers[3];
+    quipu *store;
+    int64_t since[3];
+
+    make_store();
+    store = open_store(0);
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert_eq(quipu_read(store, NULL, NULL, &readers[i], &why), QUIPU_OK);
+        since[i] = qp_shared_now_ns(&store->handle->shared);
+        sys_sleep_ms(2);
+    }
+    cr_expect_leq(oldest_since(store), since[0]);
+    quipu_reader_close(readers[1]);
+    cr_expect_leq(oldest_since(store), since[0]);
+    quipu_reader_close(readers[0]);
+    cr_expect_gt(oldest_since(store), since[1]);
+    cr_expect_leq(oldest_since(store), since[2]);
+    quipu_reader_close(readers[2]);
+    cr_expect_gt(oldest_since(store), since[2], "its own");
+    cr_expect_eq(qp_shared_reading(&store->handle->shared, (uint32_t)getpid()), 0);
     quipu_close(store);
 }
 
