@@ -86,6 +86,12 @@ struct qp_bytes {
     size_t size;
 };
 
+/* Sizes first: most names differ there, and the bytes need not be fetched. */
+static inline bool qp_bytes_equal(struct qp_bytes left, struct qp_bytes right)
+{
+    return left.size == right.size && __builtin_memcmp(left.data, right.data, left.size) == 0;
+}
+
 #define QP_LITERAL(text) ((struct qp_bytes){(text), sizeof(text) - 1})
 
 #endif

@@ -196,9 +196,9 @@ static int add_list(struct source *source, const struct list *list, quipu_error 
     return QUIPU_OK;
 }
 
-/* Positions count here, of a stream too. */
+/* Positions count here, of a stream too. `*total` grows by the list's length; NULL: nobody asks. */
 static int add_term(struct qp_candidates *candidates, struct source *source, enum qp_term_kind kind,
-                    struct qp_bytes name, quipu_error *error)
+                    struct qp_bytes name, uint64_t *total, quipu_error *error)
 {
     struct list list = {0};
     int rc = qp_postings_new(candidates->moment, kind, name, &list.postings, error);
@@ -209,6 +209,8 @@ static int add_term(struct qp_candidates *candidates, struct source *source, enu
     }
     list.postings->by_number = false;
     list.count = rc == QUIPU_ROW ? qp_postings_count(list.postings) : 0;
+    if (total != NULL)
+        *total += list.count;
     return add_list(source, &list, error);
 }
 
@@ -219,13 +221,15 @@ static int open_all(struct qp_candidates *candidates, const struct qp_query *que
     int rc = QUIPU_OK;
 
     if (item->stream.data != NULL)
-        rc = add_term(candidates, source, QP_TERM_STREAM, item->stream, error);
+        rc = add_term(candidates, source, QP_TERM_STREAM, item->stream, NULL, error);
     if (rc == QUIPU_OK && item->category.data != NULL)
-        rc = add_term(candidates, source, QP_TERM_CATEGORY, item->category, error);
+        rc = add_term(candidates, source, QP_TERM_CATEGORY, item->category, NULL, error);
     for (size_t i = 0; i < item->tag_count && rc == QUIPU_OK; i++)
-        rc = add_term(candidates, source, QP_TERM_TAG, query->tags[item->first_tag + i], error);
+        rc = add_term(candidates, source, QP_TERM_TAG, query->tags[item->first_tag + i], NULL,
+                      error);
     if (rc == QUIPU_OK && item->type_count == 1)
-        rc = add_term(candidates, source, QP_TERM_TYPE, query->types[item->first_type], error);
+        rc =
+            add_term(candidates, source, QP_TERM_TYPE, query->types[item->first_type], NULL, error);
     return rc;
 }
 
@@ -286,11 +290,9 @@ static int add_types(struct qp_candidates *candidates, const struct qp_query *qu
     int rc = QUIPU_OK;
 
     *added = false;
-    for (size_t i = 0; i < item->type_count && rc == QUIPU_OK && total < most; i++) {
-        rc = add_term(candidates, &types, QP_TERM_TYPE, query->types[item->first_type + i], error);
-        if (rc == QUIPU_OK)
-            total += types.lists[types.count - 1].count;
-    }
+    for (size_t i = 0; i < item->type_count && rc == QUIPU_OK && total < most; i++)
+        rc = add_term(candidates, &types, QP_TERM_TYPE, query->types[item->first_type + i], &total,
+                      error);
     *added = rc == QUIPU_OK && total < most;
     while (rc == QUIPU_OK && *added && types.count > 0) {
         struct source one = {0};

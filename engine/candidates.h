@@ -9,13 +9,15 @@
 
 struct qp_candidates;
 
-/* The set (after, upto]. Returns: ROW; OK: every position is one, as an item has no term, and
- * `*out` is NULL; NO_MEMORY; CORRUPT; IO. */
+/* The set (after, upto]. */
 struct qp_candidates_range {
     uint64_t after;
     uint64_t upto;
     bool backwards;
 };
+
+/* Returns: ROW; OK: every position is one, as an item has no term, and `*out` is NULL; NO_MEMORY;
+ * CORRUPT; IO. */
 int qp_candidates_open(struct qp_moment *moment, const struct qp_query *query,
                        const struct qp_candidates_range *range, struct qp_candidates **out,
                        quipu_error *error);

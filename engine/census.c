@@ -15,7 +15,7 @@
 
 #include "status.h"
 #include "sum.h"
-#include "text.h"
+#include "terms.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -59,7 +59,7 @@ static struct qp_census_term *find(const struct qp_census *census, struct qp_byt
 /* Room for the terms of one event. Terms stay where they are: pointers to them outlive it. */
 static bool make_room(struct qp_census *census)
 {
-    const size_t more = QP_TERMS_OF_EVENT + QP_TAGS_MAX;
+    const size_t more = 3 + QP_TAGS_MAX; /* lists of one event */
     size_t size = census->table_size == 0 ? TABLE_FIRST : census->table_size * 2;
     struct qp_census_term **table;
 
@@ -136,50 +136,35 @@ static uint64_t id_sum(const uint8_t name[QP_ID_NAME_BYTES], uint64_t position)
     return qp_sum(name, QP_ID_NAME_BYTES, position);
 }
 
-/* Under one name more. false: memory is out. */
-static bool count_name(struct qp_census *census, enum qp_term_kind kind, struct qp_bytes name,
-                       uint64_t position)
-{
-    struct qp_census_term *term = term_of(census, kind, name);
-
-    if (term == NULL)
-        return false;
-    count_entry(term, position, 0);
-    return true;
-}
-
 /* What the index does not have yet is not held against it. But versions are counted over the whole
  * log, for who checks them record by record. */
 bool qp_census_add(struct qp_census *census, uint64_t position, uint64_t indexed,
                    const struct qp_record *record)
 {
-    struct qp_bytes category = {record->stream.data,
-                                qp_text_category(record->stream.data, record->stream.size)};
-    struct qp_census_term *stream;
-    struct qp_bytes tag = {0};
+    struct qp_terms terms;
+    enum qp_term_kind kind;
+    struct qp_bytes name;
 
     assert(position > 0);
     if (!make_room(census))
         return false;
-    stream = term_of(census, QP_TERM_STREAM, record->stream);
-    if (stream == NULL)
-        return false;
-    stream->newest = record->version;
-    if (position > indexed)
-        return true;
-    count_entry(stream, position, record->version);
-    if (!count_name(census, QP_TERM_CATEGORY, category, position) ||
-        !count_name(census, QP_TERM_TYPE, record->type, position))
-        return false;
-    while (qp_record_next_tag(record, &tag))
-        if (!count_name(census, QP_TERM_TAG, tag, position))
-            return false;
-    if (record->id != NULL) {
-        uint8_t name[QP_ID_NAME_BYTES];
+    qp_terms_begin(&terms, record);
+    while (qp_terms_next(&terms, &kind, &name)) {
+        struct qp_census_term *term;
 
-        qp_key_id_name(name, record->id, qp_sum(record->stream.data, record->stream.size, 0));
-        census->ids++;
-        census->id_sum += id_sum(name, position);
+        if (kind == QP_TERM_ID) {
+            census->ids++;
+            census->id_sum += id_sum(name.data, position);
+            continue;
+        }
+        term = term_of(census, kind, name);
+        if (term == NULL)
+            return false;
+        if (kind == QP_TERM_STREAM)
+            term->newest = record->version;
+        if (position > indexed)
+            return true; /* the stream comes first */
+        count_entry(term, position, kind == QP_TERM_STREAM ? record->version : 0);
     }
     return true;
 }

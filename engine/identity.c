@@ -36,16 +36,15 @@ static int confirm(const struct qp_identity *identity, struct qp_moment *moment,
     if (rc != QUIPU_ROW)
         return rc;
     if (record.id == NULL || memcmp(record.id, identity->id, 16) != 0 ||
-        record.stream.size != identity->stream.size ||
-        memcmp(record.stream.data, identity->stream.data, record.stream.size) != 0)
+        !qp_bytes_equal(record.stream, identity->stream))
         return QUIPU_OK;
     *version = record.version;
     return QUIPU_ROW;
 }
 
-/* In the index, where the name was found: mostly at one position. */
-static int find_in_index(const struct qp_identity *identity, struct qp_moment *moment,
-                         uint64_t *position, uint64_t *version, quipu_error *error)
+/* In the index, where the name was found more than once: streams share a sum. */
+static int find_in_list(const struct qp_identity *identity, struct qp_moment *moment,
+                        uint64_t *position, uint64_t *version, quipu_error *error)
 {
     struct qp_postings postings;
     struct qp_bytes name = {identity->name, sizeof(identity->name)};
@@ -75,8 +74,12 @@ int qp_identity_find(const struct qp_identity *identity, struct qp_moment *momen
     qp_key_term(&key, QP_TERM_ID, (struct qp_bytes){identity->name, sizeof(identity->name)});
     if (moment->handle->index != NULL)
         rc = qp_index_term(&moment->index_txn, qp_key_bytes(&key), &row, error);
-    if (rc == QUIPU_ROW)
-        rc = find_in_index(identity, moment, position, version, error);
+    if (rc == QUIPU_ROW && row.count == 1) {
+        *position = row.first_position;
+        rc = confirm(identity, moment, *position, version, error);
+    } else if (rc == QUIPU_ROW) {
+        rc = find_in_list(identity, moment, position, version, error);
+    }
     if (rc == QUIPU_OK)
         *position = 0; /* from the begin of the tail */
     while (rc == QUIPU_OK) {

@@ -34,8 +34,7 @@ int qp_index_damaged(const char *what, struct qp_bytes key, quipu_error *error)
 
     qp_key_text(key, text, sizeof(text));
     return qp_fail(error, QUIPU_CORRUPT,
-                   "the index is damaged: %s of %s; close the store and delete index.mdb, it is "
-                   "made again",
+                   "the index is damaged: %s of %s; close the store everywhere and reindex it",
                    what, text);
 }
 
@@ -387,8 +386,8 @@ static int merge_ids(struct merge *merge)
     return rc;
 }
 
-/* In the order of keys: rows that are neighbours stand on one page, and the transaction's cursor
- * goes over the pages of `terms` once, from left to right. */
+/* In the order of keys, but for the damaged: rows that are neighbours stand on one page, and the
+ * transaction's cursor goes over the pages of `terms` once, from left to right. */
 int qp_index_merge(struct qp_txn *txn, const struct qp_segment *segment, struct qp_indexed *indexed,
                    quipu_error *error)
 {

@@ -39,8 +39,7 @@ enum qp_term_kind {
     QP_TERM_DAMAGED = 255 /* positions whose record could not be read when the index was made */
 };
 
-#define QP_TERMS_OF_EVENT 3 /* a stream's, a category's and a type's; and one for each tag */
-#define QP_ID_NAME_BYTES  24
+#define QP_ID_NAME_BYTES 24
 
 /* The bits that stand in the index's meta row for the kinds above: another set, another index. */
 #define QP_TERM_KINDS_BITS                                                                         \

@@ -10,8 +10,9 @@
  * sole opener; CORRUPT; FULL; NO_MEMORY. Nothing but time is lost by a failure. */
 int qp_merge(struct qp_handle *handle, quipu_error *error);
 
-/* For a sole opener: merge the whole log, and tell `progress` after each slice how far it is.
- * Another result of it than 0 stops: it comes back, if it is below 0. Else as qp_merge(). */
+/* For a sole opener: merge the whole log, and tell `progress` after each slice how far it is. What
+ * else than 0 it returns stops, and is its owner's to remember: that is OK, with an index of a part
+ * of the log. Else as qp_merge(). */
 int qp_merge_whole(struct qp_handle *handle, quipu_progress_fn progress, void *payload,
                    quipu_error *error);
 

@@ -157,7 +157,7 @@ size_t qp_block_row_write(uint64_t base, const uint64_t *positions, size_t count
     return size;
 }
 
-/* A delta has at most 49 bits and `base` at most 48: their sum cannot wrap before it is compared.
+/* A delta and `base` have at most 48 bits each: their sum cannot wrap before it is compared.
  * That nothing is left over at the end is how a wrong count shows. */
 bool qp_deltas_read(struct qp_bytes deltas, uint64_t base, uint64_t *positions, size_t count)
 {

@@ -314,6 +314,19 @@ static bool before_row(const struct qp_postings *postings, uint64_t bound)
     return bound < row->base;
 }
 
+/* Pass over what is not beyond `bound`, in the window. false: nothing of it is. */
+static bool pass_over(struct qp_postings *postings, uint64_t bound)
+{
+    if (postings->backwards) {
+        while (postings->at > 0 && is_after(postings, postings->at - 1, bound))
+            postings->at--;
+        return postings->at > 0;
+    }
+    while (postings->at < postings->count && !is_after(postings, postings->at, bound))
+        postings->at++;
+    return postings->at < postings->count;
+}
+
 /* Enter the part that may have the first entry after `bound`; pass over what is not after it. */
 static int seek_forward(struct qp_postings *postings, uint64_t bound, quipu_error *error)
 {
@@ -326,9 +339,7 @@ static int seek_forward(struct qp_postings *postings, uint64_t bound, quipu_erro
     else
         rc = enter_row(postings, error);
     while (rc == QUIPU_OK && postings->part != PART_NONE) {
-        while (postings->at < postings->count && !is_after(postings, postings->at, bound))
-            postings->at++;
-        if (postings->at < postings->count)
+        if (pass_over(postings, bound))
             break;
         rc = next_part(postings, error);
     }
@@ -345,9 +356,7 @@ static int seek_backwards(struct qp_postings *postings, uint64_t bound, quipu_er
     if (postings->part == PART_NONE && postings->in_index)
         rc = enter_row(postings, error);
     while (rc == QUIPU_OK && postings->part != PART_NONE) {
-        while (postings->at > 0 && is_after(postings, postings->at - 1, bound))
-            postings->at--;
-        if (postings->at > 0)
+        if (pass_over(postings, bound))
             break;
         if (postings->part == PART_ROW)
             rc = blocks_before_row(postings, bound, error);
@@ -372,17 +381,13 @@ int qp_postings_skip(struct qp_postings *postings, uint64_t position, quipu_erro
 {
     bool backwards = postings->backwards;
     uint64_t bound = backwards ? position : position - 1;
-    uint64_t far_end = 0;
+    size_t far = backwards || postings->count == 0 ? 0 : postings->count - 1;
 
     assert(!postings->by_number && position > 0);
-    if (postings->count > 0)
-        far_end = postings->window[backwards ? 0 : postings->count - 1];
-    if (far_end == 0 || is_after(postings, backwards ? 0 : postings->count - 1, bound) == backwards)
+    if (postings->count == 0 || postings->window[far] == 0 ||
+        is_after(postings, far, bound) == backwards)
         return qp_postings_seek(postings, backwards, bound, error);
-    while (backwards && postings->at > 0 && is_after(postings, postings->at - 1, bound))
-        postings->at--;
-    while (!backwards && postings->at < postings->count && !is_after(postings, postings->at, bound))
-        postings->at++;
+    (void)pass_over(postings, bound);
     return QUIPU_OK;
 }
 

@@ -25,7 +25,8 @@ struct qp_postings {
     uint64_t window[QP_BLOCK_POSITIONS];
 };
 
-/* Find a term. Returns: ROW: it occurs in the index or the tail; OK: it does not; CORRUPT; IO.
+/* Find a term. Of an id only the index's part: a segment keeps ids apart, see qp_tail_id().
+ * Returns: ROW: it occurs in the index or the tail; OK: it does not; CORRUPT; IO.
  * Release it in any case. qp_postings_new() makes one on the heap, to be freed in any case:
  * NO_MEMORY too. */
 int qp_postings_open(struct qp_postings *postings, struct qp_moment *moment, enum qp_term_kind kind,

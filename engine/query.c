@@ -1,8 +1,12 @@
 /* query.c - names are compared as bytes, without hashing: a match is a match.
  *
- *     items   [ stream, category, types 0..1, tags 0..2 ]  OR  [ -, category, types 2..2, - ]  OR
- * ... all of these that are given, one of the types, each of the tags types   [ type ][ type ][
- * type ]     tags  [ tag ][ tag ]     names   | s t r e a m 0 t a g ...
+ *     items    [ stream, category, types 0..1, tags 0..2 ]   [ -, category, types 2..2, - ]   ...
+ *     types    [ OrderPaid ][ OrderSent ][ OrderPaid ]
+ *     tags     [ customer:7 ][ region:eu ][ ... ]
+ *     names    o r d e r - 4 2 0 O r d e r P a i d 0 ...
+ *
+ * An event is in an item if it is in everything that the item gives: one of its types, each of its
+ * tags; and in the query if it is in an item.
  *
  * Refuses to know where events are found: candidates.c proposes by their terms and asks here. */
 #include "query.h"
@@ -144,17 +148,11 @@ void qp_query_release(struct qp_query *query)
     *query = (struct qp_query){0};
 }
 
-/* Sizes first: most names differ there, and the bytes need not be fetched. */
-static bool equal(struct qp_bytes left, struct qp_bytes right)
-{
-    return left.size == right.size && memcmp(left.data, right.data, left.size) == 0;
-}
-
 static bool has_type(const struct qp_query *query, const struct qp_query_item *item,
                      struct qp_bytes type)
 {
     for (size_t i = 0; i < item->type_count; i++)
-        if (equal(query->types[item->first_type + i], type))
+        if (qp_bytes_equal(query->types[item->first_type + i], type))
             return true;
     return item->type_count == 0;
 }
@@ -169,7 +167,7 @@ static bool has_tags(const struct qp_query *query, const struct qp_query_item *i
         do {
             if (!qp_record_next_tag(record, &tag))
                 return false;
-        } while (!equal(query->tags[item->first_tag + i], tag));
+        } while (!qp_bytes_equal(query->tags[item->first_tag + i], tag));
     }
     return true;
 }
@@ -182,8 +180,8 @@ static bool item_matches(const struct qp_query *query, const struct qp_query_ite
     struct qp_bytes category = {record->stream.data,
                                 qp_text_category(record->stream.data, record->stream.size)};
 
-    return (item->stream.data == NULL || equal(item->stream, record->stream)) &&
-           (item->category.data == NULL || equal(item->category, category)) &&
+    return (item->stream.data == NULL || qp_bytes_equal(item->stream, record->stream)) &&
+           (item->category.data == NULL || qp_bytes_equal(item->category, category)) &&
            has_type(query, item, record->type) && has_tags(query, item, record);
 }
 

@@ -14,7 +14,7 @@
 #include "segment.h"
 
 #include "sum.h"
-#include "text.h"
+#include "terms.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -258,32 +258,21 @@ bool qp_segment_add_damaged(struct qp_segment *segment)
 /* Under every name but its stream's. Room for it has been made. */
 static bool put_names(struct qp_segment *segment, const struct qp_record *record, uint32_t offset)
 {
-    struct qp_bytes category = {record->stream.data,
-                                qp_text_category(record->stream.data, record->stream.size)};
-    struct qp_bytes tag = {0};
-    bool done = put_common(segment, QP_TERM_CATEGORY, category, offset) &&
-                put_common(segment, QP_TERM_TYPE, record->type, offset);
+    struct qp_terms terms;
+    enum qp_term_kind kind;
+    struct qp_bytes name;
+    bool done = true;
 
-    while (done && qp_record_next_tag(record, &tag))
-        done = put_term(segment, QP_TERM_TAG, tag, offset);
-    if (done && record->id != NULL) {
-        uint8_t name[QP_ID_NAME_BYTES];
-
-        qp_key_id_name(name, record->id, qp_sum(record->stream.data, record->stream.size, 0));
-        qp_ids_put(&segment->ids, name, offset);
+    qp_terms_begin(&terms, record);
+    while (done && qp_terms_next(&terms, &kind, &name)) {
+        if (kind == QP_TERM_CATEGORY || kind == QP_TERM_TYPE)
+            done = put_common(segment, kind, name, offset);
+        else if (kind == QP_TERM_TAG)
+            done = put_term(segment, kind, name, offset);
+        else if (kind == QP_TERM_ID)
+            qp_ids_put(&segment->ids, name.data, offset);
     }
     return done;
-}
-
-/* How many lists it is put into. */
-static size_t terms_of(const struct qp_record *record)
-{
-    size_t count = QP_TERMS_OF_EVENT;
-    struct qp_bytes tag = {0};
-
-    while (qp_record_next_tag(record, &tag))
-        count++;
-    return count;
 }
 
 /* The stream's list decides: if the version cannot be, the record is damaged whatever its sum says,
@@ -291,7 +280,7 @@ static size_t terms_of(const struct qp_record *record)
 bool qp_segment_add(struct qp_segment *segment, const struct qp_record *record)
 {
     uint32_t offset = (uint32_t)(segment->upto + 1 - segment->after);
-    size_t terms = terms_of(record);
+    size_t terms = qp_terms_count(record);
     struct qp_term_list *list;
     struct qp_key key;
     bool done;
