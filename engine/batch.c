@@ -17,6 +17,7 @@
 
 #include "pack.h"
 #include "status.h"
+#include "sum.h"
 #include "text.h"
 
 #include <assert.h>
@@ -225,6 +226,7 @@ static int add_step(struct qp_batch *batch, const char *stream, uint64_t expecte
     *step = (struct qp_step){
         .stream_offset = batch->names.size - size - 1,
         .stream_size = size,
+        .stream_sum = qp_sum(stream, size, 0),
         .expected = expected,
         .first_draft = batch->draft_count,
         .draft_count = count,

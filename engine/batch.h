@@ -21,10 +21,11 @@ struct qp_draft_record {
 struct qp_step {
     size_t stream_offset; /* in `names`, with its 0 */
     size_t stream_size;
-    uint64_t expected;  /* a version, QUIPU_ANY or QUIPU_EXISTS */
-    size_t first_draft; /* in `drafts` */
-    size_t draft_count; /* 0: only a condition */
-    bool known;         /* all of its events are in the stream already, up to last_position */
+    uint64_t stream_sum; /* of its name */
+    uint64_t expected;   /* a version, QUIPU_ANY or QUIPU_EXISTS */
+    size_t first_draft;  /* in `drafts` */
+    size_t draft_count;  /* 0: only a condition */
+    bool known;          /* all of its events are in the stream already, up to last_position */
     uint64_t last_position;
     quipu_result result; /* valid while the batch is `decided` */
 };

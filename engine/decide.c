@@ -1,116 +1,16 @@
 /* decide.c - conditions see the store and the batches before, never the batch's own appends; later
- * appends of a batch see the versions of its earlier ones. Ids are looked up before versions.
+ * appends of a batch see the versions of its earlier ones. Ids are looked up before versions:
  *
- * The overlay holds what each stream that a group names will be:
+ *     step     known: all of its ids are there, in order    fails: for an id, or a version    else
+ * new batch    all that write are known: DUPLICATE          one fails, or known beside new: refused
+ *              else it holds, and its new events get positions
  *
- *     the store's newest version ---- newest ---- pending
- *     asked once a stream        accepted batches   the batch being decided, until it holds
- *
- * So a batch is first tried on `pending`, and only `accept` moves that to `newest`. A refused one
- * leaves its numbers there, marked with its own batch number, which the next batch does not look
- * at: nothing has to be undone. With events that have ids it is the same: they get a version when
- * their batch is accepted, and those of refused ones never do. */
+ * What the batches before will do is in the overlay (overlay.c). */
 #include "decide.h"
 
-#include "identity.h"
 #include "status.h"
-#include "sum.h"
 
 #include <assert.h>
-#include <string.h>
-
-struct qp_overlay_entry {
-    struct qp_bytes stream; /* in some batch of the group; data NULL: free */
-    uint64_t hash;
-    uint64_t newest;  /* with all batches that hold */
-    uint64_t hidden;  /* versions that deleting took */
-    uint64_t pending; /* with the batch being decided */
-    uint64_t batch;   /* whose `pending` it is */
-};
-
-/* A draft with an id. */
-struct qp_overlay_event {
-    struct qp_bytes stream;
-    uint64_t batch;
-    uint64_t position;
-    uint64_t version; /* 0: its batch was not accepted, or not yet */
-};
-
-enum { TABLE_FIRST = 64 };
-
-void qp_overlay_init(struct qp_overlay *overlay, uint64_t head)
-{
-    *overlay = (struct qp_overlay){.next_position = head + 1};
-}
-
-void qp_overlay_release(struct qp_overlay *overlay)
-{
-    qp_free(overlay->table);
-    qp_free(overlay->events);
-    qp_ids_release(&overlay->ids);
-    *overlay = (struct qp_overlay){0};
-}
-
-/* Open addressing, never more than half full: where the stream is, or would be put. The hash was
- * summed before and is compared first, so that names are looked at about once. */
-static struct qp_overlay_entry *slot_of(struct qp_overlay_entry *table, size_t size, uint64_t hash,
-                                        struct qp_bytes stream)
-{
-    size_t slot = hash & (size - 1);
-
-    assert(size > 0 && (size & (size - 1)) == 0);
-    while (table[slot].stream.data != NULL &&
-           (table[slot].hash != hash || table[slot].stream.size != stream.size ||
-            memcmp(table[slot].stream.data, stream.data, stream.size) != 0))
-        slot = (slot + 1) & (size - 1);
-    return &table[slot];
-}
-
-static bool grow(struct qp_overlay *overlay)
-{
-    size_t size = overlay->size == 0 ? TABLE_FIRST : overlay->size * 2;
-    struct qp_overlay_entry *table = qp_zalloc(size * sizeof(*table));
-
-    if (table == NULL)
-        return false;
-    for (size_t i = 0; i < overlay->size; i++) {
-        const struct qp_overlay_entry *entry = &overlay->table[i];
-
-        if (entry->stream.data != NULL)
-            *slot_of(table, size, entry->hash, entry->stream) = *entry;
-    }
-    qp_free(overlay->table);
-    overlay->table = table;
-    overlay->size = size;
-    return true;
-}
-
-/* A stream's entry, asked from the store the first time. It stays where it is until the next call.
- */
-static int entry_of(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_bytes stream,
-                    struct qp_overlay_entry **out, quipu_error *error)
-{
-    uint64_t hash = qp_sum(stream.data, stream.size, 0);
-    struct qp_stream_edge edge;
-    struct qp_overlay_entry *entry;
-    int rc;
-
-    if (overlay->count * 2 >= overlay->size && !grow(overlay))
-        return qp_fail_memory(error);
-    entry = slot_of(overlay->table, overlay->size, hash, stream);
-    *out = entry;
-    if (entry->stream.data != NULL)
-        return QUIPU_OK;
-    rc = qp_moment_stream(moment, stream, &edge, error);
-    if (rc < 0)
-        return rc;
-    entry->newest = edge.newest;
-    entry->hidden = edge.hidden;
-    entry->stream = stream;
-    entry->hash = hash;
-    overlay->count++;
-    return QUIPU_OK;
-}
 
 static bool holds(uint64_t expected, uint64_t actual)
 {
@@ -122,76 +22,26 @@ static bool holds(uint64_t expected, uint64_t actual)
 }
 
 /* A stream whose events were all deleted counts as one without events. */
-static uint64_t counted(const struct qp_overlay_entry *entry, uint64_t newest)
+static uint64_t counted(const struct qp_overlay_stream *stream, uint64_t newest)
 {
-    return newest > entry->hidden ? newest : 0;
+    return newest > stream->hidden ? newest : 0;
 }
 
 /* ---- ids ---- */
 
-/* What is known of a draft's id. */
-struct known {
-    uint64_t position; /* 0: nothing */
-    uint64_t version;
-    bool twice; /* an earlier draft of the batch has it too */
-};
-
-/* In the batches before, in this one, then in the store. */
-static int find_id(const struct qp_overlay *overlay, const struct qp_identity *identity,
-                   struct qp_moment *moment, struct known *known, quipu_error *error)
-{
-    const struct qp_id_entry *entry = qp_ids_find(&overlay->ids, identity->name);
-    int rc;
-
-    *known = (struct known){0};
-    for (; entry != NULL; entry = qp_ids_next(&overlay->ids, entry)) {
-        const struct qp_overlay_event *event = &overlay->events[entry->number];
-
-        if (event->stream.size != identity->stream.size ||
-            memcmp(event->stream.data, identity->stream.data, event->stream.size) != 0)
-            continue; /* streams may share a sum */
-        known->position = event->position;
-        known->version = event->version;
-        known->twice = event->batch == overlay->batch;
-        if (known->twice || known->version > 0)
-            return QUIPU_OK;
-    }
-    rc = qp_identity_find(identity, moment, &known->position, &known->version, error);
-    if (rc == QUIPU_OK)
-        *known = (struct known){0};
-    return rc < 0 ? rc : QUIPU_OK;
-}
-
-/* So that later drafts and batches of the group find it. */
-static int remember_id(struct qp_overlay *overlay, const struct qp_identity *identity,
-                       quipu_error *error)
-{
-    if (!qp_ids_ensure(&overlay->ids) ||
-        !qp_array_reserve(&overlay->events, &overlay->event_capacity, overlay->event_count + 1,
-                          sizeof(*overlay->events)))
-        return qp_fail_memory(error);
-    qp_ids_put(&overlay->ids, identity->name, (uint32_t)overlay->event_count);
-    overlay->events[overlay->event_count++] =
-        (struct qp_overlay_event){.stream = identity->stream, .batch = overlay->batch};
-    return QUIPU_OK;
-}
-
-/* Look a draft's id up, and remember it. A draft without one is never known. */
+/* Look a draft's id up. A draft without one is never known. */
 static int look_up(struct qp_overlay *overlay, struct qp_moment *moment,
                    const struct qp_batch *batch, const struct qp_step *step, size_t draft,
-                   struct known *known, quipu_error *error)
+                   struct qp_known *known, quipu_error *error)
 {
     const uint8_t *id = qp_batch_id(batch, step->first_draft + draft);
-    struct qp_bytes stream = qp_batch_stream(batch, step);
     struct qp_identity identity;
-    int rc;
 
-    *known = (struct known){0};
+    *known = (struct qp_known){0};
     if (id == NULL)
         return QUIPU_OK;
-    qp_identity_init(&identity, stream, qp_sum(stream.data, stream.size, 0), id);
-    rc = find_id(overlay, &identity, moment, known, error);
-    return rc == QUIPU_OK ? remember_id(overlay, &identity, error) : rc;
+    qp_identity_init(&identity, qp_batch_stream(batch, step), step->stream_sum, id);
+    return qp_overlay_id(overlay, moment, &identity, known, error);
 }
 
 /* The step fails for its draft of this number. */
@@ -203,7 +53,7 @@ static void fail_draft(struct qp_step *step, int status, size_t draft, uint64_t 
 }
 
 /* The first draft is known: does the condition ask for the version just before it? */
-static bool expects(struct qp_step *step, const struct known *first)
+static bool expects(struct qp_step *step, const struct qp_known *first)
 {
     if (step->expected == QUIPU_ANY || step->expected == QUIPU_EXISTS ||
         step->expected == first->version - 1)
@@ -219,8 +69,8 @@ static bool expects(struct qp_step *step, const struct known *first)
 static int look_up_step(struct qp_overlay *overlay, struct qp_moment *moment,
                         const struct qp_batch *batch, struct qp_step *step, quipu_error *error)
 {
-    struct known first = {0};
-    struct known known = {0};
+    struct qp_known first = {0};
+    struct qp_known known = {0};
 
     step->known = false;
     for (size_t i = 0; i < step->draft_count; i++) {
@@ -258,19 +108,20 @@ static int look_up_step(struct qp_overlay *overlay, struct qp_moment *moment,
 static int decide_step(struct qp_overlay *overlay, struct qp_moment *moment,
                        const struct qp_batch *batch, struct qp_step *step, quipu_error *error)
 {
-    struct qp_overlay_entry *entry = NULL;
+    struct qp_overlay_stream *stream = NULL;
     uint64_t newest;
-    int rc = entry_of(overlay, moment, qp_batch_stream(batch, step), &entry, error);
+    int rc = qp_overlay_stream(overlay, moment, qp_batch_stream(batch, step), step->stream_sum,
+                               &stream, error);
 
     if (rc < 0)
         return rc;
-    assert(entry != NULL);
-    newest = entry->newest;
-    if (step->draft_count > 0 && entry->batch == overlay->batch)
-        newest = entry->pending;
+    assert(stream != NULL);
+    newest = stream->newest;
+    if (step->draft_count > 0 && stream->batch == overlay->batch)
+        newest = stream->pending;
     step->result = (quipu_result){
         .expected = step->expected,
-        .actual = counted(entry, newest),
+        .actual = counted(stream, newest),
         .first_version = newest + 1,
     };
     rc = look_up_step(overlay, moment, batch, step, error);
@@ -279,15 +130,15 @@ static int decide_step(struct qp_overlay *overlay, struct qp_moment *moment,
     if (!holds(step->expected, step->result.actual))
         step->result.status = QUIPU_CONFLICT;
     if (step->draft_count > 0) {
-        entry->pending = newest + step->draft_count;
-        entry->batch = overlay->batch;
+        stream->pending = newest + step->draft_count;
+        stream->batch = overlay->batch;
     }
     return QUIPU_OK;
 }
 
 /* ---- verdicts ---- */
 
-/* What is wrong with a step, in one line: with an id, */
+/* Why its ids were refused, in one line. */
 static void explain_id(const struct qp_step *step, const char *stream, quipu_error *error)
 {
     const quipu_result *result = &step->result;
@@ -308,7 +159,7 @@ static void explain_id(const struct qp_step *step, const char *stream, quipu_err
     }
 }
 
-/* or with a version. */
+/* Why its version was. */
 static void explain_version(const struct qp_step *step, const char *stream, quipu_error *error)
 {
     unsigned long long actual = step->result.actual;
@@ -382,45 +233,40 @@ static void accept_known(struct qp_batch *batch, quipu_receipt *receipt)
     }
 }
 
-/* Those of the batch with ids, in the order of its drafts, get their places. */
+/* Let later batches find what a step appends by its ids. */
 static void accept_ids(struct qp_overlay *overlay, const struct qp_batch *batch,
-                       const struct qp_step *step, size_t *next)
+                       const struct qp_step *step)
 {
-    for (size_t i = 0; i < step->draft_count; i++) {
-        if (qp_batch_id(batch, step->first_draft + i) == NULL)
-            continue;
-        assert(*next < overlay->event_count && overlay->events[*next].batch == overlay->batch);
-        overlay->events[*next].position = step->result.first_position + i;
-        overlay->events[*next].version = step->result.first_version + i;
-        (*next)++;
-    }
+    for (size_t i = 0; i < step->draft_count; i++)
+        if (qp_batch_id(batch, step->first_draft + i) != NULL)
+            qp_overlay_accept_id(overlay, step->result.first_position + i,
+                                 step->result.first_version + i);
 }
 
-/* It holds: give out positions, and let the batches after it see it. */
-static void accept(struct qp_overlay *overlay, struct qp_batch *batch, quipu_receipt *receipt)
+/* It holds: give out positions, and let the batches after it see it. Every stream is in the overlay
+ * by now, so that nothing can fail. */
+static void accept(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_batch *batch,
+                   quipu_receipt *receipt)
 {
-    size_t next = overlay->batch_events;
-
     receipt->verdict = QUIPU_COMMITTED;
     for (size_t i = 0; i < batch->step_count; i++) {
         struct qp_step *step = &batch->steps[i];
-        struct qp_bytes stream = qp_batch_stream(batch, step);
-        struct qp_overlay_entry *entry;
+        struct qp_overlay_stream *stream = NULL;
 
         if (step->draft_count == 0) {
             step->result.first_version = 0;
             continue;
         }
-        entry = slot_of(overlay->table, overlay->size, qp_sum(stream.data, stream.size, 0), stream);
-        assert(entry->batch == overlay->batch && entry->pending >= entry->newest);
-        entry->newest = entry->pending;
+        (void)qp_overlay_stream(overlay, moment, qp_batch_stream(batch, step), step->stream_sum,
+                                &stream, NULL);
+        assert(stream->batch == overlay->batch && stream->pending >= stream->newest);
+        stream->newest = stream->pending;
         step->result.first_position = overlay->next_position;
         step->result.count = step->draft_count;
-        accept_ids(overlay, batch, step, &next);
+        accept_ids(overlay, batch, step);
         overlay->next_position += step->draft_count;
         receipt->last_version = step->result.first_version + step->draft_count - 1;
     }
-    assert(next == overlay->event_count);
     if (batch->draft_count == 0)
         return;
     receipt->last_position = overlay->next_position - 1;
@@ -429,8 +275,8 @@ static void accept(struct qp_overlay *overlay, struct qp_batch *batch, quipu_rec
 
 /* Of all steps together. What is known beside what is new was not committed as one batch: it is a
  * mistake of the caller, and not a retry. */
-static int judge(struct qp_overlay *overlay, struct qp_batch *batch, quipu_receipt *receipt,
-                 quipu_error *error)
+static int judge(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_batch *batch,
+                 quipu_receipt *receipt, quipu_error *error)
 {
     size_t writing = 0;
     size_t known = 0;
@@ -459,7 +305,7 @@ static int judge(struct qp_overlay *overlay, struct qp_batch *batch, quipu_recei
     }
     if (!all_hold || known > 0)
         return refuse(batch, receipt, error);
-    accept(overlay, batch, receipt);
+    accept(overlay, moment, batch, receipt);
     return QUIPU_OK;
 }
 
@@ -478,8 +324,7 @@ int qp_decide(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_ba
     assert(overlay->next_position >= 1 && overlay->next_position <= QP_POSITION_MAX + 1);
     if (batch->draft_count > QP_POSITION_MAX - (overlay->next_position - 1))
         return qp_fail(error, QUIPU_TOO_LARGE, "the store has no positions left");
-    overlay->batch++;
-    overlay->batch_events = overlay->event_count;
+    qp_overlay_next(overlay);
     for (size_t i = 0; i < batch->step_count; i++) {
         int rc = decide_step(overlay, moment, batch, &batch->steps[i], error);
 
@@ -487,5 +332,5 @@ int qp_decide(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_ba
             return rc;
     }
     batch->decided = true;
-    return judge(overlay, batch, receipt, error);
+    return judge(overlay, moment, batch, receipt, error);
 }

@@ -1,0 +1,160 @@
+/* overlay.c - two tables. Each stream that a group names is asked from the store once:
+ *
+ *     the store's newest version ---- newest ---- pending
+ *                          accepted batches   the batch being decided, until it holds
+ *
+ * So a batch is first tried on `pending`, and only when it holds that moves to `newest`. A refused
+ * one leaves its numbers there, marked with its own batch number, which the next batch does not
+ * look at: nothing has to be undone. With events that have ids it is the same: they get a version
+ * when their batch is accepted, and those of refused ones never do.
+ *
+ * Knows no conditions and no verdicts. */
+#include "overlay.h"
+
+#include "status.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* A draft with an id. */
+struct qp_overlay_event {
+    struct qp_bytes stream;
+    uint64_t batch;
+    uint64_t position;
+    uint64_t version; /* 0: its batch was not accepted, or not yet */
+};
+
+enum { TABLE_FIRST = 64 };
+
+void qp_overlay_init(struct qp_overlay *overlay, uint64_t head)
+{
+    *overlay = (struct qp_overlay){.next_position = head + 1};
+}
+
+void qp_overlay_release(struct qp_overlay *overlay)
+{
+    qp_free(overlay->table);
+    qp_free(overlay->events);
+    qp_ids_release(&overlay->ids);
+    *overlay = (struct qp_overlay){0};
+}
+
+void qp_overlay_next(struct qp_overlay *overlay)
+{
+    overlay->batch++;
+    overlay->accepted = overlay->event_count;
+}
+
+/* ---- streams ---- */
+
+/* Open addressing, never more than half full: where the stream is, or would be put. The sum is
+ * compared first, so that names are looked at about once. */
+static struct qp_overlay_stream *slot_of(struct qp_overlay_stream *table, size_t size, uint64_t sum,
+                                         struct qp_bytes name)
+{
+    size_t slot = sum & (size - 1);
+
+    assert(size > 0 && (size & (size - 1)) == 0);
+    while (table[slot].name.data != NULL &&
+           (table[slot].sum != sum || !qp_bytes_equal(table[slot].name, name)))
+        slot = (slot + 1) & (size - 1);
+    return &table[slot];
+}
+
+static bool grow(struct qp_overlay *overlay)
+{
+    size_t size = overlay->size == 0 ? TABLE_FIRST : overlay->size * 2;
+    struct qp_overlay_stream *table = qp_zalloc(size * sizeof(*table));
+
+    if (table == NULL)
+        return false;
+    for (size_t i = 0; i < overlay->size; i++) {
+        const struct qp_overlay_stream *stream = &overlay->table[i];
+
+        if (stream->name.data != NULL)
+            *slot_of(table, size, stream->sum, stream->name) = *stream;
+    }
+    qp_free(overlay->table);
+    overlay->table = table;
+    overlay->size = size;
+    return true;
+}
+
+int qp_overlay_stream(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_bytes name,
+                      uint64_t sum, struct qp_overlay_stream **out, quipu_error *error)
+{
+    struct qp_stream_edge edge;
+    struct qp_overlay_stream *stream = NULL;
+    int rc;
+
+    if (overlay->size > 0)
+        stream = slot_of(overlay->table, overlay->size, sum, name);
+    *out = stream;
+    if (stream != NULL && stream->name.data != NULL)
+        return QUIPU_OK;
+    if (overlay->count * 2 >= overlay->size && !grow(overlay))
+        return qp_fail_memory(error);
+    stream = slot_of(overlay->table, overlay->size, sum, name);
+    *out = stream;
+    rc = qp_moment_stream(moment, name, &edge, error);
+    if (rc < 0)
+        return rc;
+    *stream = (struct qp_overlay_stream){
+        .name = name, .sum = sum, .newest = edge.newest, .hidden = edge.hidden};
+    overlay->count++;
+    return QUIPU_OK;
+}
+
+/* ---- ids ---- */
+
+/* In this batch and in those before it that were accepted. false: no. */
+static bool find_in_group(const struct qp_overlay *overlay, const struct qp_identity *identity,
+                          struct qp_known *known)
+{
+    const struct qp_id_entry *entry = qp_ids_find(&overlay->ids, identity->name);
+
+    for (; entry != NULL; entry = qp_ids_next(&overlay->ids, entry)) {
+        const struct qp_overlay_event *event = &overlay->events[entry->number];
+
+        if (!qp_bytes_equal(event->stream, identity->stream))
+            continue; /* streams may share a sum */
+        *known = (struct qp_known){.position = event->position,
+                                   .version = event->version,
+                                   .twice = event->batch == overlay->batch};
+        if (known->twice || known->version > 0)
+            return true;
+    }
+    return false;
+}
+
+int qp_overlay_id(struct qp_overlay *overlay, struct qp_moment *moment,
+                  const struct qp_identity *identity, struct qp_known *known, quipu_error *error)
+{
+    int rc = QUIPU_ROW;
+
+    if (!find_in_group(overlay, identity, known)) {
+        *known = (struct qp_known){0};
+        rc = qp_identity_find(identity, moment, &known->position, &known->version, error);
+    }
+    if (rc < 0)
+        return rc;
+    if (rc == QUIPU_OK)
+        *known = (struct qp_known){0};
+    if (!qp_ids_ensure(&overlay->ids) ||
+        !qp_array_reserve(&overlay->events, &overlay->event_capacity, overlay->event_count + 1,
+                          sizeof(*overlay->events)))
+        return qp_fail_memory(error);
+    qp_ids_put(&overlay->ids, identity->name, (uint32_t)overlay->event_count);
+    overlay->events[overlay->event_count++] =
+        (struct qp_overlay_event){.stream = identity->stream, .batch = overlay->batch};
+    return QUIPU_OK;
+}
+
+void qp_overlay_accept_id(struct qp_overlay *overlay, uint64_t position, uint64_t version)
+{
+    struct qp_overlay_event *event = &overlay->events[overlay->accepted++];
+
+    assert(overlay->accepted <= overlay->event_count && event->batch == overlay->batch);
+    event->position = position;
+    event->version = version;
+}
