@@ -1,6 +1,6 @@
 /* query.c - queries as text. */
 #include "memory.h"
-#include "parse.h"
+#include "query_text.h"
 #include "quipu.h"
 #include "status.h"
 
@@ -11,7 +11,7 @@ int quipu_query_parse(const char *text, quipu_query **out, quipu_error *error)
     *out = NULL;
     if (text == NULL)
         return qp_fail(error, QUIPU_MISUSE, "the text is NULL");
-    return qp_parse_query(text, out, error);
+    return qp_query_text_read(text, out, error);
 }
 
 void quipu_query_free(quipu_query *query)

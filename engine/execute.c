@@ -64,20 +64,20 @@ static int load_and_decide(struct qp_handle *handle, const struct qp_decision *d
 }
 
 static int attempt(struct qp_handle *handle, const struct qp_decision *decision,
-                   quipu_receipt *receipt, bool *committed, quipu_error *error)
+                   quipu_receipt *receipt, bool *sent, quipu_error *error)
 {
     uint64_t version = 0;
     int rc;
 
     *receipt = (quipu_receipt){0};
-    *committed = false;
+    *sent = false;
     qp_batch_clear(decision->batch);
     rc = load_and_decide(handle, decision, &version, error);
     if (rc != QUIPU_OK)
         return rc;
     /* If it fails the batch remembers that, and the commit says so. */
     (void)qp_batch_append(decision->batch, decision->stream, version, NULL, 0);
-    *committed = true;
+    *sent = true;
     return qp_commit(handle, decision->batch, receipt, error);
 }
 
@@ -99,14 +99,14 @@ int qp_execute(struct qp_handle *handle, const struct qp_decision *decision, qui
                quipu_error *error)
 {
     quipu_error why = {0};
-    bool committed = true;
+    bool sent = true;
     int rc = QUIPU_CONFLICT;
 
     assert(decision->attempts > 0);
-    for (uint32_t i = 0; i < decision->attempts && committed && rc == QUIPU_CONFLICT; i++) {
+    for (uint32_t i = 0; i < decision->attempts && sent && rc == QUIPU_CONFLICT; i++) {
         if (i > 0)
             stand_back(i);
-        rc = attempt(handle, decision, receipt, &committed, &why);
+        rc = attempt(handle, decision, receipt, &sent, &why);
     }
     if (rc == QUIPU_ROW)
         return QUIPU_OK;

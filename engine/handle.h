@@ -35,7 +35,7 @@ struct qp_handle {
     quipu_options options; /* with defaults filled in */
     bool read_only;
     bool opened;        /* all the way: to be closed with all steps */
-    bool index_refused; /* open for reading only: there is one, and it does not fit */
+    bool index_refused; /* there was one when it was opened, and it did not fit */
     uint8_t uuid[16];
     struct qp_tail tail;
     struct qp_queue queue;

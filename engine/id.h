@@ -9,8 +9,8 @@
 /* A UUID of version 7 from what it is made of. Pure. */
 void qp_id_time(int64_t wall_ns, const uint8_t random[QP_ID_RANDOM_BYTES], uint8_t id[16]);
 
-/* Bytes that no other call gets, in whatever thread or process: the system's random ones, or, where
- * it refuses them, what qp_id_unique() makes. */
+/* Bytes that two calls get by accident only, in whatever thread or process: the system's random
+ * ones, or, where it refuses them, what qp_id_unique() makes. */
 void qp_id_random(uint8_t random[QP_ID_RANDOM_BYTES]);
 void qp_id_unique(uint8_t random[QP_ID_RANDOM_BYTES]);
 

@@ -11,8 +11,8 @@
  * then there is no list. Readers are listed too: they are no terms, and all collected at once. */
 #include "list.h"
 
-#include "holders.h"
 #include "moment.h"
+#include "readers.h"
 #include "status.h"
 #include "streams.h"
 #include "text.h"
@@ -32,8 +32,8 @@ struct tail_entry {
 };
 
 struct qp_list {
-    struct qp_holders holders; /* if it is a list of readers, and nothing else is then */
-    size_t holder_at;          /* the next */
+    struct qp_readers readers; /* if it is a list of readers, and nothing else is then */
+    size_t reader_at;          /* the next */
     struct qp_moment *moment;  /* NULL: it is */
     enum qp_term_kind kind;
     struct qp_key prefix;   /* kind and prefix: what the keys asked for begin with */
@@ -217,7 +217,7 @@ int qp_list_open(struct qp_handle *handle, int kind, const char *prefix, struct 
         return qp_fail_memory(error);
     list->kind = term;
     if (kind == QUIPU_LIST_READERS)
-        rc = qp_holders_collect(handle, start, &list->holders, error);
+        rc = qp_readers_collect(handle, start, &list->readers, error);
     else
         rc = open_terms(handle, list, start, error);
     if (rc < 0)
@@ -235,7 +235,7 @@ void qp_list_close(struct qp_list *list)
     qp_cursor_close(&list->terms);
     qp_moment_end(list->moment);
     qp_arena_release(&list->names);
-    qp_holders_release(&list->holders);
+    qp_readers_release(&list->readers);
     qp_free(list->tail);
     qp_free(list);
 }
@@ -328,14 +328,14 @@ static int fill_stream(struct qp_list *list, const struct tail_entry *entry, qui
     return QUIPU_ROW;
 }
 
-static int next_holder(struct qp_list *list, quipu_item *item)
+static int next_reader(struct qp_list *list, quipu_item *item)
 {
-    const struct qp_holder *holder;
+    const struct qp_reader_info *reader;
 
-    if (list->holder_at == list->holders.count)
+    if (list->reader_at == list->readers.count)
         return QUIPU_OK;
-    holder = &list->holders.all[list->holder_at++];
-    *item = (quipu_item){.name = holder->name, .pid = holder->pid, .lag = holder->lag};
+    reader = &list->readers.all[list->reader_at++];
+    *item = (quipu_item){.name = reader->name, .pid = reader->pid, .lag = reader->lag};
     return QUIPU_ROW;
 }
 
@@ -344,7 +344,7 @@ int qp_list_next(struct qp_list *list, quipu_item *item, quipu_error *error)
 {
     *item = (quipu_item){0};
     if (list->moment == NULL)
-        return next_holder(list, item);
+        return next_reader(list, item);
     for (;;) {
         struct tail_entry entry = {0};
         int rc = take_next(list, &entry, error);

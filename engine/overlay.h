@@ -37,8 +37,8 @@ void qp_overlay_release(struct qp_overlay *overlay);
 void qp_overlay_next(struct qp_overlay *overlay);
 
 /* A stream as the batches before have left it; `sum` is qp_sum() of its name, which must outlive
- * the overlay. It stays where it is until the next call. Returns: OK, always for one that was asked for
- * before; CORRUPT; IO; NO_MEMORY. */
+ * the overlay. It stays where it is until the next call. Returns: OK, always for one that was asked
+ * for before; CORRUPT; IO; NO_MEMORY. */
 int qp_overlay_stream(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_bytes name,
                       uint64_t sum, struct qp_overlay_stream **out, quipu_error *error);
 

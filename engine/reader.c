@@ -39,7 +39,8 @@ struct source {
 struct qp_reader {
     struct qp_handle *handle;
     struct qp_moment *moment;
-    struct qp_query query;
+    struct qp_query query; /* MODE_QUERY */
+    struct qp_key key;     /* MODE_STREAM: the stream's term */
     struct qp_range range; /* upto is resolved */
     enum mode mode;
     struct qp_candidates *candidates; /* MODE_QUERY */
@@ -192,6 +193,12 @@ int qp_reader_open(struct qp_handle *handle, const quipu_query *query, const str
 
 /* ---- a stream ---- */
 
+static struct qp_bytes stream_name(const struct qp_reader *reader)
+{
+    assert(reader->key.size > 1);
+    return (struct qp_bytes){reader->key.bytes + 1, reader->key.size - 1U};
+}
+
 /* Where a range's begin (`lower`) or end in versions lies among positions: at the range's own first
  * or last version, if that is known, else at the nearest known one outside. 0: there is none. */
 static int find_bound(struct qp_postings *probe, bool lower, uint64_t bound, uint64_t *position,
@@ -210,12 +217,12 @@ static int find_bound(struct qp_postings *probe, bool lower, uint64_t bound, uin
 
 /* Which of the damaged records may have been a version in (after, upto]: those between the known
  * versions around these bounds, and on to the store's ends where no version bounds it. */
-static int start_damaged(struct qp_reader *reader, struct qp_bytes name,
-                         const struct qp_stream_edge *edge, quipu_error *error)
+static int start_damaged(struct qp_reader *reader, const struct qp_stream_edge *edge,
+                         quipu_error *error)
 {
     const struct qp_range *range = &reader->range;
     struct qp_postings *probe = NULL;
-    int rc = qp_postings_new(reader->moment, QP_TERM_STREAM, name, &probe, error);
+    int rc = qp_postings_new(reader->moment, QP_TERM_STREAM, stream_name(reader), &probe, error);
 
     assert(reader->mode == MODE_STREAM && reader->stream.postings != NULL);
     reader->damaged_after = 0;
@@ -239,17 +246,18 @@ static int start_damaged(struct qp_reader *reader, struct qp_bytes name,
 }
 
 /* Its versions, and the damaged records that may be some of them, at the range's near end. */
-static int start_versions(struct qp_reader *reader, struct qp_bytes name,
-                          const struct qp_stream_edge *edge, quipu_error *error)
+static int start_versions(struct qp_reader *reader, const struct qp_stream_edge *edge,
+                          quipu_error *error)
 {
     const struct qp_range *range = &reader->range;
+    struct qp_bytes name = stream_name(reader);
     int rc = qp_postings_new(reader->moment, QP_TERM_STREAM, name, &reader->stream.postings, error);
 
     reader->mode = MODE_STREAM;
     if (rc >= 0)
         rc = start(reader, &reader->stream, range->backwards ? range->upto : range->after, error);
     if (rc == QUIPU_OK && reader->damaged.postings != NULL)
-        rc = start_damaged(reader, name, edge, error);
+        rc = start_damaged(reader, edge, error);
     return rc;
 }
 
@@ -272,7 +280,8 @@ static int start_stream(struct qp_reader *reader, const char *stream, quipu_erro
     reader->seen_at_end = reader->moment->pin.head;
     if (reader->range.upto == 0)
         reader->range.upto = edge.newest > 0 ? edge.newest : QP_POSITION_MAX;
-    return start_versions(reader, name, &edge, error);
+    qp_key_term(&reader->key, QP_TERM_STREAM, name);
+    return start_versions(reader, &edge, error);
 }
 
 int qp_reader_open_stream(struct qp_handle *handle, const char *stream,
@@ -424,15 +433,6 @@ static int index_failed(struct qp_reader *reader, uint64_t *position, quipu_erro
     return reader->failure.status;
 }
 
-/* Is the record of the stream that the source is about? */
-static bool is_of(const struct qp_record *record, const struct source *source)
-{
-    const struct qp_key *key = &source->postings->key;
-
-    return record->stream.size + 1 == key->size &&
-           memcmp(record->stream.data, key->bytes + 1, record->stream.size) == 0;
-}
-
 /* The record that comes next. In a stream it must be the version that the index says: a wrong index
  * must not hand out another stream's event. What a query proposes wanted() looks at. */
 static int take(struct qp_reader *reader, uint64_t at, bool damaged, uint64_t *position,
@@ -457,7 +457,8 @@ static int take(struct qp_reader *reader, uint64_t at, bool damaged, uint64_t *p
     if (reader->mode != MODE_STREAM || damaged)
         return rc;
     reader->passed_number = stream->number;
-    if (rc == QUIPU_ROW && (record->version != stream->number || !is_of(record, stream))) {
+    if (rc == QUIPU_ROW && (record->version != stream->number ||
+                            !qp_bytes_equal(record->stream, stream_name(reader)))) {
         return qp_fail(error, QUIPU_CORRUPT,
                        "the index says that position %llu is version %llu of this stream",
                        (unsigned long long)at, (unsigned long long)stream->number);
@@ -493,10 +494,9 @@ static bool is_old(const struct qp_reader *reader)
 }
 
 /* What is left to read, and begin there. */
-static int restart(struct qp_reader *reader, const struct qp_key *stream, quipu_error *error)
+static int restart(struct qp_reader *reader, quipu_error *error)
 {
     uint64_t last = reader->mode == MODE_STREAM ? reader->passed_number : reader->passed;
-    struct qp_bytes name = {stream->bytes + 1, stream->size - 1U};
     struct qp_stream_edge edge;
     int rc = open_damaged(reader, error);
 
@@ -511,29 +511,27 @@ static int restart(struct qp_reader *reader, const struct qp_key *stream, quipu_
         rc = start_query(reader, error);
     if (rc < 0 || reader->mode != MODE_STREAM)
         return rc;
-    rc = qp_moment_stream(reader->moment, name, &edge, error);
-    return rc == QUIPU_OK ? start_versions(reader, name, &edge, error) : rc;
+    rc = qp_moment_stream(reader->moment, stream_name(reader), &edge, error);
+    return rc == QUIPU_OK ? start_versions(reader, &edge, error) : rc;
 }
 
 /* Take a new moment, then let the old one go: if there is none to be had nothing has changed, and
  * the next call tries again. If what is left cannot be found in it this reader cannot go on. */
 static int renew(struct qp_reader *reader, quipu_error *error)
 {
-    struct qp_key stream = {.size = 1};
     struct qp_moment *moment;
     int rc = qp_moment_begin(reader->handle, reader->range.check, &moment, error);
 
     if (rc < 0)
         return rc;
-    if (reader->mode == MODE_STREAM)
-        stream = reader->stream.postings->key;
     close_sources(reader);
     qp_moment_end(reader->moment);
     reader->moment = moment;
     reader->since_renewal = 0;
     reader->renewed_ns = qp_clock_coarse_ns();
-    if (restart(reader, &stream, &reader->failure) < 0)
-        assert(reader->failure.status < 0); /* told by who looks at it */
+    rc = restart(reader, &reader->failure);
+    if (rc < 0)
+        reader->failure.status = rc; /* told by who looks at it */
     return QUIPU_OK;
 }
 

@@ -1,4 +1,5 @@
-/* parse.c - reads a text twice: once to check it and to count, then into a block of just that size.
+/* query_text.c - reads a text twice: once to check it and to count, then into a block of just that
+ * size.
  *
  *     type=A,"B c" tag=k:v stream=s-1
  *
@@ -6,7 +7,7 @@
  *
  * The second time it finds nothing wrong: it sees the same bytes. Refuses to know what a query is
  * for; whoever uses the query checks its names again. */
-#include "parse.h"
+#include "query_text.h"
 
 #include "memory.h"
 #include "status.h"
@@ -98,13 +99,11 @@ static int check_value(const struct parse *parse, size_t at, enum key key, const
 {
     quipu_error why = {0};
     size_t size;
-    int rc = qp_text_name(name, QP_NAME_MAX, keys[key].value, &size, &why);
-    const char *colon = strchr(name, ':');
+    int rc = key == KEY_TAG ? qp_text_tag(name, &size, &why)
+                            : qp_text_name(name, QP_NAME_MAX, keys[key].value, &size, &why);
 
     if (rc < 0)
         return fail(parse, at, rc, why.text);
-    if (key == KEY_TAG && (colon == NULL || colon == name || colon[1] == '\0'))
-        return fail(parse, at, QUIPU_INVALID, "a tag is not key:value");
     if (parse->bytes + size > QP_QUERY_BYTES_MAX)
         return fail(parse, at, QUIPU_TOO_LARGE, "the query has more than 64 KiB of names");
     if (key == KEY_TAG && parse->counts[key] == QP_TAGS_MAX)
@@ -218,7 +217,7 @@ static bool make_room(struct parse *parse, const struct parse *counted)
     return true;
 }
 
-int qp_parse_query(const char *text, quipu_query **out, quipu_error *error)
+int qp_query_text_read(const char *text, quipu_query **out, quipu_error *error)
 {
     struct parse counted = {.text = text, .error = error};
     struct parse parse = {.text = text, .error = error};

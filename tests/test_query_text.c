@@ -1,13 +1,13 @@
-/* test_parse.c - parse.c: texts that are queries and what they say, texts that are none and what is
- * said of them, and any bytes at all. */
+/* test_query_text.c - query_text.c: texts that are queries and what they say, texts that are none
+ * and what is said of them, and any bytes at all. */
 #include "memory.h"
-#include "parse.h"
+#include "query_text.h"
 #include "support_suite.h"
 #include "text.h"
 
 #include <string.h>
 
-SUPPORT_SUITE(parse);
+SUPPORT_SUITE(query_text);
 
 static quipu_error why;
 
@@ -84,7 +84,7 @@ static const struct {
     {"type=$system stream=order-\xc3\xa9", "type=\"$system\" stream=\"order-\xc3\xa9\""},
 };
 
-Test(parse, good_texts)
+Test(query_text, good_texts)
 {
     struct qp_buffer says = {0};
 
@@ -107,7 +107,7 @@ Test(parse, good_texts)
 }
 
 /* What is not given is no restriction, as a query has it. */
-Test(parse, an_empty_text_is_every_event)
+Test(query_text, an_empty_text_is_every_event)
 {
     quipu_query *query = NULL;
 
@@ -165,7 +165,7 @@ static const struct {
     {"tag=k:\xc2\x80", "column 5: a tag has a control character"},
 };
 
-Test(parse, bad_texts)
+Test(query_text, bad_texts)
 {
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         quipu_query *query = (quipu_query *)&why;
@@ -180,7 +180,7 @@ Test(parse, bad_texts)
     }
 }
 
-Test(parse, arguments)
+Test(query_text, arguments)
 {
     quipu_query *query = (quipu_query *)&why;
 
@@ -222,7 +222,7 @@ static int parse_value(struct qp_buffer *text, const char *key, size_t size)
     return parse_buffer(text);
 }
 
-Test(parse, values_up_to_their_limit)
+Test(query_text, values_up_to_their_limit)
 {
     static const char *const each[] = {"type=", "tag=", "stream=", "category="};
     struct qp_buffer text = {0};
@@ -254,7 +254,7 @@ static int parse_types(struct qp_buffer *text, size_t last_size)
     return parse_buffer(text);
 }
 
-Test(parse, names_up_to_their_limit)
+Test(query_text, names_up_to_their_limit)
 {
     const size_t rest = QP_QUERY_BYTES_MAX % QP_NAME_MAX;
     struct qp_buffer text = {0};
@@ -290,7 +290,7 @@ static void make_text(struct support_random *random, struct qp_buffer *text)
 }
 
 /* What is taken is taken again as it is written down, and says the same. */
-Test(parse, any_bytes)
+Test(query_text, any_bytes)
 {
     struct support_random random = {7};
     struct qp_buffer text = {0};
