@@ -70,8 +70,6 @@ int quipu_load(quipu *store, const quipu_fold *fold, const char *stream, const q
 
 /* ---- execute ---- */
 
-enum { ATTEMPTS_DEFAULT = 16 };
-
 /* The engine knows nothing of the public handle that `decide` gets. */
 struct deciding {
     quipu_decide_fn decide;
@@ -92,7 +90,7 @@ int quipu_execute(quipu *store, const quipu_fold *fold, const char *stream, quip
 {
     struct deciding deciding = {.decide = decide, .payload = payload};
     struct qp_decision decision = {.stream = stream,
-                                   .attempts = attempts > 0 ? attempts : ATTEMPTS_DEFAULT,
+                                   .attempts = attempts > 0 ? attempts : QP_ATTEMPTS_DEFAULT,
                                    .call = call_decide,
                                    .payload = &deciding,
                                    .batch = &deciding.batch.batch};

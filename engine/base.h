@@ -29,10 +29,10 @@
 
 /* Names. A length fits one byte; kind + name + number stay far below LMDB's 511-byte keys. */
 #define QP_NAME_MAX        255
-#define QP_OWNER_NAME_MAX  127 /* folds: two of them and two numbers share one key */
-#define QP_TAGS_MAX        64  /* each is an index entry of its own */
-#define QP_QUERY_ITEMS_MAX 64  /* each is held against every candidate */
-#define QP_QUERY_BYTES_MAX (64 * QP_KIB)
+#define QP_OWNER_NAME_MAX  127           /* folds: two of them and two numbers share one key */
+#define QP_TAGS_MAX        64            /* each is an index entry of its own */
+#define QP_QUERY_ITEMS_MAX 64            /* each is held against every candidate */
+#define QP_QUERY_BYTES_MAX (64 * QP_KIB) /* of names: some thousand, each a list to be opened */
 
 /* Payloads. The hard limit keeps a record's size far inside 32 bits. */
 #define QP_DATA_BYTES_DEFAULT (16 * QP_MIB)
@@ -78,7 +78,11 @@
 #define QP_PROCESSES_MAX           128 /* slots in the file `shared` of three pages */
 #define QP_LOG_MAP_BYTES_DEFAULT   (1024 * QP_GIB)
 #define QP_MAP_BYTES_MIN           (4 * QP_MIB)
-#define QP_BUSY_TIMEOUT_MS_DEFAULT 10000
+#define QP_BUSY_TIMEOUT_MS_DEFAULT 10000 /* far longer than a commit of the largest batch */
+
+/* How often an execute decides anew. With its pauses 32 threads that keep at one stream are served.
+ */
+#define QP_ATTEMPTS_DEFAULT 16
 
 /* Bytes that somebody else owns. */
 struct qp_bytes {

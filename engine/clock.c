@@ -1,7 +1,7 @@
 /* clock.c - three clocks for three questions. What happened when: the wall's, which people set. How
  * much time has passed in the store: since boot, sleep included, so that a suspended machine does
  * not stop the store's clock. How long to wait: the monotonic one, because pthreads and futexes
- * know it. */
+ * know it; and for who asks at each event, its coarse reading, which is a load from memory. */
 #include "clock.h"
 
 #include <assert.h>

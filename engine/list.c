@@ -32,9 +32,10 @@ struct tail_entry {
 };
 
 struct qp_list {
-    struct qp_readers readers; /* if it is a list of readers, and nothing else is then */
-    size_t reader_at;          /* the next */
-    struct qp_moment *moment;  /* NULL: it is */
+    bool of_readers; /* then only `readers` is in use, else all but that */
+    struct qp_readers readers;
+    size_t reader_at; /* the next */
+    struct qp_moment *moment;
     enum qp_term_kind kind;
     struct qp_key prefix;   /* kind and prefix: what the keys asked for begin with */
     struct qp_cursor terms; /* not open without an index */
@@ -171,14 +172,16 @@ static const struct {
              {QUIPU_LIST_TYPES, QP_TERM_TYPE},
              {QUIPU_LIST_TAGS, QP_TERM_TAG}};
 
-/* false: there is no such kind. */
+/* false: it is no list of terms. */
 static bool find_kind(int kind, enum qp_term_kind *term)
 {
-    *term = QP_TERM_DAMAGED;
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-        if (kinds[i].list == kind)
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (kinds[i].list == kind) {
             *term = kinds[i].term;
-    return *term != QP_TERM_DAMAGED || kind == QUIPU_LIST_READERS;
+            return true;
+        }
+    }
+    return false;
 }
 
 static int open_terms(struct qp_handle *handle, struct qp_list *list, struct qp_bytes prefix,
@@ -200,12 +203,12 @@ int qp_list_open(struct qp_handle *handle, int kind, const char *prefix, struct 
                  quipu_error *error)
 {
     struct qp_bytes start = {.data = prefix};
-    enum qp_term_kind term;
+    enum qp_term_kind term = QP_TERM_STREAM;
     struct qp_list *list;
     int rc;
 
     *out = NULL;
-    if (!find_kind(kind, &term))
+    if (!find_kind(kind, &term) && kind != QUIPU_LIST_READERS)
         return qp_fail(error, QUIPU_MISUSE, "there is no list of kind %d", kind);
     if (prefix != NULL && prefix[0] != '\0') {
         rc = qp_text_name(prefix, QP_NAME_MAX, "a prefix", &start.size, error);
@@ -216,7 +219,8 @@ int qp_list_open(struct qp_handle *handle, int kind, const char *prefix, struct 
     if (list == NULL)
         return qp_fail_memory(error);
     list->kind = term;
-    if (kind == QUIPU_LIST_READERS)
+    list->of_readers = kind == QUIPU_LIST_READERS;
+    if (list->of_readers)
         rc = qp_readers_collect(handle, start, &list->readers, error);
     else
         rc = open_terms(handle, list, start, error);
@@ -343,7 +347,7 @@ static int next_reader(struct qp_list *list, quipu_item *item)
 int qp_list_next(struct qp_list *list, quipu_item *item, quipu_error *error)
 {
     *item = (quipu_item){0};
-    if (list->moment == NULL)
+    if (list->of_readers)
         return next_reader(list, item);
     for (;;) {
         struct tail_entry entry = {0};

@@ -30,7 +30,7 @@ int qp_wait(struct qp_handle *handle, uint64_t after, int64_t deadline_ns, qp_wa
     int rc = look(handle, &seen, head, error);
 
     while (rc == QUIPU_OK && *head <= after && qp_clock_monotonic_ns() < deadline_ns) {
-        qp_clock_sleep_ms(1);
+        qp_clock_sleep_ms(1); /* 0.1 % of a processor; a commit takes about as long */
         rc = ask(payload, error);
         if (rc == QUIPU_OK && qp_store_newest(handle->log) != seen)
             rc = look(handle, &seen, head, error);
