@@ -257,7 +257,7 @@ const struct qt_command qt_command_stat = {
     .operands = "STORE",
     .example = "quipu stat orders",
     .text = "Events, disk, index, readers. A reader that a process leaves open keeps pages,\n"
-            "so that the file grows with each commit: the oldest is named, with a warning when\n"
+            "so that the file grows with each commit: the oldest is named, with a warning if\n"
             "it is 1 000 commits behind.\n\n"
             "Two stores with the same chain at the same position have the same history up to\n"
             "there.\n",
