@@ -234,10 +234,11 @@ static int conflict(struct append *append, int status, const quipu_receipt *rece
     problem->expected = append->expected;
     problem->actual = receipt->actual;
     problem->matched = receipt->matched;
-    if (receipt->matched > 0)
+    if (receipt->matched > 0) {
         return qt_problem_say(
             problem, status, "the id is known in %s, at position %llu; expected after version %llu",
             stream, (unsigned long long)receipt->matched, expected);
+    }
     if (append->expected == QUIPU_EXISTS)
         return qt_problem_say(problem, status, "conflict: %s has no events", stream);
     if (append->expected == QUIPU_NEW)

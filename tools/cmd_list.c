@@ -344,11 +344,9 @@ static void put_footer(struct listing *listing)
     if (listing->total == 0 && has_version(listing) && listing->category == NULL &&
         listing->prefix == NULL && quipu_stat_get(listing->store, &stat, NULL) == 0)
         listing->total = stat.streams;
-    if (listing->total > 0)
-        qt_note("%s of %s %s", shown, qt_number_grouped(listing->total, total),
-                listing->run->command->verb);
-    else
-        qt_note("%s %s, there are more", shown, listing->run->command->verb);
+    qt_number_grouped(listing->total, total);
+    qt_note("%s%s%s %s%s", shown, listing->total > 0 ? " of " : "", listing->total > 0 ? total : "",
+            listing->run->command->verb, listing->total > 0 ? "" : ", there are more");
 }
 
 static const struct kind *kind_of(const struct qt_command *command)
