@@ -25,11 +25,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BATCH_EVENTS  4096 /* the library's limit */
-#define BATCH_BYTES   ((size_t)8 * 1024 * 1024)
-#define ATOMIC_EVENTS 1048576 /* the hard ones */
-#define ATOMIC_BYTES  ((size_t)1024 * 1024 * 1024)
-#define IDLE_MS       200 /* a slow source: what has come is committed, not held back */
+#define BATCH_EVENTS 4096 /* the library's limit */
+#define BATCH_BYTES  ((size_t)8 * 1024 * 1024)
+#define IDLE_MS      200 /* a slow source: what has come is committed, not held back */
 
 /* A line whose event is pending: the batch's step of the same number. */
 struct pending {
@@ -197,34 +195,33 @@ static int bad_line(struct import *import, int status, size_t column, const char
                           import->name, line, column, text, import->kept_line);
 }
 
-/* Would the library take this draft? Its reason is what committing the probe fails with. */
+/* The library does not take the line's draft. Its reason is what committing the batch fails with.
+ */
+static int draft_refused(struct import *import, quipu_batch *batch, int status)
+{
+    quipu_error error = {0};
+
+    (void)quipu_commit(import->store, batch, NULL, &error);
+    return bad_line(import, status, 1,
+                    error.text[0] != '\0' ? error.text : quipu_status_name(status));
+}
+
+/* Would the library take this draft? */
 static int try_draft(struct import *import)
 {
     struct qt_draft *draft = &import->draft;
-    quipu_error error = {0};
     int rc;
 
     quipu_batch_clear(import->probe);
     rc = quipu_batch_append(import->probe, draft->stream, QUIPU_ANY, &draft->draft, 1);
-    if (rc == 0)
-        return 0;
-    (void)quipu_commit(import->store, import->probe, NULL, &error);
-    return bad_line(import, rc, 1, error.text[0] != '\0' ? error.text : quipu_status_name(rc));
+    return rc == 0 ? 0 : draft_refused(import, import->probe, rc);
 }
 
-/* Room in the batch: it is committed if it is full, so that a large event gets one of its own. */
-static int make_room(struct import *import, size_t size)
+/* Has the batch room for so much more? A large event gets one of its own. */
+static bool has_room(const struct import *import, size_t size)
 {
-    size_t events_max = import->atomic ? ATOMIC_EVENTS : BATCH_EVENTS;
-    size_t bytes_max = import->atomic ? ATOMIC_BYTES : BATCH_BYTES;
-
-    if (import->pending_events < events_max && import->pending_bytes + size <= bytes_max)
-        return 0;
-    if (!import->atomic)
-        return commit(import);
-    if (import->pending_events == events_max)
-        return bad_line(import, QUIPU_TOO_LARGE, 1, "more than 1 048 576 events for one batch");
-    return bad_line(import, QUIPU_TOO_LARGE, 1, "more than 1 GiB of data for one batch");
+    return import->atomic ||
+           (import->pending_events < BATCH_EVENTS && import->pending_bytes + size <= BATCH_BYTES);
 }
 
 /* Into the batch, and among the lines that are pending. */
@@ -233,18 +230,20 @@ static int add_draft(struct import *import, struct qt_span line)
     struct qt_draft *draft = &import->draft;
     struct pending pending = {.number = import->lines.number, .size = line.size};
     size_t size = (size_t)draft->draft.data_size + draft->draft.meta_size;
-    int rc = make_room(import, size);
+    int rc = has_room(import, size) ? 0 : commit(import);
 
     if (rc == 0)
         rc = try_draft(import);
     if (rc < 0)
         return rc;
     rc = quipu_batch_append(import->batch, draft->stream, QUIPU_ANY, &draft->draft, 1);
+    if (rc < 0)
+        return draft_refused(import, import->batch, rc);
     pending.begin = import->texts.size;
     if (!import->atomic)
         qt_bytes_put(&import->texts, line.text, line.size);
     qt_bytes_put(&import->pending, &pending, sizeof(pending));
-    if (rc < 0 || import->texts.failed || import->pending.failed)
+    if (import->texts.failed || import->pending.failed)
         return qt_problem_say(&import->run->problem, QUIPU_NO_MEMORY,
                               "out of memory; last line kept %" PRIu64, import->kept_line);
     assert(import->pending_line < import->lines.number);
