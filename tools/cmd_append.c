@@ -10,7 +10,9 @@
 #include "number.h"
 #include "store.h"
 #include "text.h"
+#include "uuid.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const struct qt_option options[] = {
@@ -25,6 +27,20 @@ static const struct qt_option options[] = {
      .help = "bytes of any kind from a file as data; - likewise",
      .kind = QT_TEXT},
     {.name = "meta", .value = "JSON", .help = "what is not part of the fact", .kind = QT_TEXT},
+    {.name = "tag",
+     .value = "KEY:VALUE",
+     .help = "a tag to find it by; given again: another one",
+     .kind = QT_TEXT,
+     .repeats = true},
+    {.name = "id",
+     .value = "UUID",
+     .help = "by which it is recognised when it is appended again",
+     .kind = QT_TEXT},
+    {.name = "schema",
+     .value = "N",
+     .help = "the version of the type: 0 to 65535",
+     .kind = QT_NUMBER,
+     .most = UINT16_MAX},
     {.name = "expect",
      .value = "N|any|exists|new",
      .help = "the version that the stream must have: any",
@@ -37,6 +53,7 @@ struct append {
     struct qt_run *run;
     quipu_draft draft;
     uint64_t expected;
+    const char **tags;
     struct qt_bytes data;
     struct qt_bytes meta;
 };
@@ -157,6 +174,33 @@ static int take_payloads(struct append *append)
     return 0;
 }
 
+/* How tags must look, and that no two are equal, the library checks. */
+static int take_tags(struct append *append)
+{
+    const struct qt_args *args = &append->run->args;
+
+    append->tags = calloc(args->given_count + 1, sizeof(*append->tags));
+    if (append->tags == NULL)
+        return qt_problem_say(&append->run->problem, QUIPU_NO_MEMORY, "out of memory");
+    append->draft.tag_count = (uint32_t)qt_args_all(args, "tag", append->tags, args->given_count);
+    append->draft.tags = append->draft.tag_count > 0 ? append->tags : NULL;
+    return 0;
+}
+
+static int take_id(struct append *append)
+{
+    struct qt_run *run = append->run;
+    const char *text = qt_args_text(&run->args, "id");
+
+    if (text == NULL)
+        return 0;
+    if (qt_uuid_parse(text, append->draft.id) < 0)
+        return qt_problem_say(&run->problem, QUIPU_MISUSE,
+                              "--id wants a UUID, not \"%.80s\"; see quipu help append", text);
+    append->draft.flags |= QUIPU_EVENT_HAS_ID;
+    return 0;
+}
+
 /* All that can be refused without a store. */
 static int take_arguments(struct append *append)
 {
@@ -169,38 +213,53 @@ static int take_arguments(struct append *append)
     if (append->draft.type == NULL)
         return qt_problem_say(&run->problem, QUIPU_MISUSE,
                               "--type is missing; see quipu help append");
-    return take_payloads(append);
+    append->draft.schema = (uint16_t)qt_args_number(&run->args, "schema", 0);
+    rc = take_id(append);
+    if (rc == 0)
+        rc = take_tags(append);
+    return rc == 0 ? take_payloads(append) : rc;
 }
 
-/* The answer that scripts wait for: what the version is, so that they can go on from there. */
-static int conflict(struct append *append, const quipu_receipt *receipt)
+/* The answer that scripts wait for: what the version is, so that they can go on from there; and of
+ * an id that stands elsewhere, where. */
+static int conflict(struct append *append, int status, const quipu_receipt *receipt)
 {
     struct qt_problem *problem = &append->run->problem;
     const char *stream = append->run->args.operands[1];
     unsigned long long actual = receipt->actual;
+    unsigned long long expected = append->expected;
 
     problem->stream = stream;
     problem->versions = true;
     problem->expected = append->expected;
     problem->actual = receipt->actual;
+    problem->matched = receipt->matched;
+    if (receipt->matched > 0) {
+        return qt_problem_say(
+            problem, status, "the id is known in %s, at position %llu; expected after version %llu",
+            stream, (unsigned long long)receipt->matched, expected);
+    }
     if (append->expected == QUIPU_EXISTS)
-        return qt_problem_say(problem, QUIPU_CONFLICT, "conflict: %s has no events", stream);
+        return qt_problem_say(problem, status, "conflict: %s has no events", stream);
     if (append->expected == QUIPU_NEW)
-        return qt_problem_say(problem, QUIPU_CONFLICT,
-                              "conflict: %s is at version %llu, expected none", stream, actual);
-    return qt_problem_say(problem, QUIPU_CONFLICT, "conflict: %s is at version %llu, expected %llu",
-                          stream, actual, (unsigned long long)append->expected);
+        return qt_problem_say(problem, status, "conflict: %s is at version %llu, expected none",
+                              stream, actual);
+    return qt_problem_say(problem, status, "conflict: %s is at version %llu, expected %llu", stream,
+                          actual, expected);
 }
 
-/* Printed only after the commit: who reads this knows that the event is on the disk. */
+/* Printed only after the commit: who reads this knows that the event is on the disk. One that was
+ * there before is the same success: who sends again only wants to know that it is there. */
 static void put_result(struct qt_run *run, const quipu_receipt *receipt)
 {
+    bool known = receipt->verdict == QUIPU_DUPLICATE;
     struct qt_out *out = &run->out;
     const char *stream = run->args.operands[1];
     size_t size = strlen(stream);
 
     if (run->json) {
-        qt_out_text(out, "{\"verdict\":\"committed\"");
+        qt_out_text(out, "{\"verdict\":");
+        qt_out_text(out, known ? "\"duplicate\"" : "\"committed\"");
         qt_out_key(out, "stream");
         qt_out_json(out, stream, size);
         qt_out_key(out, "version");
@@ -215,7 +274,7 @@ static void put_result(struct qt_run *run, const quipu_receipt *receipt)
     qt_out_number(out, receipt->last_version);
     qt_out_text(out, " position ");
     qt_out_number(out, receipt->last_position);
-    qt_out_char(out, '\n');
+    qt_out_text(out, known ? " duplicate\n" : "\n");
 }
 
 static int run_append(struct qt_run *run)
@@ -233,8 +292,8 @@ static int run_append(struct qt_run *run)
         goto done;
     rc = quipu_append(store, run->args.operands[1], append.expected, &append.draft, 1, &receipt,
                       &error);
-    if (rc == QUIPU_CONFLICT)
-        rc = conflict(&append, &receipt);
+    if (rc == QUIPU_CONFLICT || rc == QUIPU_DUPLICATE_ID)
+        rc = conflict(&append, rc, &receipt);
     else if (rc < 0)
         rc = qt_problem_library(&run->problem, rc, &error, run->args.operands[1]);
     else
@@ -242,6 +301,7 @@ static int run_append(struct qt_run *run)
 
 done:
     quipu_close(store);
+    free(append.tags);
     qt_bytes_release(&append.data);
     qt_bytes_release(&append.meta);
     return rc;
@@ -256,7 +316,11 @@ const struct qt_command qt_command_append = {
     .text = "Appends one event and prints the version and position that it got, when it is on\n"
             "the disk. JSON is kept as it is written, less the white space between its\n"
             "tokens. With --expect, exit code 3 says that somebody else was faster: read\n"
-            "again, decide again, append again. A store that is missing is created.\n",
+            "again, decide again, append again. A store that is missing is created.\n\n"
+            "Who does not know whether an event with an --id arrived appends it again: if it\n"
+            "is there, nothing is written, its version and position are printed with the word\n"
+            "duplicate, and the exit code is 0. With --expect it must stand at that version,\n"
+            "else the exit code is 3.\n",
     .options = options,
     .waits = true,
     .run = run_append,

@@ -2,6 +2,7 @@
  *
  * Figures are of one moment and none is estimated. What an operator should act on is marked WARN.
  */
+#include "bytes.h"
 #include "command.h"
 #include "number.h"
 #include "stamp.h"
@@ -9,6 +10,7 @@
 #include "text.h"
 #include "uuid.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,14 +36,62 @@ static void put_time(struct qt_out *out, const char *name, int64_t time_ns)
     qt_out_took(out, to);
 }
 
-/* A reader other than the one that these figures were read with. */
-static bool has_oldest(const quipu_stat *stat)
+/* Readers of other calls than this one. */
+struct readers {
+    uint64_t count;
+    uint32_t oldest_pid; /* 0: there is none */
+    uint64_t oldest_lag; /* transactions that it is behind */
+    char oldest_name[64];
+};
+
+/* They come with the one that is furthest behind first. Returns: 0, or a status with its problem.
+ */
+static int count_readers(struct qt_run *run, quipu *store, struct readers *readers)
 {
-    return stat->oldest_reader_pid != 0 && stat->oldest_reader_pid != (uint32_t)getpid();
+    quipu_list *list = NULL;
+    quipu_item item = {0};
+    quipu_error error = {0};
+    int rc = quipu_list_open(store, QUIPU_LIST_READERS, NULL, &list, &error);
+
+    *readers = (struct readers){0};
+    if (rc == 0)
+        rc = quipu_list_next(list, &item, &error);
+    for (; rc == QUIPU_ROW; rc = quipu_list_next(list, &item, &error)) {
+        if (item.pid == (uint32_t)getpid())
+            continue;
+        if (readers->count == 0) {
+            readers->oldest_pid = item.pid;
+            readers->oldest_lag = item.lag;
+            (void)snprintf(readers->oldest_name, sizeof(readers->oldest_name), "%s", item.name);
+        }
+        readers->count++;
+    }
+    quipu_list_close(list);
+    return rc < 0 ? qt_store_failed(run, rc, &error) : 0;
+}
+
+static void put_oldest_json(struct qt_out *out, const struct readers *readers)
+{
+    struct qt_bytes name = {0};
+
+    if (readers->count == 0) {
+        qt_out_text(out, "{}");
+        return;
+    }
+    qt_out_text(out, "{\"pid\":");
+    qt_out_number(out, readers->oldest_pid);
+    qt_text_bytes(&name, readers->oldest_name, strlen(readers->oldest_name));
+    if (name.size > 0) {
+        qt_out_key(out, "name");
+        qt_out_json(out, name.data, name.size); /* a process may call itself anything */
+    }
+    qt_bytes_release(&name);
+    put_count(out, "lag", readers->oldest_lag);
+    qt_out_char(out, '}');
 }
 
 /* One line; a field that has nothing to say in an empty store is absent. */
-static void put_json(struct qt_out *out, const quipu_stat *stat)
+static void put_json(struct qt_out *out, const quipu_stat *stat, const struct readers *readers)
 {
     char chain[17];
 
@@ -64,14 +114,7 @@ static void put_json(struct qt_out *out, const quipu_stat *stat)
         put_time(out, "last_time", stat->last_time_ns);
     }
     qt_out_key(out, "oldest_reader");
-    if (has_oldest(stat)) {
-        qt_out_text(out, "{\"pid\":");
-        qt_out_number(out, stat->oldest_reader_pid);
-        put_count(out, "lag", stat->oldest_reader_lag);
-        qt_out_char(out, '}');
-    } else {
-        qt_out_text(out, "{}");
-    }
+    put_oldest_json(out, readers);
     qt_out_text(out, "}\n");
 }
 
@@ -122,17 +165,22 @@ static void put_times(struct qt_out *out, const quipu_stat *stat)
 }
 
 /* A reader left open pins pages of the file: whose it is, and how far behind. */
-static void put_readers(struct qt_out *out, const quipu_stat *stat)
+static void put_readers(struct qt_out *out, const struct readers *readers)
 {
     put_label(out, "readers");
-    qt_text_grouped(out, stat->readers > 0 ? stat->readers - 1 : 0, 0); /* our own is counted */
-    if (has_oldest(stat)) {
+    qt_text_grouped(out, readers->count, 0);
+    if (readers->count > 0) {
         qt_out_text(out, "; oldest pid ");
-        qt_out_number(out, stat->oldest_reader_pid);
+        qt_out_number(out, readers->oldest_pid);
+        if (readers->oldest_name[0] != '\0') {
+            qt_out_text(out, " (");
+            qt_text_put(out, readers->oldest_name, strlen(readers->oldest_name));
+            qt_out_char(out, ')');
+        }
         qt_out_text(out, ", ");
-        qt_text_grouped(out, stat->oldest_reader_lag, 0);
-        qt_out_text(out, " commits behind");
-        if (stat->oldest_reader_lag >= LAG_WARN) {
+        qt_text_grouped(out, readers->oldest_lag, 0);
+        qt_out_text(out, readers->oldest_lag == 1 ? " commit behind" : " commits behind");
+        if (readers->oldest_lag >= LAG_WARN) {
             qt_out_style(out, "33");
             qt_out_text(out, "     WARN: the file grows until it is closed");
             qt_out_plain(out);
@@ -141,7 +189,7 @@ static void put_readers(struct qt_out *out, const quipu_stat *stat)
     qt_out_char(out, '\n');
 }
 
-static void put_text(struct qt_out *out, const quipu_stat *stat)
+static void put_text(struct qt_out *out, const quipu_stat *stat, const struct readers *readers)
 {
     char chain[17];
 
@@ -169,7 +217,7 @@ static void put_text(struct qt_out *out, const quipu_stat *stat)
     qt_out_text(out, ", ");
     qt_text_grouped(out, stat->tail_events, 0);
     qt_out_text(out, " in the tail\n");
-    put_readers(out, stat);
+    put_readers(out, readers);
     qt_number_hex16(stat->chain, chain);
     put_label(out, "chain");
     qt_out_text(out, chain);
@@ -182,18 +230,21 @@ static int run_stat(struct qt_run *run)
 {
     quipu *store = NULL;
     quipu_stat stat = {QUIPU_INIT(quipu_stat), .format = 0};
+    struct readers readers;
     quipu_error error = {0};
     int rc = qt_store_open(run, QT_STORE_READ, &store);
 
+    if (rc == 0)
+        rc = count_readers(run, store, &readers);
     if (rc < 0)
         goto done;
     rc = quipu_stat_get(store, &stat, &error);
     if (rc < 0)
         rc = qt_store_failed(run, rc, &error);
     else if (run->json)
-        put_json(&run->out, &stat);
+        put_json(&run->out, &stat, &readers);
     else
-        put_text(&run->out, &stat);
+        put_text(&run->out, &stat, &readers);
 
 done:
     quipu_close(store);
@@ -205,8 +256,11 @@ const struct qt_command qt_command_stat = {
     .summary = "show how a store is",
     .operands = "STORE",
     .example = "quipu stat orders",
-    .text = "Events, disk, index, readers. Two stores with the same chain at the same\n"
-            "position have the same history up to there.\n",
+    .text = "Events, disk, index, readers. A reader that a process leaves open keeps pages,\n"
+            "so that the file grows with each commit: the oldest is named, with a warning if\n"
+            "it is 1 000 commits behind.\n\n"
+            "Two stores with the same chain at the same position have the same history up to\n"
+            "there.\n",
     .options = NULL,
     .waits = true,
     .run = run_stat,

@@ -2,7 +2,10 @@
  *
  * The newest N of a filter are found by going back from the head; then they are printed forward,
  * and following goes on from there. So nothing is kept in memory, however large N is, and between
- * the two no event is missed or shown twice. */
+ * the two no event is missed or shown twice.
+ *
+ * What comes is waited for in quipu_wait(), which holds no snapshot. It knows nothing of ctrl-C and
+ * of readers that go away, so it is left now and then to look for these. */
 #include "command.h"
 #include "filter.h"
 #include "interrupt.h"
@@ -22,8 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINES          10 /* without --lines */
-#define WAIT_MS        50
+#define LINES          10  /* without --lines */
+#define WAIT_MS        100 /* how long ctrl-C may take */
 #define NAME_WIDTH_MAX 40
 #define DATA_WIDTH     72 /* where no terminal says how wide it is */
 #define DATA_WIDTH_MIN 24
@@ -47,6 +50,7 @@ struct tail {
     struct qt_filter filter;
     struct qt_pager pager;
     struct qt_interrupt interrupt;
+    bool follows;
     uint64_t seen; /* the position up to which all was looked at */
     struct qt_line line;
     struct qt_bytes scratch;
@@ -191,6 +195,17 @@ static int put_range(struct tail *tail)
     return rc;
 }
 
+/* Who follows a stream may be there before it is.
+ *
+ * Returns: 0 if that is so, else `rc`. */
+static int forgive_missing(struct tail *tail, int rc)
+{
+    if (rc != QUIPU_NOT_FOUND || !tail->follows)
+        return rc;
+    tail->run->problem = (struct qt_problem){0};
+    return 0;
+}
+
 /* The newest ones, as of now. */
 static int put_newest(struct tail *tail)
 {
@@ -203,6 +218,9 @@ static int put_newest(struct tail *tail)
     if (rc < 0)
         return qt_store_failed(tail->run, rc, &error);
     rc = qt_pager_head(pager, &head);
+    if (rc == QUIPU_NOT_FOUND && tail->follows)
+        qt_note("no such stream yet: %.300s", tail->filter.stream);
+    rc = forgive_missing(tail, rc);
     if (rc < 0)
         return rc;
     if (pager->upto > head)
@@ -219,21 +237,18 @@ static int put_newest(struct tail *tail)
 
 /* ---- what comes ---- */
 
-/* Wait for a while, for ctrl-C, or until nobody reads our output any more. */
-static void pass_time(struct tail *tail)
+/* Has ctrl-C come, or does nobody read our output any more? A write would find out, but nothing may
+ * come to be written. */
+static bool has_ended(struct tail *tail)
 {
     struct qt_out *out = &tail->run->out;
-    struct pollfd ends[2] = {
-        {.fd = out->fd, .events = 0}, /* only its end is looked for */
-        {.fd = tail->interrupt.fd, .events = POLLIN},
-    };
+    struct pollfd reader = {.fd = out->fd, .events = 0}; /* only its end is looked for */
 
-    if (poll(ends, 2, WAIT_MS) <= 0)
-        return;
-    if (ends[1].revents != 0)
-        out->failed = ECANCELED;
-    else if (ends[0].revents != 0)
+    if (qt_out_stopped(out))
+        return true;
+    if (poll(&reader, 1, 0) > 0)
         out->failed = EPIPE;
+    return out->failed != 0;
 }
 
 /* Wait until the head is beyond what was seen.
@@ -243,14 +258,13 @@ static int wait_head(struct tail *tail, uint64_t *head)
 {
     quipu_error error = {0};
 
-    while (!qt_out_stopped(&tail->run->out)) {
-        int rc = quipu_head(tail->pager.store, head, &error);
+    while (!has_ended(tail)) {
+        int rc = quipu_wait(tail->pager.store, tail->seen, WAIT_MS, head, &error);
 
         if (rc < 0)
             return qt_store_failed(tail->run, rc, &error);
-        if (*head > tail->seen)
+        if (rc == 1)
             return 1;
-        pass_time(tail);
     }
     return 0;
 }
@@ -268,7 +282,7 @@ static int follow(struct tail *tail)
             return rc;
         assert(head > tail->seen);
         pager->upto = tail->filter.by_version ? UINT64_MAX : head;
-        rc = put_range(tail);
+        rc = forgive_missing(tail, put_range(tail));
         if (rc < 0)
             return rc;
         if (!tail->filter.by_version && pager->after < head)
@@ -285,7 +299,7 @@ static int begin(struct tail *tail)
     quipu *store = NULL;
     int rc = qt_filter_take(&tail->filter, run);
 
-    if (rc == 0 && qt_args_has(&run->args, "follow") && qt_args_has(&run->args, "upto"))
+    if (rc == 0 && tail->follows && qt_args_has(&run->args, "upto"))
         rc = qt_problem_say(&run->problem, QUIPU_MISUSE,
                             "--follow and --upto exclude each other; see quipu help tail");
     if (rc == 0)
@@ -303,17 +317,17 @@ static int begin(struct tail *tail)
 static int run_tail(struct qt_run *run)
 {
     struct tail tail = {.run = run, .interrupt = {.fd = -1}};
-    bool follows = qt_args_has(&run->args, "follow");
     int rc;
 
-    if (follows) {
+    tail.follows = qt_args_has(&run->args, "follow");
+    if (tail.follows) {
         qt_interrupt_open(&tail.interrupt);
         run->out.stop_fd = tail.interrupt.fd;
     }
     rc = begin(&tail);
     if (rc == 0)
         rc = put_newest(&tail);
-    if (rc == 0 && follows)
+    if (rc == 0 && tail.follows)
         rc = follow(&tail);
     if (rc == 0)
         rc = qt_pager_result(&tail.pager);
@@ -338,7 +352,8 @@ const struct qt_command qt_command_tail = {
             "other process, until ctrl-C or until nobody reads its output; both are exit code\n"
             "0.\n\n"
             "  quipu tail orders -f --category order --json | while read -r event; do ...\n\n"
-            "With -n 0 only what comes is printed.\n\n" QT_FILTER_HELP "\n"
+            "With -n 0 only what comes is printed. With -f the stream need not exist "
+            "yet.\n\n" QT_FILTER_HELP "\n"
             "--json prints each event as dump --json does, --pretty as JSON over several\n"
             "lines, for people: import does not read that. A damaged event ends tail with\n"
             "exit code 5; with --skip-damaged it is passed over with a line on stderr.\n",

@@ -116,8 +116,9 @@ static void put_advice(struct qt_out *out, const struct verify *verify)
 {
     put_label(out, "next");
     if (verify->log_findings == 0) {
-        qt_out_text(out, "close the store everywhere and delete index.mdb: it is made again from\n"
-                         "         the log, and nothing is lost\n");
+        qt_out_text(out, "close the store everywhere, then\n"
+                         "           quipu reindex STORE\n"
+                         "         The index is made again from the log, and nothing is lost.\n");
         return;
     }
     qt_out_text(

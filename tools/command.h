@@ -44,9 +44,13 @@ extern const struct qt_command qt_command_dump;
 extern const struct qt_command qt_command_show;
 extern const struct qt_command qt_command_tail;
 extern const struct qt_command qt_command_streams;
+extern const struct qt_command qt_command_categories;
+extern const struct qt_command qt_command_types;
+extern const struct qt_command qt_command_tags;
 extern const struct qt_command qt_command_stat;
 extern const struct qt_command qt_command_state;
 extern const struct qt_command qt_command_verify;
+extern const struct qt_command qt_command_reindex;
 extern const struct qt_command qt_command_completion;
 extern const struct qt_command qt_command_help;
 

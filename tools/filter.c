@@ -19,6 +19,11 @@ const struct qt_option qt_filter_options[] = {
      .help = "events of this type; given again: any of them",
      .kind = QT_TEXT,
      .repeats = true},
+    {.name = "tag",
+     .value = "KEY:VALUE",
+     .help = "events with this tag; given again: with all of them",
+     .kind = QT_TEXT,
+     .repeats = true},
     {.name = "since",
      .value = "TIME",
      .help = "whose time is TIME or later: 2024-03-01T12:00:00Z",
@@ -53,15 +58,18 @@ static int take_time(struct qt_run *run, const char *name, bool *has, int64_t *t
 static void take_query(struct qt_filter *filter, const struct qt_args *args)
 {
     quipu_query_item *item = &filter->item;
+    bool others;
 
     item->stream = qt_args_text(args, "stream");
     item->category = qt_args_text(args, "category");
     item->type_count = (uint32_t)qt_args_all(args, "type", filter->types, args->given_count);
     item->types = item->type_count > 0 ? filter->types : NULL;
+    item->tag_count = (uint32_t)qt_args_all(args, "tag", filter->tags, args->given_count);
+    item->tags = item->tag_count > 0 ? filter->tags : NULL;
     filter->stream = item->stream;
-    filter->by_version = item->stream != NULL && item->category == NULL && item->type_count == 0;
-    filter->asks = !filter->by_version &&
-                   (item->stream != NULL || item->category != NULL || item->type_count > 0);
+    others = item->category != NULL || item->type_count > 0 || item->tag_count > 0;
+    filter->by_version = item->stream != NULL && !others;
+    filter->asks = others;
 }
 
 int qt_filter_take(struct qt_filter *filter, struct qt_run *run)
@@ -69,8 +77,11 @@ int qt_filter_take(struct qt_filter *filter, struct qt_run *run)
     const struct qt_args *args = &run->args;
     int rc;
 
-    *filter = (struct qt_filter){.types = calloc(args->given_count + 1, sizeof(*filter->types))};
-    if (filter->types == NULL)
+    *filter = (struct qt_filter){
+        .types = calloc(args->given_count + 1, sizeof(*filter->types)),
+        .tags = calloc(args->given_count + 1, sizeof(*filter->tags)),
+    };
+    if (filter->types == NULL || filter->tags == NULL)
         return qt_problem_say(&run->problem, QUIPU_NO_MEMORY, "out of memory");
     take_query(filter, args);
     filter->after = qt_args_number(args, "after", 0);
@@ -166,6 +177,7 @@ uint64_t qt_filter_number(const struct qt_filter *filter, const quipu_event *eve
 void qt_filter_release(struct qt_filter *filter)
 {
     free(filter->types);
+    free(filter->tags);
     qt_bytes_release(&filter->scratch);
     *filter = (struct qt_filter){0};
 }

@@ -16,6 +16,7 @@
 struct qt_filter {
     const char *stream;
     const char **types;
+    const char **tags;
     quipu_query_item item;
     bool by_version; /* --after and --upto count versions of the one stream */
     bool asks;       /* the item counts: not every event of the log or of the stream */
@@ -36,8 +37,8 @@ extern const struct qt_option qt_filter_options[];
 
 /* What help says of them. */
 #define QT_FILTER_HELP                                                                             \
-    "--after and --upto count versions if --stream comes without --category and\n"                 \
-    "--type, else positions; what is printed is always (after, upto]. --since and\n"               \
+    "--after and --upto count versions if --stream comes without --category, --type\n"             \
+    "and --tag, else positions; what is printed is always (after, upto]. --since and\n"            \
     "--until compare the event's time, which may lie in another order than positions.\n"           \
     "--grep finds an event if its stream, its type, one of its tags, its data or its\n"            \
     "meta contains TEXT, byte for byte. JSON is searched as --json prints it: without\n"           \

@@ -5,6 +5,11 @@
  * the output buffer, and is written only when the reader is closed; else it is larger. Who wants
  * the pages together to be one snapshot takes the head once and sets `upto` to it.
  *
+ * QUIPU_RENEW is not in place of this: such a reader goes on in a new snapshot when it is asked for
+ * the next event, so one that waits in a write would keep its old one. Pages have to end there
+ * anyhow; that they end for the other reasons too costs a line each, and no time: a dump of a
+ * million events takes as long.
+ *
  * "Number" is what --after and --upto count here: versions of one stream, or positions. */
 #include "pager.h"
 

@@ -135,6 +135,7 @@ static void print_json(const struct qt_problem *problem)
         qt_out_key(&out, "actual");
         qt_out_number(&out, problem->actual);
     }
+    put_count(&out, "matched", problem->matched);
     put_count(&out, "position", problem->position);
     put_count(&out, "line", problem->line);
     put_count(&out, "column", problem->column);

@@ -16,6 +16,7 @@ struct qt_problem {
     bool versions;      /* `expected` and `actual` count */
     uint64_t expected;
     uint64_t actual;
+    uint64_t matched; /* the position that holds the id */
     uint64_t position;
     uint64_t line;
     uint64_t column;

@@ -54,8 +54,13 @@ int qt_store_open(struct qt_run *run, enum qt_store_mode mode, quipu **store)
         .batch_bytes_max = 2 * QT_DATA_BYTES_MAX, /* one such event and its names are a batch */
         .log = tell,
     };
-    int rc = quipu_open(path, &options, store, &error);
+    int rc;
 
+    if (mode == QT_STORE_WRITE_ATOMIC) {
+        options.batch_events_max = 1048576;
+        options.batch_bytes_max = (uint64_t)1024 * 1024 * 1024;
+    }
+    rc = quipu_open(path, &options, store, &error);
     if (rc == QUIPU_NOT_FOUND && mode == QT_STORE_READ)
         return qt_problem_say(&run->problem, rc, "no store here: %.300s", path);
     if (rc == QUIPU_NOT_FOUND) {
