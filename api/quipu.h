@@ -1,8 +1,8 @@
 /* quipu.h - an embedded event store: the whole public surface, and its manual.
  *
  * A store is a directory. A program opens it, appends events to streams, reads them back by
- * stream, category, type or all, and folds them into state. Several threads and several processes
- * may do so at once; one of them writes at a time, everyone reads without waiting.
+ * stream, category, type, tag or all, and folds them into state. Several threads and several
+ * processes may do so at once; one of them writes at a time, everyone reads without waiting.
  *
  * CAVEATS - read these first.
  *
@@ -145,7 +145,9 @@ typedef struct quipu_error { /* frozen */
  * Threads: any. */
 QUIPU_API const char *quipu_status_name(int status);
 
-/* The library's QUIPU_VERSION_NUMBER, which may be newer than the header's. Threads: any. */
+/* The library's QUIPU_VERSION_NUMBER, which may be newer than the header's.
+ *
+ * Threads: any. */
 QUIPU_API int quipu_version(void);
 
 /* Let every allocation of the library go through `resize`, which behaves as realloc() for size > 0
@@ -284,7 +286,7 @@ typedef struct quipu_draft {
     const void *meta;        /* NULL with size 0: none */
     const char *const *tags; /* "key:value", tag_count of them, no two equal; 1 to 255 bytes each */
     uint8_t id[16];          /* with HAS_ID; a UUID in network order. Ids that ascend in time, as
-                                UUIDv7 do, cost the index a tenth of random ones */
+                                UUIDv7 do, cost the index less than random ones */
     int64_t time_ns; /* UTC, since 1970: when it happened; without HAS_TIME: when recorded */
     uint32_t data_size;
     uint32_t meta_size;
@@ -333,7 +335,11 @@ typedef struct quipu_event {
  * Threads: that of the event; the copy is bound to none.
  * Returns: QUIPU_OK; QUIPU_NO_MEMORY; QUIPU_MISUSE. On failure `*out` is NULL. */
 QUIPU_API int quipu_event_copy(const quipu_event *event, quipu_event **out);
-QUIPU_API void quipu_event_free(quipu_event *event); /* only what quipu_event_copy() made */
+
+/* Free what quipu_event_copy() made, and nothing else. NULL does nothing.
+ *
+ * Threads: any. */
+QUIPU_API void quipu_event_free(quipu_event *event);
 
 /* The value of the event's tag whose key is `key`: what stands after the tag's first ':'. Of
  * several tags with that key the first one's, in the order in which they were given.
@@ -343,7 +349,10 @@ QUIPU_API void quipu_event_free(quipu_event *event); /* only what quipu_event_co
  * Returns: NULL: it has no such tag. */
 QUIPU_API const char *quipu_event_tag(const quipu_event *event, const char *key);
 
-/* 1 if the event is of this type, else 0. Threads: that of the event. */
+/* Is the event of this type?
+ *
+ * Threads: that of the event.
+ * Returns: 1 if it is, else 0. */
 QUIPU_API int quipu_event_is(const quipu_event *event, const char *type);
 
 /* A top-level member of the event's msgpack or JSON data, so that a fold needs no decoder of its
@@ -371,6 +380,7 @@ QUIPU_API int64_t quipu_get_text(const quipu_event *event, const char *name, cha
  *
  * It cannot fail: where the system refuses random bytes, as a sandbox may, the number of process
  * and thread, the clocks, and the random bytes that each program is started with take their place.
+ * With `id` NULL it does nothing.
  *
  * Threads: any; also in a child after fork(). */
 QUIPU_API void quipu_id_new(uint8_t id[16]);
@@ -379,7 +389,9 @@ QUIPU_API void quipu_id_new(uint8_t id[16]);
  * the same thing again sends the same id. A UUID of version 8: the XXH3 sum of 128 bits over the
  * key, its low half first and each half little-endian, but for the six bits that say version and
  * variant. The same in every release and on every machine. It keeps accidents apart and no
- * forgers: who chooses the keys may choose two with one id. NULL is a key without bytes.
+ * forgers: who chooses the keys may choose two with one id. Such ids are scattered, so they cost
+ * the index what random ones do. A `key` of NULL is one without bytes; with `id` NULL it does
+ * nothing.
  *
  * Threads: any. */
 QUIPU_API void quipu_id_from(const void *key, size_t size, uint8_t id[16]);
@@ -389,8 +401,8 @@ QUIPU_API void quipu_id_from(const void *key, size_t size, uint8_t id[16]);
 /* All given fields are AND-ed; NULL or 0 is no restriction. Frozen.
  *
  * The store finds an item's events by the shortest of its lists (the stream's, the category's, each
- * tag's, the types' together), passes over what other lists of about that length rule out, and
- * holds what is left against the item: it costs what the shortest list costs, however large the
+ * tag's, the types' together), passes over what other lists of up to 64 times that length rule out,
+ * and holds what is left against the item: it costs what the shortest list costs, however large the
  * store is. An item without any of them is every event. */
 typedef struct quipu_query_item {
     const char *stream;
@@ -420,13 +432,18 @@ typedef struct quipu_query {
  *
  * Memory:  `*out` is one block, the caller's until quipu_query_free(); nothing else frees it. Its
  *          items may be copied into another quipu_query, to OR several texts, and live as long.
- * Threads: any; it is never written to, and may be used by several at once.
+ * Threads: any. The query is only read by who uses it: several threads may do so at once.
  * Returns: QUIPU_OK; QUIPU_INVALID: an unknown key, a '=' or value that is missing, a key other
- *          than tag that stands twice, a quote without end, a name; QUIPU_TOO_LARGE: a value over
- *          255 bytes, over 64 tags, over 64 KiB of names; QUIPU_MISUSE; QUIPU_NO_MEMORY. The text
- *          says in which column, counted in bytes from 1. On failure `*out` is NULL. */
+ *          than tag that stands twice, a ',' in a term that is not type, a quote without end, a '\'
+ *          in quotes before neither '"' nor '\', a name; QUIPU_TOO_LARGE: a value over 255 bytes,
+ *          over 64 tags, over 64 KiB of names; QUIPU_MISUSE; QUIPU_NO_MEMORY. The error's text says
+ *          in which column, counted in bytes from 1. On failure `*out` is NULL. */
 QUIPU_API int quipu_query_parse(const char *text, quipu_query **out, quipu_error *error);
-QUIPU_API void quipu_query_free(quipu_query *query); /* only what quipu_query_parse() made */
+
+/* Free what quipu_query_parse() made, and nothing else. NULL does nothing.
+ *
+ * Threads: any, when no other uses it. */
+QUIPU_API void quipu_query_free(quipu_query *query);
 
 /* ---- batch: the one door ---- */
 
@@ -449,22 +466,24 @@ typedef struct quipu_receipt { /* frozen, 88 bytes */
     uint64_t last_position;
     uint64_t last_version; /* of the last append's stream */
     uint32_t failed_step;  /* the first that failed for an id, else the first that failed */
-    uint32_t failed_draft; /* of failed_step, if it failed for an id */
+    uint32_t failed_draft; /* of failed_step: see quipu_result.draft */
     uint64_t expected;     /* of failed_step */
-    uint64_t actual;       /* the version that the stream has */
-    uint64_t matched;      /* the position that holds the id; 0 if it stands twice in the batch */
+    uint64_t actual;       /* of failed_step: the version that the stream has */
+    uint64_t matched;      /* of failed_step: see quipu_result.matched */
     uint64_t reserved[3];
 } quipu_receipt;
 
 typedef struct quipu_result { /* one step of a batch after its commit; frozen */
     int32_t status; /* QUIPU_OK, or CONFLICT, DUPLICATE_ID, PARTIAL_DUPLICATE: see quipu_commit() */
-    uint32_t draft; /* that an id failed for */
-    uint64_t first_position; /* of this append's first event; 0 if nothing was written or known */
+    uint32_t draft; /* whose id it failed for; PARTIAL_DUPLICATE: the first that differs */
+    uint64_t first_position; /* of this append's first event. This, first_version and count are 0
+                                unless the batch was committed or is a DUPLICATE */
     uint64_t first_version;
     uint64_t count;    /* events written or known, at versions one after the other */
     uint64_t expected; /* as asked for */
     uint64_t actual;   /* the stream's version before this step */
-    uint64_t matched;  /* the position that holds the id */
+    uint64_t matched;  /* the position that holds the id; PARTIAL_DUPLICATE: where the first draft
+                          stands; 0: it failed for no id, or one stands twice in the batch */
     uint64_t reserved[2];
 } quipu_result;
 
@@ -512,7 +531,9 @@ QUIPU_API int quipu_batch_append(quipu_batch *batch, const char *stream, uint64_
  * Returns: as quipu_batch_append(). */
 QUIPU_API int quipu_batch_expect(quipu_batch *batch, const char *stream, uint64_t expected);
 
-/* How many steps were added. Returns: 0 for NULL. */
+/* How many steps were added.
+ *
+ * Returns: their number; 0 for NULL. */
 QUIPU_API size_t quipu_batch_steps(const quipu_batch *batch);
 
 /* What became of one step in the last quipu_commit() of this batch.
@@ -539,22 +560,29 @@ QUIPU_API int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_re
  *                         expected version is not the newest
  *
  * Ids are looked up before versions. An event without an id is never known. A thread that led may
- * merge into the index before it returns: once in
- * 196 608 events, for about 100 ms, while all others go on.
+ * merge into the index before it returns: once in 196 608 events, for about 100 ms, while all
+ * others go on.
  *
- * Memory:  `receipt` may be NULL; it is filled on QUIPU_OK and on the three verdicts below, else
- * zeroed. Threads: any for `store`; the batch is used by this call alone. Returns: QUIPU_OK, and
- * the receipt has the verdict; QUIPU_CONFLICT, QUIPU_DUPLICATE_ID, QUIPU_PARTIAL_DUPLICATE: see
- * above, every step that failed has its result; QUIPU_BUSY: another process held the store, or
- * merged into the index, for longer than busy_timeout_ms; QUIPU_FULL: the disk or the map, nothing
- * is in and it works again when there is room; QUIPU_IO: unknown outcome, reopen; QUIPU_CORRUPT: an
- * event is damaged of which nobody knows the stream; QUIPU_READ_ONLY; QUIPU_TOO_LARGE;
- * QUIPU_UNSAFE: the store's files were replaced; what a step before has failed with. */
+ * Memory:  `receipt` may be NULL. It is filled on QUIPU_OK and on QUIPU_CONFLICT,
+ *          QUIPU_DUPLICATE_ID and QUIPU_PARTIAL_DUPLICATE; else it is zeroed.
+ * Threads: any for `store`; the batch is used by this call alone.
+ * Returns: QUIPU_OK, and the receipt has the verdict; QUIPU_CONFLICT, QUIPU_DUPLICATE_ID,
+ *          QUIPU_PARTIAL_DUPLICATE: see above, every step that failed has its result; QUIPU_BUSY:
+ *          another process held the store, or merged into the index, for longer than
+ *          busy_timeout_ms; QUIPU_FULL: the disk or the map, nothing is in and it works again when
+ *          there is room; QUIPU_IO: unknown outcome, reopen; QUIPU_CORRUPT: an event is damaged of
+ *          which nobody knows the stream, and no batch can be committed; or, of this batch alone,
+ *          the record that one of its ids is found at, or the index's row of one of its ids or
+ *          streams, cannot be read; QUIPU_NEWER_FORMAT likewise; QUIPU_READ_ONLY; QUIPU_TOO_LARGE;
+ *          QUIPU_UNSAFE: the store's files were replaced; what a step before has failed with. */
 QUIPU_API int quipu_commit(quipu *store, quipu_batch *batch, quipu_receipt *receipt,
                            quipu_error *error);
 
-/* A batch with one append, committed: what most programs call. Returns: as quipu_batch_append() and
- * quipu_commit(). */
+/* A batch with one append, committed: what most programs call.
+ *
+ * Memory:  everything is copied; `receipt` as for quipu_commit().
+ * Threads: any.
+ * Returns: as quipu_batch_append() and quipu_commit(). */
 QUIPU_API int quipu_append(quipu *store, const char *stream, uint64_t expected,
                            const quipu_draft *drafts, size_t count, quipu_receipt *receipt,
                            quipu_error *error);
@@ -563,14 +591,16 @@ QUIPU_API int quipu_append(quipu *store, const char *stream, uint64_t expected,
 
 /* A snapshot: what was committed when it was opened, and nothing else, in order. It never waits for
  * a writer and no writer for it, but it keeps the pages that it sees: close it soon, and go on with
- * a new one from quipu_reader_head(). */
+ * a new one from quipu_reader_head(). With QUIPU_RENEW it is a row of snapshots: each goes on where
+ * the one before ended, up to the head of the first. */
 typedef struct quipu_reader quipu_reader;
 
 enum quipu_range_flags {
     QUIPU_BACKWARDS = 1,      /* the same set, newest first */
     QUIPU_SKIP_CHECKSUMS = 2, /* trust the bytes */
-    QUIPU_RENEW = 8 /* for long scans: go on in a new snapshot every 100 ms or 10 000 events, at
-                       the next call, up to the head of the first one. Pins no pages for longer */
+    QUIPU_RENEW = 8 /* for long scans: every 100 ms, or 10 000 records looked at, quipu_next() goes
+                       on in a new snapshot, up to the head of the first one. So it pins no pages
+                       for longer, as long as it is called */
 };
 
 /* The set (after, upto] in either order: versions for quipu_read_stream(), else positions. The
@@ -592,8 +622,11 @@ typedef struct quipu_range {
 QUIPU_API int quipu_read(quipu *store, const quipu_query *query, const quipu_range *range,
                          quipu_reader **out, quipu_error *error);
 
-/* Read one stream by its versions. Returns: as quipu_read(), and QUIPU_NOT_FOUND: no such stream;
- * QUIPU_DELETED. An empty range is no error. */
+/* Read one stream by its versions. An empty range is no error.
+ *
+ * Memory:  as quipu_read().
+ * Threads: any for `store`.
+ * Returns: as quipu_read(), and QUIPU_NOT_FOUND: no such stream; QUIPU_DELETED. */
 QUIPU_API int quipu_read_stream(quipu *store, const char *stream, const quipu_range *range,
                                 quipu_reader **out, quipu_error *error);
 
@@ -603,16 +636,18 @@ QUIPU_API int quipu_read_stream(quipu *store, const char *stream, const quipu_ra
  * Returns: QUIPU_ROW; QUIPU_OK at the end; QUIPU_CORRUPT or QUIPU_NEWER_FORMAT: an event that
  *          cannot be read and may have been one of those asked for: event->position says which,
  *          all else in it is 0, and the next call goes on after it. With position 0 it is the index
- *          that is damaged: what comes next cannot be told, by no later call of this reader either.
- *          QUIPU_CLOSED; what every call may return: it passes nothing over, the next call tries
- *          again or says it again. */
+ *          that is damaged: what comes next cannot be told, by no later call of this reader either;
+ *          quipu_reindex() makes it anew. With QUIPU_RENEW and position 0 it may also be that no
+ *          new snapshot could be had: the next call tries that again. QUIPU_CLOSED; what every call
+ *          may return: it passes nothing over, the next call tries again or says it again. */
 QUIPU_API int quipu_next(quipu_reader *reader, quipu_event *event, quipu_error *error);
 
 /* The position up to which this reader has seen everything that was asked for: pass it as `after`
- * next, and no event is missed or seen twice. After the end of a forward read it is the snapshot's
- * head, or `upto`, also if nothing was found; before the end, and when `limit` cut it short, it is
- * the last event's. Backwards it is the head or `upto` from the start. Always a position, of a
- * stream's reader too. 0 if the reader's store is closed. */
+ * next, and no event is missed or seen twice. After the end of a forward read it is the head of the
+ * snapshot (with QUIPU_RENEW of the first one), or `upto`, also if nothing was found; before the
+ * end, and when `limit` cut it short, it is the last event's. Backwards it is the head or `upto`
+ * from the start. Always a position, of a stream's reader too. 0 if the reader's store is closed.
+ */
 QUIPU_API uint64_t quipu_reader_head(const quipu_reader *reader);
 
 QUIPU_API void quipu_reader_close(quipu_reader *reader);
@@ -715,16 +750,16 @@ typedef int (*quipu_decide_fn)(const void *state, uint64_t version, quipu_batch 
  * length that grow up to 50 ms: some thirty threads that keep at one stream are served so.
  *
  * Memory:  the states are the library's, aligned as malloc() does it; fold->release is called for
- *          each, unless its `init` failed. `receipt` may be NULL; it is filled on QUIPU_OK and on
- *          the QUIPU_CONFLICT of a commit, else zeroed. So it is, verdict too, when `decide`
+ *          each, unless its `init` failed. `receipt` may be NULL. It is filled as by quipu_commit()
+ *          if the last attempt came to a commit; else it is zeroed, verdict too, as when `decide`
  *          returned 1.
  * Threads: any; `decide` and the fold's functions run in this thread, without a lock. quipu_close()
  *          waits for it as for a commit.
  * Returns: as quipu_load() and quipu_commit(), events that are known already (verdict DUPLICATE)
- *          included. QUIPU_OK also when `decide` returned 1; what it
- *          returned if that was below 0, with a text if it gave none, and not tried again,
- *          QUIPU_CONFLICT neither; QUIPU_MISUSE if it was above 1. QUIPU_CONFLICT: all attempts
- *          were in vain; the receipt is the last one's. */
+ *          included. QUIPU_OK also when `decide` returned 1; what `decide` returned if that was
+ *          below 0, with a text if it gave none, and not tried again, QUIPU_CONFLICT neither;
+ *          QUIPU_MISUSE if it was above 1. QUIPU_CONFLICT of a commit: all attempts were in vain;
+ *          the receipt is the last one's. */
 QUIPU_API int quipu_execute(quipu *store, const quipu_fold *fold, const char *stream,
                             quipu_decide_fn decide, void *payload, uint32_t attempts,
                             quipu_receipt *receipt, quipu_error *error);
@@ -738,9 +773,9 @@ enum quipu_list_kind {
     QUIPU_LIST_CATEGORIES = 7, /* as STREAMS, without a version */
     QUIPU_LIST_TYPES = 8,      /* as STREAMS, without a version */
     QUIPU_LIST_TAGS = 9,       /* as STREAMS, without a version */
-    /* Snapshots of the log, of all processes, the one furthest behind first: pid; name: of the
-     * process, "" if it is not known; lag: transactions behind the newest, of which each keeps
-     * pages. This process's own are among them. Of dead processes they are cleared. */
+    /* Snapshots of the log, of all processes, this one's own among them, the one furthest behind
+     * first: pid; name: of the process, "" if it is not known; lag: transactions behind the newest,
+     * of which each keeps pages. Those of dead processes are cleared first, and not listed. */
     QUIPU_LIST_READERS = 10
 };
 
@@ -766,10 +801,11 @@ typedef struct quipu_item { /* frozen view; fields that a kind does not use are 
 } quipu_item;
 
 /* A snapshot of names, in the order of their bytes. As long as it is open it keeps pages, as a
- * reader does; one of READERS keeps none. */
+ * reader does. One of READERS has its own order, is of the time when it was opened, and keeps no
+ * pages. */
 typedef struct quipu_list quipu_list;
 
-/* List names that begin with `prefix` (NULL or "": all).
+/* List names that begin with `prefix` (NULL or "": all). Of READERS it is the process's name.
  *
  * Memory:  `*out` is the caller's until quipu_list_close().
  * Threads: any for `store`.
@@ -849,15 +885,16 @@ typedef struct quipu_verified {
  * Memory:  `found`, `progress` and `out` may be NULL.
  * Threads: any; callbacks run in this thread.
  * Returns: QUIPU_OK; QUIPU_CORRUPT after the last finding if there was any; what a callback
- * returned to stop if that is negative (else QUIPU_OK); and as quipu_open() with READ_ONLY. */
+ *          returned to stop if that is negative (else QUIPU_OK); and as quipu_open() with
+ *          READ_ONLY. */
 QUIPU_API int quipu_verify(const char *path, uint32_t flags, quipu_finding_fn found,
                            quipu_progress_fn progress, void *payload, quipu_verified *out,
                            quipu_error *error);
 
 /* Throw the index away and make it again from the log. Nothing but time is lost by a failure, or by
  * a process that dies in it: the next opener goes on where it ended. Nobody can open the store
- * meanwhile. An index that cannot be read, or does not fit the log, is made again by quipu_open()
- * anyhow; this is for one that quipu_verify() finds wrong.
+ * meanwhile. An index that cannot be opened, or does not fit the log, is made again by quipu_open()
+ * anyhow; this is for one that quipu_verify(), or a call that says QUIPU_CORRUPT, finds wrong.
  *
  * Memory:  `progress` may be NULL; it is told of events done and in all, and stops by other than 0.
  * Threads: any; `progress` runs in this thread, and must not use this store.
