@@ -22,11 +22,13 @@ struct bench_event {
     const char *stream; /* "order-N" and the like */
     const char *type;
     const char *data; /* one JSON value */
+    const char *const *tags;
     int64_t time_ns;
     uint32_t version; /* within its stream, for systems that do not count themselves */
     uint32_t stream_size;
     uint32_t type_size;
     uint32_t data_size;
+    uint32_t tag_count;
 };
 
 struct bench_events {

@@ -80,7 +80,7 @@ static int wrong_name(const char *what, const char *name, size_t size)
 
 static void print_workload(const struct bench_workload *workload)
 {
-    printf("  %-13s %-6s %s\n", workload->name, workload->variant, workload->about);
+    printf("  %-13s %-8s %s\n", workload->name, workload->variant, workload->about);
 }
 
 static int print_help(void)
@@ -259,7 +259,7 @@ static int check_workload(const struct bench_options *out, const struct bench_wo
     double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
 
     if (workload->of_store && out->plan.events < BENCH_STORE_EVENTS_MIN)
-        return wrong(workload->name, "needs at least 8000 events");
+        return wrong(workload->name, "needs at least 20000 events");
     if (!workload->of_store && (double)bench_events_bytes(&out->plan) > memory * 0.75)
         return wrong("--events and --size", "the events do not fit into memory");
     return BENCH_OPTIONS_RUN;

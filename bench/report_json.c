@@ -135,7 +135,7 @@ static void json_summary(const struct bench_options *options, const struct bench
                          const struct bench_summary *summaries)
 {
     const struct bench_field *main = bench_field_main(workload);
-    const char *ratio = workload->kind == BENCH_LOAD ? "quipu_ratio" : "quipu_time_ratio";
+    const char *ratio = (workload->kind & BENCH_BY_SPEED) != 0 ? "quipu_ratio" : "quipu_time_ratio";
     size_t i;
 
     for (i = 0; i < options->system_count; i++) {
