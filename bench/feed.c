@@ -109,14 +109,16 @@ static int init(struct bench_feed *feed, const struct bench_plan *plan, uint64_t
                                 .events = events,
                                 .base = base,
                                 .chance = plan->seed + base,
-                                .places = ~plan->seed};
+                                .places = ~plan->seed,
+                                .id_chance = (plan->seed + base) ^ BENCH_IDS_SEED};
     feed->items = calloc(plan->batch, sizeof(*feed->items));
     feed->versions = calloc(plan->streams, sizeof(*feed->versions));
     feed->tags = calloc(plan->batch, BENCH_EVENT_TAGS_MAX * sizeof(*feed->tags));
     feed->names = malloc(plan->batch * (size_t)BENCH_NAME_BYTES_MAX);
     feed->data = malloc(plan->batch * plan->size);
+    feed->ids = malloc(plan->batch * BENCH_ID_BYTES);
     if (feed->items == NULL || feed->versions == NULL || feed->tags == NULL ||
-        feed->names == NULL || feed->data == NULL)
+        feed->names == NULL || feed->data == NULL || feed->ids == NULL)
         return -1;
     return 0;
 }
@@ -153,6 +155,8 @@ size_t bench_feed_next(struct bench_feed *feed)
         name_event(feed, event, feed->names + count * (size_t)BENCH_NAME_BYTES_MAX);
         bench_event_fill(event, &feed->chance, feed->base + feed->given + 1,
                          feed->data + count * feed->plan->size, feed->plan->size);
+        bench_event_identify(event, feed->plan, &feed->id_chance,
+                             feed->ids + count * BENCH_ID_BYTES);
         feed->given++;
         count++;
     }
@@ -166,5 +170,6 @@ void bench_feed_release(struct bench_feed *feed)
     free(feed->tags);
     free(feed->names);
     free(feed->data);
+    free(feed->ids);
     memset(feed, 0, sizeof(*feed));
 }

@@ -33,6 +33,7 @@ struct bench_feed {
     uint64_t base; /* events that the store has already; above 0 nothing is scattered */
     uint64_t chance;
     uint64_t places; /* the chance of where things are scattered */
+    uint64_t id_chance;
     uint64_t part;
     uint64_t part_end;
     uint64_t rare_at; /* in this part */
@@ -42,6 +43,7 @@ struct bench_feed {
     const char **tags;  /* of a batch, BENCH_EVENT_TAGS_MAX an event */
     char *names;        /* of a batch */
     char *data;
+    unsigned char *ids;
 };
 
 /* The events of a plan, at least BENCH_STORE_EVENTS_MIN. `plan` must outlive the feed.

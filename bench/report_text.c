@@ -110,9 +110,9 @@ static void text_workload(const struct bench_options *options,
                    workload->variant, workload->about);
     bench_text_put(stdout, "%s events in %s streams, ", grouped((double)plan->events).text,
                    grouped((double)plan->streams).text);
-    bench_text_put(stdout, "%s bytes each, %s a commit, seed %llu\n",
+    bench_text_put(stdout, "%s bytes each, %s a commit, seed %llu, ids: %s\n",
                    grouped((double)plan->size).text, grouped((double)plan->batch).text,
-                   (unsigned long long)plan->seed);
+                   (unsigned long long)plan->seed, bench_ids_name(plan->ids));
     if (workload->kind == BENCH_RECOVER)
         bench_text_put(stdout, "tail: %s events\n", grouped((double)plan->tail).text);
     if (workload->kind == BENCH_COLD)

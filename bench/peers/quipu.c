@@ -94,6 +94,10 @@ static int quipu_peer_append(void *store, const struct bench_event *events, size
                              .time_ns = events[i].time_ns,
                              .flags = QUIPU_EVENT_HAS_TIME};
 
+        if (events[i].id != NULL) {
+            memcpy(draft.id, events[i].id, sizeof(draft.id));
+            draft.flags |= QUIPU_EVENT_HAS_ID;
+        }
         rc = quipu_batch_append(self->batch, events[i].stream, QUIPU_ANY, &draft, 1);
         if (rc < 0)
             return fail(failure, "append", rc, events[i].stream);
