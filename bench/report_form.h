@@ -50,6 +50,4 @@ double bench_field_get(const struct bench_round *round, const struct bench_field
 /* The field by which systems are compared: events_per_s of a load or a reindex, else p50_us. */
 const struct bench_field *bench_field_main(const struct bench_workload *workload);
 
-double bench_field_get(const struct bench_round *round, const struct bench_field *field);
-
 #endif
