@@ -1,4 +1,4 @@
-/* cold.c - posix_fadvise() drops, mincore() tells. */
+/* cold.c - posix_fadvise() drops, mincore() tells, read() brings back. */
 #include "cold.h"
 
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 enum { WINDOW_PAGES = 16384 }; /* of one call of mincore() */
+enum { READ_BYTES = 65536 };
 
 static const char drop_path[] = "/proc/sys/vm/drop_caches";
 
@@ -63,6 +64,18 @@ static int count_file(int fd, struct drop *drop)
     return page < pages ? -1 : 0;
 }
 
+static int read_file(int fd, struct drop *drop)
+{
+    char bytes[READ_BYTES];
+    ssize_t got;
+
+    (void)drop;
+    do {
+        got = read(fd, bytes, sizeof(bytes));
+    } while (got > 0 || (got < 0 && errno == EINTR));
+    return got < 0 ? -1 : 0;
+}
+
 static int each_file(const struct bench_scratch *scratch, int (*act)(int, struct drop *),
                      struct drop *drop, struct bench_failure *failure)
 {
@@ -82,7 +95,7 @@ static int each_file(const struct bench_scratch *scratch, int (*act)(int, struct
             continue;
         fd = open(entry->fts_accpath, O_RDONLY | O_CLOEXEC);
         if (fd < 0 || act(fd, drop) < 0) {
-            rc = bench_failure_set(failure, "drop the page cache: %.160s: %s", entry->fts_accpath,
+            rc = bench_failure_set(failure, "page cache: %.160s: %s", entry->fts_accpath,
                                    strerror(errno));
         }
         if (fd >= 0)
@@ -117,6 +130,13 @@ int bench_cold_drop(const struct bench_scratch *scratch, int files_only, double 
         return -1;
     *share = drop.pages > 0 ? (double)drop.resident / (double)drop.pages : 0;
     return 0;
+}
+
+int bench_cold_end(const struct bench_scratch *scratch, struct bench_failure *failure)
+{
+    struct drop drop = {0};
+
+    return each_file(scratch, read_file, &drop, failure);
 }
 
 const char *bench_cold_how(int files_only)

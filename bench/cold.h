@@ -19,6 +19,11 @@
 int bench_cold_drop(const struct bench_scratch *scratch, int files_only, double *share,
                     struct bench_failure *failure);
 
+/* The opposite: read all files below the directory, so that those that fit are in memory.
+ *
+ * Returns: 0, or -1 and a text in `failure`. */
+int bench_cold_end(const struct bench_scratch *scratch, struct bench_failure *failure);
+
 /* How it is done here, for the reader of the report. */
 const char *bench_cold_how(int files_only);
 

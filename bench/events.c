@@ -72,6 +72,15 @@ void bench_event_fill(struct bench_event *event, uint64_t *chance, uint64_t numb
     event->data_size = (uint32_t)size;
 }
 
+void bench_event_identify(struct bench_event *event, const struct bench_plan *plan,
+                          uint64_t *chance, unsigned char *out)
+{
+    if (plan->ids == BENCH_IDS_NONE)
+        return;
+    bench_id_fill(plan->ids, chance, event->time_ns, out);
+    event->id = out;
+}
+
 static void fill_names(char *names, uint64_t streams)
 {
     uint64_t i;
@@ -84,6 +93,7 @@ static void fill_events(struct bench_events *events, const struct bench_plan *pl
                         uint32_t *versions)
 {
     uint64_t chance = plan->seed;
+    uint64_t id_chance = plan->seed ^ BENCH_IDS_SEED;
     uint64_t i;
 
     for (i = 0; i < plan->events; i++) {
@@ -96,13 +106,14 @@ static void fill_events(struct bench_events *events, const struct bench_plan *pl
         event->stream_size = (uint32_t)strlen(event->stream);
         event->version = versions[stream];
         bench_event_fill(event, &chance, i + 1, data, plan->size);
+        bench_event_identify(event, plan, &id_chance, events->ids + i * BENCH_ID_BYTES);
     }
     events->count = plan->events;
 }
 
 uint64_t bench_events_bytes(const struct bench_plan *plan)
 {
-    return plan->events * (sizeof(struct bench_event) + plan->size) +
+    return plan->events * (sizeof(struct bench_event) + plan->size + BENCH_ID_BYTES) +
            plan->streams * (NAME_BYTES_MAX + sizeof(uint32_t));
 }
 
@@ -118,8 +129,10 @@ int bench_events_init(struct bench_events *events, const struct bench_plan *plan
     events->items = calloc(plan->events, sizeof(*events->items));
     events->names = malloc(plan->streams * NAME_BYTES_MAX);
     events->data = malloc(plan->events * plan->size);
+    events->ids = malloc(plan->events * BENCH_ID_BYTES); /* untouched it costs nothing */
     versions = calloc(plan->streams, sizeof(*versions));
-    if (events->items == NULL || events->names == NULL || events->data == NULL || versions == NULL)
+    if (events->items == NULL || events->names == NULL || events->data == NULL ||
+        events->ids == NULL || versions == NULL)
         goto done;
 
     fill_names(events->names, plan->streams);
@@ -138,5 +151,6 @@ void bench_events_release(struct bench_events *events)
     free(events->items);
     free(events->names);
     free(events->data);
+    free(events->ids);
     memset(events, 0, sizeof(*events));
 }

@@ -4,6 +4,8 @@
 #ifndef BENCH_EVENTS_H
 #define BENCH_EVENTS_H
 
+#include "ids.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,7 +16,8 @@ struct bench_plan {
     uint64_t size;    /* bytes of data of one event */
     uint64_t batch;   /* events in one durable commit */
     uint64_t seed;
-    uint64_t tail;  /* events of the writer that is killed (workload_reopen.c) */
+    uint64_t tail; /* events of the writer that is killed (workload_reopen.c) */
+    enum bench_ids ids;
     int files_only; /* before a cold read drop only the files of the store (cold.h) */
 };
 
@@ -22,11 +25,14 @@ struct bench_event {
     const char *stream; /* "order-N" and the like */
     const char *type;
     const char *data; /* one JSON value */
+    const char *const *tags;
+    const unsigned char *id; /* BENCH_ID_BYTES; NULL: none */
     int64_t time_ns;
     uint32_t version; /* within its stream, for systems that do not count themselves */
     uint32_t stream_size;
     uint32_t type_size;
     uint32_t data_size;
+    uint32_t tag_count;
 };
 
 struct bench_events {
@@ -34,12 +40,17 @@ struct bench_events {
     size_t count;
     char *names;
     char *data;
+    unsigned char *ids;
 };
 
 /* All of an event but its stream and version, from chance: event `number`, which counts from 1, has
  * `size` bytes in `data`. */
 void bench_event_fill(struct bench_event *event, uint64_t *chance, uint64_t number, char *data,
                       size_t size);
+
+/* Its id, into `out`, if the plan has ids. Their chance is one of its own. */
+void bench_event_identify(struct bench_event *event, const struct bench_plan *plan,
+                          uint64_t *chance, unsigned char *out);
 
 /* Bytes of memory that the events of a plan take. */
 uint64_t bench_events_bytes(const struct bench_plan *plan);

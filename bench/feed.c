@@ -15,6 +15,9 @@ enum {
     RARE_STREAMS = 50
 };
 
+/* A chance of its own for tags: streams and data stay what they are without. */
+#define TAGGING_SEED (UINT64_C(1) << 40)
+
 static_assert(PARTS / HISTORY_EVERY == BENCH_HISTORY_EVENTS, "each history fills the store");
 
 static const char *const categories[] = {
@@ -106,12 +109,16 @@ static int init(struct bench_feed *feed, const struct bench_plan *plan, uint64_t
                                 .events = events,
                                 .base = base,
                                 .chance = plan->seed + base,
-                                .places = ~plan->seed};
+                                .places = ~plan->seed,
+                                .id_chance = (plan->seed + base) ^ BENCH_IDS_SEED};
     feed->items = calloc(plan->batch, sizeof(*feed->items));
     feed->versions = calloc(plan->streams, sizeof(*feed->versions));
+    feed->tags = calloc(plan->batch, BENCH_EVENT_TAGS_MAX * sizeof(*feed->tags));
     feed->names = malloc(plan->batch * (size_t)BENCH_NAME_BYTES_MAX);
     feed->data = malloc(plan->batch * plan->size);
-    if (feed->items == NULL || feed->versions == NULL || feed->names == NULL || feed->data == NULL)
+    feed->ids = malloc(plan->batch * BENCH_ID_BYTES);
+    if (feed->items == NULL || feed->versions == NULL || feed->tags == NULL ||
+        feed->names == NULL || feed->data == NULL || feed->ids == NULL)
         return -1;
     return 0;
 }
@@ -120,7 +127,10 @@ int bench_feed_init(struct bench_feed *feed, const struct bench_plan *plan)
 {
     assert(plan->events >= BENCH_STORE_EVENTS_MIN);
 
-    return init(feed, plan, 0, plan->events);
+    if (init(feed, plan, 0, plan->events) < 0)
+        return -1;
+    bench_tagging_init(&feed->tagging, plan->events, plan->seed ^ TAGGING_SEED);
+    return 0;
 }
 
 int bench_feed_init_late(struct bench_feed *feed, const struct bench_plan *plan, uint64_t base,
@@ -137,10 +147,16 @@ size_t bench_feed_next(struct bench_feed *feed)
 
     while (count < feed->plan->batch && feed->given < feed->events) {
         struct bench_event *event = &feed->items[count];
+        const char **tags = feed->tags + count * BENCH_EVENT_TAGS_MAX;
 
+        if (feed->base == 0)
+            event->tag_count = bench_tagging_next(&feed->tagging, feed->given, tags);
+        event->tags = tags;
         name_event(feed, event, feed->names + count * (size_t)BENCH_NAME_BYTES_MAX);
         bench_event_fill(event, &feed->chance, feed->base + feed->given + 1,
                          feed->data + count * feed->plan->size, feed->plan->size);
+        bench_event_identify(event, feed->plan, &feed->id_chance,
+                             feed->ids + count * BENCH_ID_BYTES);
         feed->given++;
         count++;
     }
@@ -151,7 +167,9 @@ void bench_feed_release(struct bench_feed *feed)
 {
     free(feed->items);
     free(feed->versions);
+    free(feed->tags);
     free(feed->names);
     free(feed->data);
+    free(feed->ids);
     memset(feed, 0, sizeof(*feed));
 }

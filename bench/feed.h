@@ -7,17 +7,18 @@
  *     part     0            1            2                     999
  *          |..r...h..h.|.r....h.h..|...r.h....h|   ...   |..r..h...h.|
  *
- * The same plan gives the same events, byte for byte. */
+ * Some carry tags beside (tagging.h). The same plan gives the same events, byte for byte. */
 #ifndef BENCH_FEED_H
 #define BENCH_FEED_H
 
 #include "events.h"
+#include "tagging.h"
 
 enum {
-    BENCH_STORE_EVENTS_MIN = 8000, /* each part has room for what is scattered */
-    BENCH_RARE_EVENTS = 1000,      /* of the category that is read */
-    BENCH_HISTORIES = 20,          /* streams that are rebuilt */
-    BENCH_HISTORY_EVENTS = 100,    /* of each of them */
+    BENCH_STORE_EVENTS_MIN = 20000, /* each part has room for what is scattered */
+    BENCH_RARE_EVENTS = 1000,       /* of the category that is read */
+    BENCH_HISTORIES = 20,           /* streams that are rebuilt */
+    BENCH_HISTORY_EVENTS = 100,     /* of each of them */
     BENCH_NAME_BYTES_MAX = 40
 };
 
@@ -32,13 +33,17 @@ struct bench_feed {
     uint64_t base; /* events that the store has already; above 0 nothing is scattered */
     uint64_t chance;
     uint64_t places; /* the chance of where things are scattered */
+    uint64_t id_chance;
     uint64_t part;
     uint64_t part_end;
     uint64_t rare_at; /* in this part */
     uint64_t history_at[2];
+    struct bench_tagging tagging;
     uint32_t *versions; /* of the other streams */
+    const char **tags;  /* of a batch, BENCH_EVENT_TAGS_MAX an event */
     char *names;        /* of a batch */
     char *data;
+    unsigned char *ids;
 };
 
 /* The events of a plan, at least BENCH_STORE_EVENTS_MIN. `plan` must outlive the feed.

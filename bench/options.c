@@ -15,6 +15,7 @@ enum kind {
     KIND_WORKLOADS,
     KIND_PEERS,
     KIND_NUMBER,
+    KIND_IDS,
     KIND_TEXT,
     KIND_FLAG,
     KIND_HELP,
@@ -48,6 +49,7 @@ static const struct option options[] = {
     {"size", "BYTES", "data of one event (250)", KIND_NUMBER, AT(plan.size), 2, 1048576},
     {"batch", "N", "events in one durable commit (1000)", KIND_NUMBER, AT(plan.batch), 1,
      BATCH_EVENTS_MAX},
+    {"ids", "KIND", "of the events: none, ordered (UUIDv7) or random (none)", KIND_IDS, 0, 0, 0},
     {"tail", "N", "events of the writer that reopen kills (190000)", KIND_NUMBER, AT(plan.tail), 1,
      1000000000},
     {"rounds", "N", "runs of each system, taking turns (3)", KIND_NUMBER, AT(rounds), 1,
@@ -80,7 +82,7 @@ static int wrong_name(const char *what, const char *name, size_t size)
 
 static void print_workload(const struct bench_workload *workload)
 {
-    printf("  %-13s %-6s %s\n", workload->name, workload->variant, workload->about);
+    printf("  %-13s %-8s %s\n", workload->name, workload->variant, workload->about);
 }
 
 static int print_help(void)
@@ -205,6 +207,19 @@ static int read_number(const struct option *option, const char *text, uint64_t *
     return 0;
 }
 
+static int read_ids(const char *text, enum bench_ids *out)
+{
+    size_t i;
+
+    for (i = 0; bench_ids_name(i) != NULL; i++) {
+        if (strcmp(bench_ids_name(i), text) == 0) {
+            *out = (enum bench_ids)i;
+            return 0;
+        }
+    }
+    return wrong("no such ids", text);
+}
+
 static int take_option(struct bench_options *out, const struct option *option, const char *value)
 {
     char *field = (char *)out + option->offset;
@@ -218,6 +233,8 @@ static int take_option(struct bench_options *out, const struct option *option, c
         return strcmp(value, "none") == 0 ? 0 : add_names(out, value, add_peer);
     case KIND_NUMBER:
         return read_number(option, value, (uint64_t *)(void *)field);
+    case KIND_IDS:
+        return read_ids(value, &out->plan.ids);
     case KIND_TEXT:
         *(const char **)(void *)field = value;
         return 0;
@@ -259,7 +276,7 @@ static int check_workload(const struct bench_options *out, const struct bench_wo
     double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
 
     if (workload->of_store && out->plan.events < BENCH_STORE_EVENTS_MIN)
-        return wrong(workload->name, "needs at least 8000 events");
+        return wrong(workload->name, "needs at least 20000 events");
     if (!workload->of_store && (double)bench_events_bytes(&out->plan) > memory * 0.75)
         return wrong("--events and --size", "the events do not fit into memory");
     return BENCH_OPTIONS_RUN;

@@ -10,9 +10,10 @@
 
 enum {
     MANY = BENCH_LOAD | BENCH_READ, /* enough operations for percentiles and processor time */
-    SPEEDS = BENCH_LOAD | BENCH_READ | BENCH_COLD,
+    LONG = MANY | BENCH_REINDEX,
+    SPEEDS = LONG | BENCH_COLD,
     OPENS = BENCH_COLD | BENCH_REOPEN | BENCH_RECOVER,
-    ALL = SPEEDS | OPENS
+    TIMED = MANY | OPENS /* one operation after another */
 };
 
 #define MIB         1048576.0
@@ -20,13 +21,13 @@ enum {
 
 const struct bench_field bench_fields[] = {
     {FIELD(events_per_s), 0, SPEEDS, "events/s", 10, 0, 1},
-    {FIELD(seconds), 6, MANY, "seconds", 8, 2, 1},
+    {FIELD(seconds), 6, LONG, "seconds", 8, 2, 1},
     {FIELD(close_seconds), 6, BENCH_LOAD, "close", 6, 2, 1},
-    {FIELD(cpu_seconds), 6, MANY, "cpu s", 6, 2, 1},
-    {FIELD(operations), 0, ALL, "times", 6, 0, 1},
-    {FIELD(p50_us), 1, ALL, "p50 us", 8, 0, 1},
+    {FIELD(cpu_seconds), 6, LONG, "cpu s", 6, 2, 1},
+    {FIELD(operations), 0, TIMED, "times", 6, 0, 1},
+    {FIELD(p50_us), 1, TIMED, "p50 us", 8, 0, 1},
     {FIELD(p99_us), 1, MANY, "p99 us", 8, 0, 1},
-    {FIELD(max_us), 1, ALL, "max us", 9, 0, 1},
+    {FIELD(max_us), 1, TIMED, "max us", 9, 0, 1},
     {FIELD(open_us), 1, OPENS, "open us", 8, 0, 1},
     {FIELD(cached_share), 4, BENCH_COLD, "cached %", 8, 1, 0.01},
     {FIELD(disk_bytes_per_event), 1, BENCH_LOAD, "B/ev", 6, 0, 1},
@@ -54,8 +55,9 @@ static void field_set(struct bench_round *round, const struct bench_field *field
 
 const struct bench_field *bench_field_main(const struct bench_workload *workload)
 {
-    size_t offset = workload->kind == BENCH_LOAD ? offsetof(struct bench_round, events_per_s)
-                                                 : offsetof(struct bench_round, p50_us);
+    size_t offset = (workload->kind & BENCH_BY_SPEED) != 0
+                        ? offsetof(struct bench_round, events_per_s)
+                        : offsetof(struct bench_round, p50_us);
     size_t i = 0;
 
     while (bench_fields[i].offset != offset)

@@ -47,9 +47,7 @@ extern const struct bench_field bench_fields[BENCH_FIELD_COUNT];
 
 double bench_field_get(const struct bench_round *round, const struct bench_field *field);
 
-/* The field by which systems are compared: events_per_s of a load, else p50_us. */
+/* The field by which systems are compared: events_per_s of a load or a reindex, else p50_us. */
 const struct bench_field *bench_field_main(const struct bench_workload *workload);
-
-double bench_field_get(const struct bench_round *round, const struct bench_field *field);
 
 #endif

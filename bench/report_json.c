@@ -86,8 +86,8 @@ static void row_begin(const struct bench_options *options, const struct bench_wo
     bench_text_put(stdout, ",\"events\":%llu,\"streams\":%llu,\"size\":%llu,\"batch\":%llu",
                    (unsigned long long)plan->events, (unsigned long long)plan->streams,
                    (unsigned long long)plan->size, (unsigned long long)plan->batch);
-    bench_text_put(stdout, ",\"seed\":%llu,\"threads\":1,\"durability\":\"sync\"",
-                   (unsigned long long)plan->seed);
+    bench_text_put(stdout, ",\"seed\":%llu,\"ids\":\"%s\",\"threads\":1,\"durability\":\"sync\"",
+                   (unsigned long long)plan->seed, bench_ids_name(plan->ids));
     if (workload->kind == BENCH_RECOVER)
         bench_text_put(stdout, ",\"tail\":%llu", (unsigned long long)plan->tail);
     if (workload->kind == BENCH_COLD)
@@ -135,7 +135,7 @@ static void json_summary(const struct bench_options *options, const struct bench
                          const struct bench_summary *summaries)
 {
     const struct bench_field *main = bench_field_main(workload);
-    const char *ratio = workload->kind == BENCH_LOAD ? "quipu_ratio" : "quipu_time_ratio";
+    const char *ratio = (workload->kind & BENCH_BY_SPEED) != 0 ? "quipu_ratio" : "quipu_time_ratio";
     size_t i;
 
     for (i = 0; i < options->system_count; i++) {

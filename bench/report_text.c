@@ -110,9 +110,9 @@ static void text_workload(const struct bench_options *options,
                    workload->variant, workload->about);
     bench_text_put(stdout, "%s events in %s streams, ", grouped((double)plan->events).text,
                    grouped((double)plan->streams).text);
-    bench_text_put(stdout, "%s bytes each, %s a commit, seed %llu\n",
+    bench_text_put(stdout, "%s bytes each, %s a commit, seed %llu, ids: %s\n",
                    grouped((double)plan->size).text, grouped((double)plan->batch).text,
-                   (unsigned long long)plan->seed);
+                   (unsigned long long)plan->seed, bench_ids_name(plan->ids));
     if (workload->kind == BENCH_RECOVER)
         bench_text_put(stdout, "tail: %s events\n", grouped((double)plan->tail).text);
     if (workload->kind == BENCH_COLD)
@@ -139,7 +139,7 @@ static void text_round(const struct bench_options *options, const struct bench_w
 static void put_main(const struct bench_workload *workload, const struct bench_peer *peer,
                      const struct bench_spread *main)
 {
-    if (workload->kind == BENCH_LOAD) {
+    if ((workload->kind & BENCH_BY_SPEED) != 0) {
         bench_text_put(stdout, "%-16s %s events/s (%s .. %s)\n", peer->name,
                        grouped(main->median).text, grouped(main->min).text,
                        grouped(main->max).text);
@@ -153,7 +153,7 @@ static void put_main(const struct bench_workload *workload, const struct bench_p
 static void put_ratio(const struct bench_workload *workload, const struct bench_peer *quipu,
                       const struct bench_peer *peer, const struct bench_spread *ratio)
 {
-    int timed = workload->kind != BENCH_LOAD;
+    int timed = (workload->kind & BENCH_BY_SPEED) == 0;
     int decimals = timed ? 3 : 2;
     char names[64];
 

@@ -32,11 +32,14 @@ struct bench_round {
 
 /* What is measured, and so which fields there are and by which of them systems are compared. */
 enum bench_kind {
-    BENCH_LOAD = 1,    /* compared by events_per_s */
-    BENCH_READ = 2,    /* this and all below by p50_us */
-    BENCH_COLD = 4,    /* a read from the disk */
-    BENCH_REOPEN = 8,  /* from open to the first append */
-    BENCH_RECOVER = 16 /* the same behind a killed writer */
+    BENCH_LOAD = 1,     /* compared by events_per_s */
+    BENCH_READ = 2,     /* this and the next three by p50_us */
+    BENCH_COLD = 4,     /* a read from the disk */
+    BENCH_REOPEN = 8,   /* from open to the first append */
+    BENCH_RECOVER = 16, /* the same behind a killed writer */
+    BENCH_REINDEX = 32, /* compared by events_per_s */
+
+    BENCH_BY_SPEED = BENCH_LOAD | BENCH_REINDEX
 };
 
 /* What a run works on. */
@@ -73,6 +76,9 @@ extern const struct bench_workload bench_workload_read_stream_warm;
 extern const struct bench_workload bench_workload_read_stream_cold;
 extern const struct bench_workload bench_workload_reopen_closed;
 extern const struct bench_workload bench_workload_reopen_killed;
+extern const struct bench_workload bench_workload_find_tags_short;
+extern const struct bench_workload bench_workload_find_tags_long;
+extern const struct bench_workload bench_workload_reindex;
 
 /* Makes the store of the others, in an empty directory. Not in the list: nobody asks for it. */
 extern const struct bench_workload bench_workload_preload;

@@ -1,8 +1,9 @@
 /* lmdb.c - a default LMDB, as a programmer builds an event store on it first: one environment with
- * default flags, and two tables.
+ * default flags, and three tables.
  *
  *     events    position                  -> head, stream, type, data
  *     streams   stream 0 version          -> position
+ *     ids       stream 0 id               -> position, of events that have one
  *
  * Numbers in keys of `streams` are big-endian, so that they sort. There is no index of categories.
  */
@@ -16,7 +17,7 @@
 enum {
     NAME_BYTES_MAX = 255,
     VERSION_BYTES = 4,
-    KEY_BYTES_MAX = NAME_BYTES_MAX + 1 + VERSION_BYTES,
+    KEY_BYTES_MAX = NAME_BYTES_MAX + 1 + BENCH_ID_BYTES, /* the longest: an id's */
     FILE_MODE = 0600
 };
 
@@ -26,6 +27,7 @@ struct lmdb_store {
     MDB_env *env;
     MDB_dbi events;
     MDB_dbi streams;
+    MDB_dbi ids;
 };
 
 /* Before an event's texts. */
@@ -75,6 +77,8 @@ static int open_tables(struct lmdb_store *self)
     if (rc == 0)
         rc = mdb_dbi_open(txn, "streams", MDB_CREATE, &self->streams);
     if (rc == 0)
+        rc = mdb_dbi_open(txn, "ids", MDB_CREATE, &self->ids);
+    if (rc == 0)
         return mdb_txn_commit(txn);
     mdb_txn_abort(txn);
     return rc;
@@ -93,7 +97,7 @@ static int lmdb_peer_open(const char *directory, void **out, struct bench_failur
         free(self);
         return fail(failure, "create", rc);
     }
-    rc = mdb_env_set_maxdbs(self->env, 2);
+    rc = mdb_env_set_maxdbs(self->env, 3);
     if (rc == 0)
         rc = mdb_env_set_mapsize(self->env, MAP_BYTES);
     if (rc == 0)
@@ -153,7 +157,13 @@ static int put_event(struct lmdb_store *self, MDB_txn *txn, uint64_t position,
     value = (MDB_val){.mv_size = sizeof(position), .mv_data = &position};
     key.mv_data = stream_key;
     key.mv_size = make_key(event->stream, event->stream_size, event->version, stream_key);
-    return mdb_put(txn, self->streams, &key, &value, MDB_NOOVERWRITE);
+    rc = mdb_put(txn, self->streams, &key, &value, MDB_NOOVERWRITE);
+    if (rc != 0 || event->id == NULL)
+        return rc;
+
+    memcpy(stream_key + event->stream_size + 1, event->id, BENCH_ID_BYTES);
+    key.mv_size = event->stream_size + 1 + BENCH_ID_BYTES;
+    return mdb_put(txn, self->ids, &key, &value, MDB_NOOVERWRITE);
 }
 
 /* The newest position, 0 if there is none. */
@@ -285,7 +295,8 @@ static int lmdb_peer_read_stream(void *store, const char *stream, struct bench_r
 const struct bench_peer bench_peer_lmdb = {
     .name = "lmdb",
     .settings = "a default environment (sync, with read-ahead), map of 256 GiB; tables by position "
-                "and by stream and version, versions counted by the loader in its favour",
+                "and by stream and version, versions counted by the loader in its favour; ids by "
+                "stream and id",
     .version = lmdb_peer_version,
     .open = lmdb_peer_open,
     .append = lmdb_peer_append,

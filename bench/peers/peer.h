@@ -43,6 +43,13 @@ struct bench_peer {
                        struct bench_failure *failure);
     int (*read_category)(void *store, const char *category, struct bench_reading *reading,
                          struct bench_failure *failure);
+
+    /* Read the events that carry both tags, by position. */
+    int (*read_tags)(void *store, const char *first, const char *second,
+                     struct bench_reading *reading, struct bench_failure *failure);
+
+    /* Throw away what a closed store has beside its events, and make it again. */
+    int (*reindex)(const char *directory, struct bench_failure *failure);
 };
 
 /* Every call returns 0, or -1 and a text in `failure`. */

@@ -40,6 +40,12 @@ static int quipu_peer_close(void *store, struct bench_failure *failure)
     return 0;
 }
 
+/* `out` has PATH_BYTES_MAX bytes. */
+static void store_path(const char *directory, char *out)
+{
+    bench_text_set(out, PATH_BYTES_MAX, "%s/store", directory);
+}
+
 static int quipu_peer_open(const char *directory, void **out, struct bench_failure *failure)
 {
     struct quipu_store *self = calloc(1, sizeof(*self));
@@ -50,7 +56,7 @@ static int quipu_peer_open(const char *directory, void **out, struct bench_failu
     *out = NULL;
     if (self == NULL)
         return fail(failure, "open", QUIPU_NO_MEMORY, "");
-    bench_text_set(path, sizeof(path), "%s/store", directory);
+    store_path(directory, path);
     rc = quipu_open(path, NULL, &self->store, &error);
     if (rc < 0) {
         fail(failure, "open", rc, error.text);
@@ -83,9 +89,15 @@ static int quipu_peer_append(void *store, const struct bench_event *events, size
                              .data = events[i].data,
                              .data_size = events[i].data_size,
                              .data_format = QUIPU_JSON,
+                             .tags = events[i].tags,
+                             .tag_count = events[i].tag_count,
                              .time_ns = events[i].time_ns,
                              .flags = QUIPU_EVENT_HAS_TIME};
 
+        if (events[i].id != NULL) {
+            memcpy(draft.id, events[i].id, sizeof(draft.id));
+            draft.flags |= QUIPU_EVENT_HAS_ID;
+        }
         rc = quipu_batch_append(self->batch, events[i].stream, QUIPU_ANY, &draft, 1);
         if (rc < 0)
             return fail(failure, "append", rc, events[i].stream);
@@ -140,19 +152,47 @@ static int quipu_peer_read_stream(void *store, const char *stream, struct bench_
     return read_all(reader, reading, failure);
 }
 
-static int quipu_peer_read_category(void *store, const char *category,
-                                    struct bench_reading *reading, struct bench_failure *failure)
+static int read_item(struct quipu_store *self, const quipu_query_item *item,
+                     struct bench_reading *reading, struct bench_failure *failure)
 {
-    struct quipu_store *self = store;
-    quipu_query_item item = {.category = category};
-    quipu_query query = {.items = &item, .item_count = 1};
+    quipu_query query = {.items = item, .item_count = 1};
     quipu_reader *reader = NULL;
     quipu_error error = {0};
     int rc = quipu_read(self->store, &query, NULL, &reader, &error);
 
     if (rc < 0)
-        return fail(failure, "read category", rc, error.text);
+        return fail(failure, "read", rc, error.text);
     return read_all(reader, reading, failure);
+}
+
+static int quipu_peer_read_category(void *store, const char *category,
+                                    struct bench_reading *reading, struct bench_failure *failure)
+{
+    quipu_query_item item = {.category = category};
+
+    return read_item(store, &item, reading, failure);
+}
+
+static int quipu_peer_read_tags(void *store, const char *first, const char *second,
+                                struct bench_reading *reading, struct bench_failure *failure)
+{
+    const char *tags[] = {first, second};
+    quipu_query_item item = {.tags = tags, .tag_count = 2};
+
+    return read_item(store, &item, reading, failure);
+}
+
+static int quipu_peer_reindex(const char *directory, struct bench_failure *failure)
+{
+    quipu_error error = {0};
+    char path[PATH_BYTES_MAX];
+    int rc;
+
+    store_path(directory, path);
+    rc = quipu_reindex(path, NULL, NULL, &error);
+    if (rc < 0)
+        return fail(failure, "reindex", rc, error.text);
+    return 0;
 }
 
 const struct bench_peer bench_peer_quipu = {
@@ -166,4 +206,6 @@ const struct bench_peer bench_peer_quipu = {
     .close = quipu_peer_close,
     .read_stream = quipu_peer_read_stream,
     .read_category = quipu_peer_read_category,
+    .read_tags = quipu_peer_read_tags,
+    .reindex = quipu_peer_reindex,
 };
