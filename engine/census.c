@@ -340,7 +340,7 @@ static int compare_term(struct compare *compare, struct qp_bytes key, struct qp_
     count_positions(compare, &counted, versions, row.first + row.count - row.inline_count,
                     positions, row.inline_count);
     if (row.number >= compare->moment->indexed.next_term ||
-        (row.count - row.inline_count) % QP_BLOCK_POSITIONS != 0)
+        (row.count - row.inline_count) % QP_BLOCK_POSITIONS != 0 || (!versions && row.first != 1))
         return tell(compare, "terms", key, "its number or its count is wrong");
     compare->streams += versions;
     if (*(const uint8_t *)key.data == QP_TERM_DAMAGED) {

@@ -57,7 +57,9 @@ static int write_log_file(const struct qp_place *place, quipu_error *error)
     uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); /* version 4 */
     uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
     qp_place_path(place, QP_LOG_FILE, path);
-    rc = qp_store_open(&config, &store, error);
+    rc = qp_place_reserve_lock(place, QP_LOG_LOCK_FILE, config.readers_max, error);
+    if (rc == QUIPU_OK)
+        rc = qp_store_open(&config, &store, error);
     if (rc == QUIPU_OK)
         rc = qp_txn_begin_write(store, &txn, error);
     if (rc == QUIPU_OK)

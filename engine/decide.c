@@ -237,10 +237,11 @@ static void accept_known(struct qp_batch *batch, quipu_receipt *receipt)
 static void accept_ids(struct qp_overlay *overlay, const struct qp_batch *batch,
                        const struct qp_step *step)
 {
-    for (size_t i = 0; i < step->draft_count; i++)
+    for (size_t i = 0; i < step->draft_count; i++) {
         if (qp_batch_id(batch, step->first_draft + i) != NULL)
             qp_overlay_accept_id(overlay, step->result.first_position + i,
                                  step->result.first_version + i);
+    }
 }
 
 /* It holds: give out positions, and let the batches after it see it. Every stream is in the overlay

@@ -207,6 +207,11 @@ static int open_index(struct qp_handle *handle, quipu_error *error)
     return rc;
 }
 
+static int reserve_lock(const struct qp_handle *handle, const char *name, quipu_error *error)
+{
+    return qp_place_reserve_lock(&handle->place, name, handle->options.readers_max, error);
+}
+
 /* An empty one, with its rows. */
 static int make_index(struct qp_handle *handle, quipu_error *error)
 {
@@ -218,6 +223,8 @@ static int make_index(struct qp_handle *handle, quipu_error *error)
     rc = qp_place_remove(&handle->place, QP_INDEX_FILE, error);
     if (rc == QUIPU_OK)
         rc = qp_place_remove(&handle->place, QP_INDEX_LOCK_FILE, error);
+    if (rc == QUIPU_OK)
+        rc = reserve_lock(handle, QP_INDEX_LOCK_FILE, error);
     if (rc == QUIPU_OK)
         rc = open_file(handle, QP_INDEX_FILE, true, &handle->index, error);
     if (rc == QUIPU_OK)
@@ -290,6 +297,10 @@ static int open_alone(struct qp_handle *handle, bool discard_index, quipu_error 
     bool flags[QP_SHARED_FLAGS];
     int rc = check_no_stranger(handle, error);
 
+    if (rc == QUIPU_OK)
+        rc = reserve_lock(handle, QP_LOG_LOCK_FILE, error);
+    if (rc == QUIPU_OK)
+        rc = reserve_lock(handle, QP_INDEX_LOCK_FILE, error);
     if (rc < 0)
         return rc;
     qp_shared_peek(&handle->place, flags);

@@ -107,24 +107,27 @@ int qp_overlay_stream(struct qp_overlay *overlay, struct qp_moment *moment, stru
 
 /* ---- ids ---- */
 
-/* In this batch and in those before it that were accepted. false: no. */
+/* In this batch, else in those before it that were accepted: that an id stands twice in a batch is
+ * said of it whatever the others have. false: no. */
 static bool find_in_group(const struct qp_overlay *overlay, const struct qp_identity *identity,
                           struct qp_known *known)
 {
     const struct qp_id_entry *entry = qp_ids_find(&overlay->ids, identity->name);
 
+    *known = (struct qp_known){0};
     for (; entry != NULL; entry = qp_ids_next(&overlay->ids, entry)) {
         const struct qp_overlay_event *event = &overlay->events[entry->number];
 
         if (!qp_bytes_equal(event->stream, identity->stream))
             continue; /* streams may share a sum */
-        *known = (struct qp_known){.position = event->position,
-                                   .version = event->version,
-                                   .twice = event->batch == overlay->batch};
-        if (known->twice || known->version > 0)
+        if (event->batch == overlay->batch) {
+            *known = (struct qp_known){.twice = true};
             return true;
+        }
+        if (event->version > 0)
+            *known = (struct qp_known){.position = event->position, .version = event->version};
     }
-    return false;
+    return known->version > 0;
 }
 
 int qp_overlay_id(struct qp_overlay *overlay, struct qp_moment *moment,
@@ -132,10 +135,8 @@ int qp_overlay_id(struct qp_overlay *overlay, struct qp_moment *moment,
 {
     int rc = QUIPU_ROW;
 
-    if (!find_in_group(overlay, identity, known)) {
-        *known = (struct qp_known){0};
+    if (!find_in_group(overlay, identity, known))
         rc = qp_identity_find(identity, moment, &known->position, &known->version, error);
-    }
     if (rc < 0)
         return rc;
     if (rc == QUIPU_OK)

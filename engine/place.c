@@ -37,6 +37,9 @@ static const char *const store_files[] = {QP_LOG_FILE,        QP_LOG_LOCK_FILE, 
 /* So many creators of one store in one process at a time, or something else is wrong. */
 enum { SIBLINGS_MAX = 1000, STORE_FILES = sizeof(store_files) / sizeof(store_files[0]) };
 
+/* As LMDB lays out its lock file; test_place.c holds it against what LMDB makes. */
+enum { LOCK_HEAD_BYTES = 128, LOCK_SLOT_BYTES = 64 };
+
 /* ---- is it safe? ---- */
 
 /* File systems on which locks or shared maps of two machines do not see each other. FUSE is one of
@@ -214,6 +217,31 @@ int qp_place_remove(const struct qp_place *place, const char *name, quipu_error 
     assert(place->fd >= 0);
     if (unlinkat(place->fd, name, 0) != 0 && errno != ENOENT)
         return qp_fail_os(error, QUIPU_SYSTEM, errno, "remove %s", name);
+    return QUIPU_OK;
+}
+
+/* LMDB's head and a slot for each reader, to the byte: of a larger file LMDB would make more slots.
+ * What else may be wrong with the file LMDB says; and a file system that cannot reserve is left to
+ * its luck, as LMDB leaves it. */
+int qp_place_reserve_lock(const struct qp_place *place, const char *name, uint32_t readers_max,
+                          quipu_error *error)
+{
+    off_t bytes = LOCK_HEAD_BYTES + (off_t)readers_max * LOCK_SLOT_BYTES;
+    struct stat info;
+    int fd = openat(place->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int rc = fd >= 0 ? 0 : errno;
+
+    assert(place->fd >= 0 && readers_max > 0);
+    if (fd >= 0) {
+        if (fstat(fd, &info) == 0 && info.st_size > bytes)
+            bytes = info.st_size; /* of an earlier opener that wanted more */
+        do {
+            rc = fallocate(fd, 0, 0, bytes) == 0 ? 0 : errno;
+        } while (rc == EINTR);
+        (void)close(fd);
+    }
+    if (rc == ENOSPC || rc == EDQUOT || rc == EFBIG)
+        return qp_fail_os(error, QUIPU_FULL, rc, "make room for %s", name);
     return QUIPU_OK;
 }
 

@@ -54,6 +54,12 @@ int qp_place_probe(const struct qp_place *place, const char *name, enum qp_file_
 
 int qp_place_remove(const struct qp_place *place, const char *name, quipu_error *error);
 
+/* Reserve the room of LMDB's lock file `name` before LMDB is the first to open it: it writes the
+ * file through a map and leaves holes in it, where a full disk is a SIGBUS. Nobody may have it
+ * open, no process and not this one: closing it again would end their locks. Returns: OK; FULL. */
+int qp_place_reserve_lock(const struct qp_place *place, const char *name, uint32_t readers_max,
+                          quipu_error *error);
+
 /* ---- making one ---- */
 
 #define QP_STORE_NAME_MAX 216 /* of a file's 255 bytes ".", ".new-" and two numbers need some */

@@ -77,7 +77,7 @@ bool qp_term_row_read(struct qp_bytes value, struct qp_term_row *row)
         return false;
     row->inline_count = (uint16_t)inline_count;
     row->deltas = (struct qp_bytes){at, (size_t)(end - at)};
-    return true;
+    return (row->number != 0) == (row->count > inline_count); /* it has blocks, or it has none */
 }
 
 /* Rule 7 likewise. A block is full or it is none. */

@@ -50,7 +50,12 @@ int qp_postings_open(struct qp_postings *postings, struct qp_moment *moment, enu
     if (postings->in_index)
         return QUIPU_ROW;
     qp_tail_first(&moment->handle->tail, &moment->pin, &postings->key, false, &postings->run);
-    return postings->run.segment != NULL ? QUIPU_ROW : QUIPU_OK;
+    if (postings->run.segment == NULL)
+        return QUIPU_OK;
+    /* What the index does not have begins in the tail: a stream with its first version. */
+    if (postings->versioned && postings->run.chunk->first > 1 && !qp_moment_damaged(moment))
+        return qp_index_damaged("the row", qp_key_bytes(&postings->key), error);
+    return QUIPU_ROW;
 }
 
 void qp_postings_release(struct qp_postings *postings)
@@ -123,6 +128,8 @@ static int enter_index(struct qp_postings *postings, struct qp_bytes deltas, uin
     if (!qp_deltas_read(deltas, base, postings->window, postings->count))
         return qp_index_damaged("the positions", qp_key_bytes(&postings->key), error);
     last = qp_last_known(postings->window, postings->count, base);
+    if (last > postings->moment->indexed.position)
+        return qp_index_damaged("the newest position", qp_key_bytes(&postings->key), error);
     if (postings->linked && postings->link != (postings->backwards ? last : base))
         return lost_block(postings, error);
     postings->linked = true;

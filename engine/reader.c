@@ -278,8 +278,8 @@ static int start_stream(struct qp_reader *reader, const char *stream, quipu_erro
         return qp_fail(error, QUIPU_DELETED, "stream %.100s is deleted", stream);
 
     reader->seen_at_end = reader->moment->pin.head;
-    if (reader->range.upto == 0)
-        reader->range.upto = edge.newest > 0 ? edge.newest : QP_POSITION_MAX;
+    if (reader->range.upto == 0 || reader->range.upto > edge.newest)
+        reader->range.upto = edge.newest; /* also when it is renewed */
     qp_key_term(&reader->key, QP_TERM_STREAM, name);
     return start_versions(reader, &edge, error);
 }

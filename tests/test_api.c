@@ -1754,3 +1754,56 @@ Test(api, status_names)
     cr_expect(strcmp(quipu_status_name(2), "UNKNOWN") == 0);
     cr_expect(quipu_version() == QUIPU_VERSION_NUMBER);
 }
+
+/* ---- lock files ------------------------------------------------------------------------------ */
+
+/* LMDB writes them through a map: a hole in one is a SIGBUS when the disk is full. And they are as
+ * large as LMDB would have made them, or it would make other numbers of slots of them. */
+Test(api, lock_files_have_no_holes)
+{
+    static const char *const files[] = {"log.mdb-lock", "index.mdb-lock"};
+    static const uint32_t wanted[] = {0, 5, 3000, 100};
+    static const uint32_t slots[] = {1022, 1022, 3000, 3000}; /* a file never becomes smaller */
+    char path[SUPPORT_PATH_BYTES];
+
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        quipu_options options = {QUIPU_INIT(quipu_options), .readers_max = wanted[i]};
+        quipu *store = NULL;
+
+        EXPECT(QUIPU_OK, quipu_open(store_path(path), &options, &store, &why));
+        for (size_t f = 0; f < 2; f++) {
+            struct stat info;
+
+            cr_assert_eq(stat(file_path(path, files[f]), &info), 0);
+            cr_expect_eq(info.st_size, 128 + (off_t)slots[i] * 64, "%zu: %s", i, files[f]);
+            cr_expect_geq(info.st_blocks * 512, info.st_size, "%zu: %s", i, files[f]);
+        }
+        quipu_close(store);
+    }
+}
+
+/* A reader of a stream up to a version that is still to come ends where it was when it was opened,
+ * also if it renews itself. */
+Test(api, a_streams_reader_ends_at_its_first_head)
+{
+    quipu *store = open_store(0);
+    quipu_range range = {QUIPU_INIT(quipu_range), .flags = QUIPU_RENEW, .upto = 1000};
+    const quipu_draft draft = {.type = "t"};
+    quipu_reader *reader = NULL;
+    quipu_event event;
+
+    for (int i = 0; i < 3; i++)
+        EXPECT(QUIPU_OK, quipu_append(store, "s", QUIPU_ANY, &draft, 1, NULL, &why));
+    EXPECT(QUIPU_OK, quipu_read_stream(store, "s", &range, &reader, &why));
+    EXPECT(QUIPU_ROW, quipu_next(reader, &event, &why));
+    EXPECT(QUIPU_OK, quipu_append(store, "s", QUIPU_ANY, &draft, 1, NULL, &why));
+    sys_sleep_ms(150); /* a renewal is due */
+    for (uint64_t version = 2; version <= 3; version++) {
+        EXPECT(QUIPU_ROW, quipu_next(reader, &event, &why));
+        cr_expect_eq(event.version, version);
+    }
+    EXPECT(QUIPU_OK, quipu_next(reader, &event, &why));
+    cr_expect_eq(quipu_reader_head(reader), 3);
+    quipu_reader_close(reader);
+    quipu_close(store);
+}

@@ -261,8 +261,8 @@ Test(identity, batches_of_one_group)
     struct bench bench = {0};
     struct qp_moment *moment = NULL;
     struct qp_overlay overlay;
-    struct qp_batch batches[4];
-    quipu_receipt receipts[4];
+    struct qp_batch batches[5];
+    quipu_receipt receipts[5];
 
     support_path(bench.path, "store");
     open_store(&bench);
@@ -273,6 +273,8 @@ Test(identity, batches_of_one_group)
     cr_assert_eq(qp_batch_append(&batches[1], "a", 0, &draft, 1), QUIPU_OK);
     cr_assert_eq(qp_batch_append(&batches[2], "a", 0, &draft, 1), QUIPU_OK);
     cr_assert_eq(qp_batch_append(&batches[3], "a", 1, &draft, 1), QUIPU_OK);
+    cr_assert_eq(qp_batch_append(&batches[4], "a", QUIPU_ANY, &draft, 1), QUIPU_OK);
+    cr_assert_eq(qp_batch_append(&batches[4], "a", QUIPU_ANY, &draft, 1), QUIPU_OK);
     cr_expect_eq(qp_decide(&overlay, moment, &batches[0], &receipts[0], NULL), QUIPU_CONFLICT);
     cr_expect_eq(qp_decide(&overlay, moment, &batches[1], &receipts[1], NULL), QUIPU_OK);
     cr_expect_eq(qp_decide(&overlay, moment, &batches[2], &receipts[2], NULL), QUIPU_OK);
@@ -281,8 +283,11 @@ Test(identity, batches_of_one_group)
     cr_expect(receipts[2].verdict == QUIPU_DUPLICATE && receipts[2].first_position == 1 &&
               receipts[2].last_version == 1);
     cr_expect_eq(receipts[3].matched, 1);
+    /* Twice in a batch is said of the batch, whoever committed it before and when. */
+    cr_expect_eq(qp_decide(&overlay, moment, &batches[4], &receipts[4], NULL), QUIPU_DUPLICATE_ID);
+    cr_expect(receipts[4].failed_step == 1 && receipts[4].matched == 0);
     qp_overlay_release(&overlay);
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 5; i++)
         qp_batch_release(&batches[i]);
     qp_moment_end(moment);
     quipu_close(bench.store);

@@ -110,11 +110,12 @@ Test(posting, random_rows_there_and_back)
         uint64_t again[QP_BLOCK_POSITIONS];
         uint8_t out[QP_ROW_BYTES_MAX];
         struct qp_term_row row = {
-            .base = support_random_below(&random, 1000), .count = QP_BLOCK_POSITIONS, .first = 1};
+            .number = 7, .base = support_random_below(&random, 1000), .first = 1};
         struct qp_block_row block;
         size_t size;
 
         row.inline_count = (uint16_t)support_random_below(&random, QP_BLOCK_POSITIONS);
+        row.count = row.inline_count + QP_BLOCK_POSITIONS; /* and a block's */
         make_positions(&random, row.base, positions, QP_BLOCK_POSITIONS);
         size = qp_term_row_write(&row, positions, out);
         cr_assert(qp_term_row_read((struct qp_bytes){out, size}, &row));
@@ -207,18 +208,20 @@ Test(posting, term_row_limits)
         size_t size;
         bool good;
     } cases[] = {
-        {{2, 1, 0, 1, 1, 0, 1, 1}, 8, true},
-        {{2, 0, 0, 1, 1, 0, 1, 1}, 8, true},
+        {{2, 1, 0, 1, 1, 0, 2, 1}, 8, true},
+        {{2, 1, 0, 1, 1, 0, 1, 1}, 8, false}, /* the other one is nowhere */
+        {{2, 1, 7, 1, 1, 0, 2, 1}, 8, false}, /* blocks of nothing */
+        {{2, 0, 0, 1, 1, 0, 2, 1}, 8, true},
         {{2, 1, 0, 1, 1, 0, 3, 1}, 8, false}, /* fewer than stand in the row */
         {{0, 1, 0, 1, 1, 0, 0, 1}, 8, false}, /* none at all */
-        {{0x7f, 1, 0, 1, 1, 0, 1, 1}, 8, true},
+        {{0x7f, 1, 7, 1, 1, 0, 1, 1}, 8, true},
         {{1, 1, 5}, 3, true},
         {{1, 1, 0}, 3, false}, /* nobody knows where */
         {{1, 1, 0x80}, 3, false},
-        {{2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, 0, 1, 1, 0, 1, 1}, 14, true},
+        {{2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, 0, 1, 1, 0, 2, 1}, 14, true},
         {{2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x40, 0, 1, 1, 0, 1, 1}, 14, false},
         {{2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, 0, 1, 1, 0, 1, 1}, 15, false},
-        {{0xff, 0x07, 1, 0, 1, 1, 0, 0xff, 0x03, 1}, 10, true},  /* 511 of its own */
+        {{0xff, 0x07, 1, 7, 1, 1, 0, 0xff, 0x03, 1}, 10, true},  /* 511 of its own */
         {{0xff, 0x07, 1, 0, 1, 1, 0, 0x80, 0x04, 1}, 10, false}, /* 512 would be a block */
     };
     struct qp_term_row read;
