@@ -775,7 +775,9 @@ enum quipu_list_kind {
     QUIPU_LIST_TAGS = 9,       /* as STREAMS, without a version */
     /* Snapshots of the log, of all processes, this one's own among them, the one furthest behind
      * first: pid; name: of the process, "" if it is not known; lag: transactions behind the newest,
-     * of which each keeps pages. Those of dead processes are cleared first, and not listed. */
+     * of which each keeps pages; time_ns: when that process began the oldest one that it holds, on
+     * the store's clock, 0 if that is not known. Those of dead processes are cleared first, and not
+     * listed. */
     QUIPU_LIST_READERS = 10
 };
 

@@ -339,7 +339,8 @@ static int next_reader(struct qp_list *list, quipu_item *item)
     if (list->reader_at == list->readers.count)
         return QUIPU_OK;
     reader = &list->readers.all[list->reader_at++];
-    *item = (quipu_item){.name = reader->name, .pid = reader->pid, .lag = reader->lag};
+    *item = (quipu_item){
+        .name = reader->name, .pid = reader->pid, .lag = reader->lag, .time_ns = reader->since_ns};
     return QUIPU_ROW;
 }
 

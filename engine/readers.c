@@ -84,6 +84,7 @@ int qp_readers_collect(struct qp_handle *handle, struct qp_bytes prefix, struct 
         struct qp_reader_info reader = readers->all[i];
 
         reader.lag = reader.lag < newest ? newest - reader.lag : 0;
+        reader.since_ns = qp_shared_reading(&handle->shared, reader.pid);
         name_process(&reader);
         if (prefix.size == 0 || strncmp(reader.name, prefix.data, prefix.size) == 0)
             readers->all[kept++] = reader;

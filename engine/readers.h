@@ -6,7 +6,9 @@
 
 struct qp_reader_info {
     uint32_t pid;
-    uint64_t lag;  /* transactions that it is behind the newest */
+    uint64_t lag; /* transactions that it is behind the newest */
+    int64_t
+        since_ns;  /* when its process began the oldest snapshot that it holds; 0: nobody knows */
     char name[64]; /* of the process; "" if nobody knows it */
 };
 

@@ -39,8 +39,9 @@ static void put_time(struct qt_out *out, const char *name, int64_t time_ns)
 /* Readers of other calls than this one. */
 struct readers {
     uint64_t count;
-    uint32_t oldest_pid; /* 0: there is none */
-    uint64_t oldest_lag; /* transactions that it is behind */
+    uint32_t oldest_pid;     /* 0: there is none */
+    uint64_t oldest_lag;     /* transactions that it is behind */
+    int64_t oldest_since_ns; /* 0: nobody knows */
     char oldest_name[64];
 };
 
@@ -62,6 +63,7 @@ static int count_readers(struct qt_run *run, quipu *store, struct readers *reade
         if (readers->count == 0) {
             readers->oldest_pid = item.pid;
             readers->oldest_lag = item.lag;
+            readers->oldest_since_ns = item.time_ns;
             (void)snprintf(readers->oldest_name, sizeof(readers->oldest_name), "%s", item.name);
         }
         readers->count++;
@@ -87,6 +89,16 @@ static void put_oldest_json(struct qt_out *out, const struct readers *readers)
     }
     qt_bytes_release(&name);
     put_count(out, "lag", readers->oldest_lag);
+    if (readers->oldest_since_ns != 0) {
+        struct qt_stamp stamp = {0};
+        char *to;
+
+        qt_out_key(out, "since");
+        qt_out_char(out, '"');
+        to = qt_out_room(out, QT_STAMP_FULL);
+        qt_out_took(out, qt_stamp_full(&stamp, readers->oldest_since_ns, to));
+        qt_out_char(out, '"');
+    }
     qt_out_char(out, '}');
 }
 
@@ -133,8 +145,8 @@ static void put_amount(struct qt_out *out, uint64_t bytes)
     qt_out_text(out, qt_number_amount(bytes, amount));
 }
 
-/* How long ago the newest event happened, unless that is in the future: times are the caller's. */
-static void put_newest(struct qt_out *out, int64_t time_ns)
+/* How long ago it was, unless that is in the future: times are the caller's. */
+static void put_age(struct qt_out *out, const char *before, int64_t time_ns, const char *behind)
 {
     char age[QT_AMOUNT_MAX];
     struct timespec now;
@@ -144,9 +156,9 @@ static void put_newest(struct qt_out *out, int64_t time_ns)
     seconds = (int64_t)now.tv_sec - time_ns / 1000000000;
     if (seconds < 0)
         return;
-    qt_out_text(out, "; newest ");
+    qt_out_text(out, before);
     qt_out_text(out, qt_number_age((uint64_t)seconds, age));
-    qt_out_text(out, " ago");
+    qt_out_text(out, behind);
 }
 
 /* When the first and the newest event happened: what the callers said, so not always in order. */
@@ -180,6 +192,8 @@ static void put_readers(struct qt_out *out, const struct readers *readers)
         qt_out_text(out, ", ");
         qt_text_grouped(out, readers->oldest_lag, 0);
         qt_out_text(out, readers->oldest_lag == 1 ? " commit behind" : " commits behind");
+        if (readers->oldest_since_ns != 0)
+            put_age(out, ", for ", readers->oldest_since_ns, "");
         if (readers->oldest_lag >= LAG_WARN) {
             qt_out_style(out, "33");
             qt_out_text(out, "     WARN: the file grows until it is closed");
@@ -199,7 +213,7 @@ static void put_text(struct qt_out *out, const quipu_stat *stat, const struct re
     qt_text_grouped(out, stat->streams, 0);
     qt_out_text(out, stat->streams == 1 ? " stream" : " streams");
     if (stat->events > 0)
-        put_newest(out, stat->last_time_ns);
+        put_age(out, "; newest ", stat->last_time_ns, " ago");
     qt_out_char(out, '\n');
     if (stat->events > 0)
         put_times(out, stat);
