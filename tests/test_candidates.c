@@ -511,6 +511,30 @@ Test(candidates, types_together_are_shorter)
     }
 }
 
+/* In which order they are given makes no difference. */
+Test(candidates, types_in_any_order)
+{
+    static const uint64_t counts[][2] = {{1000, 1}, {1, 1000}, {900, 101}, {500, 501}};
+    const char *const types[] = {"T0", "T1", "T0"};
+    const char *const tags[] = {"k:0"};
+
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        const quipu_query_item item = {
+            .types = types, .tags = tags, .type_count = 2, .tag_count = 1};
+        const quipu_query_item turned = {
+            .types = types + 1, .tags = tags, .type_count = 2, .tag_count = 1};
+        struct bench bench;
+
+        make_types(counts[i][0], counts[i][1], 1900);
+        begin(&bench, 1900 + 900, BOTH);
+        cr_expect_leq(count_proposals(&bench, &item), 1001, "case %zu", i);
+        cr_expect_leq(count_proposals(&bench, &turned), 1001, "case %zu, turned", i);
+        cr_expect_eq(count_proposals(&bench, &item), count_proposals(&bench, &turned), "case %zu",
+                     i);
+        end(&bench);
+    }
+}
+
 /* The union: a position that several items have comes once. */
 Test(candidates, each_position_once)
 {
