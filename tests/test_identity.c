@@ -339,6 +339,58 @@ Test(identity, scenarios)
             run_scenario(scenarios[i], (enum mode)mode);
 }
 
+/* ---- a long one ---- */
+
+enum { LONG_TAGS = QP_TAGS_MAX, LONG_TAG_BYTES = QP_NAME_MAX };
+
+/* An event of as many and as long tags as there may be: its id lies behind them, and so beyond the
+ * row of its record. */
+Test(identity, an_id_beyond_its_row)
+{
+    static char tags[LONG_TAGS][LONG_TAG_BYTES + 1];
+    const char *pointers[LONG_TAGS];
+    quipu_draft drafts[2] = {{.type = "t", .flags = QUIPU_EVENT_HAS_ID, .id = {1, 2}},
+                             {.type = "t", .flags = QUIPU_EVENT_HAS_ID, .id = {3, 4}}};
+
+    for (unsigned i = 0; i < LONG_TAGS; i++) {
+        memset(tags[i], 'x', LONG_TAG_BYTES);
+        (void)snprintf(tags[i], sizeof(tags[i]), "k%02u:", i);
+        tags[i][strlen(tags[i])] = 'x';
+        pointers[i] = tags[i];
+    }
+    for (size_t i = 0; i < 2; i++) {
+        drafts[i].tags = pointers;
+        drafts[i].tag_count = LONG_TAGS;
+    }
+    for (int mode = 0; mode < MODES; mode++) {
+        struct bench bench = {.mode = (enum mode)mode};
+        quipu_receipt receipt;
+        quipu_event event;
+
+        support_path(bench.path, "store");
+        open_store(&bench);
+        cr_assert_eq(quipu_append(bench.store, "a", 0, drafts, 2, NULL, NULL), QUIPU_OK);
+        between(&bench);
+        for (size_t i = 0; i < 2; i++) {
+            cr_expect_eq(quipu_append(bench.store, "a", i, &drafts[i], 1, &receipt, NULL), QUIPU_OK,
+                         "%s", modes[mode]);
+            cr_expect(receipt.verdict == QUIPU_DUPLICATE && receipt.first_position == i + 1 &&
+                          receipt.last_version == i + 1,
+                      "%s", modes[mode]);
+            read_version(&bench, "a", i + 1, &event);
+            cr_expect_eq(event.tag_count, LONG_TAGS);
+            cr_expect_eq(memcmp(event.id, drafts[i].id, 16), 0);
+        }
+        cr_expect_eq(quipu_append(bench.store, "a", QUIPU_ANY, drafts, 2, &receipt, NULL),
+                     QUIPU_OK);
+        cr_expect_eq(receipt.verdict, QUIPU_DUPLICATE, "%s", modes[mode]);
+        cr_expect_eq(quipu_append(bench.store, "b", 0, drafts, 2, &receipt, NULL), QUIPU_OK);
+        cr_expect_eq(receipt.verdict, QUIPU_COMMITTED, "of another stream");
+        quipu_close(bench.store);
+        support_remove(bench.path);
+    }
+}
+
 /* ---- in one group ---- */
 
 /* Two batches that one leader decides: the second one sees the first, whose events have no place in
