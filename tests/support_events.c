@@ -3,6 +3,7 @@
 
 #include "index.h"
 #include "log.h"
+#include "sum.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +17,28 @@ static void must(int rc, const quipu_error *error)
     abort();
 }
 
+/* Tags of each second, eighth and 64th event, and ids of each third. */
+static void add_names(struct support_random *random, struct support_event *event)
+{
+    event->tags_size = 0;
+    event->tag_count = 0;
+    for (unsigned i = 0; i < SUPPORT_TAGS; i++) {
+        if (support_random_below(random, 2U << (2 * i + (i > 1))) != 0)
+            continue;
+        (void)snprintf(event->tags + event->tags_size, 4, "k:%u", i);
+        event->tags_size += 4;
+        event->tag_count++;
+    }
+    event->has_id = support_random_below(random, 3) == 0;
+    memset(event->id, 1 + (int)support_random_below(random, SUPPORT_IDS), sizeof(event->id));
+}
+
 /* Stream 0 has half of all events, so that it gets blocks. */
 void support_make_events(struct support_random *random, unsigned damaged_of_1000,
                          struct support_event *events, size_t count)
 {
     uint64_t versions[SUPPORT_STREAMS] = {0};
+    struct support_random names = {random->state + 1};
 
     for (size_t i = 0; i < count; i++) {
         struct support_event *event = &events[i];
@@ -34,7 +52,16 @@ void support_make_events(struct support_random *random, unsigned damaged_of_1000
                        (unsigned)support_random_below(random, SUPPORT_TYPES));
         event->version = ++versions[stream];
         event->damaged = support_random_below(random, 1000) < damaged_of_1000;
+        add_names(&names, event);
     }
+}
+
+static bool has_tag(const struct support_event *event, const char *name)
+{
+    for (size_t at = 0; at < event->tags_size; at += strlen(event->tags + at) + 1)
+        if (strcmp(event->tags + at, name) == 0)
+            return true;
+    return false;
 }
 
 static bool is_of(const struct support_event *event, enum qp_term_kind kind, const char *name)
@@ -44,6 +71,8 @@ static bool is_of(const struct support_event *event, enum qp_term_kind kind, con
     if (kind == QP_TERM_CATEGORY)
         return strncmp(event->stream, name, strlen(name)) == 0 &&
                event->stream[strlen(name)] == '-';
+    if (kind == QP_TERM_TAG)
+        return has_tag(event, name);
     return strcmp(kind == QP_TERM_STREAM ? event->stream : event->type, name) == 0;
 }
 
@@ -67,6 +96,24 @@ size_t support_entries(const struct support_event *events, uint64_t after, uint6
     return count;
 }
 
+uint64_t support_find_id(const struct support_event *events, uint64_t after, uint64_t upto,
+                         const struct support_event *event)
+{
+    for (uint64_t position = after + 1; position <= upto; position++) {
+        const struct support_event *other = &events[position - 1];
+
+        if (!other->damaged && other->has_id && memcmp(other->id, event->id, 16) == 0 &&
+            strcmp(other->stream, event->stream) == 0)
+            return position;
+    }
+    return 0;
+}
+
+void support_id_name(const struct support_event *event, uint8_t name[QP_ID_NAME_BYTES])
+{
+    qp_key_id_name(name, event->id, qp_sum(event->stream, strlen(event->stream), 0));
+}
+
 void support_term(size_t number, struct support_term *term)
 {
     *term = (struct support_term){.kind = QP_TERM_DAMAGED};
@@ -86,6 +133,12 @@ void support_term(size_t number, struct support_term *term)
     if (number < SUPPORT_CATEGORIES) {
         term->kind = QP_TERM_CATEGORY;
         (void)snprintf(term->name, sizeof(term->name), "c%zu", number);
+        return;
+    }
+    number -= SUPPORT_CATEGORIES;
+    if (number < SUPPORT_TAGS) {
+        term->kind = QP_TERM_TAG;
+        (void)snprintf(term->name, sizeof(term->name), "k:%zu", number);
     }
 }
 
@@ -93,7 +146,23 @@ struct qp_record support_record(const struct support_event *event)
 {
     return (struct qp_record){.version = event->version,
                               .stream = {event->stream, strlen(event->stream)},
-                              .type = {event->type, strlen(event->type)}};
+                              .type = {event->type, strlen(event->type)},
+                              .tags = {event->tags, event->tags_size},
+                              .id = event->has_id ? event->id : NULL};
+}
+
+quipu_draft support_draft(const struct support_event *event, const char *tags[SUPPORT_TAGS])
+{
+    quipu_draft draft = {.type = event->type, .tags = tags, .tag_count = event->tag_count};
+    const char *at = event->tags;
+
+    draft.flags = event->has_id ? QUIPU_EVENT_HAS_ID : 0;
+    memcpy(draft.id, event->id, sizeof(draft.id));
+    for (unsigned i = 0; i < event->tag_count; i++) {
+        tags[i] = at;
+        at += strlen(at) + 1;
+    }
+    return draft;
 }
 
 static struct qp_store *open_store(const char *name, const struct qp_table_spec *tables,
@@ -126,7 +195,8 @@ struct qp_store *support_open_index(const char *name)
 static uint64_t append_one(struct qp_txn *txn, const struct support_event *event, uint64_t position,
                            uint64_t chain)
 {
-    quipu_draft draft = {.type = event->type};
+    const char *tags[SUPPORT_TAGS];
+    quipu_draft draft = support_draft(event, tags);
     struct qp_bytes stream = {event->stream, strlen(event->stream)};
     struct qp_stamp stamp = {.position = position,
                              .version = event->version,

@@ -8,7 +8,8 @@
 #include "support.h"
 #include "table.h"
 
-enum { SUPPORT_STREAMS = 13, SUPPORT_TYPES = 3, SUPPORT_CATEGORIES = 4 };
+enum { SUPPORT_STREAMS = 13, SUPPORT_TYPES = 3, SUPPORT_CATEGORIES = 4, SUPPORT_TAGS = 3 };
+enum { SUPPORT_IDS = 40 }; /* so few that each stream has most of them several times */
 
 /* The event at position i + 1 of an array. */
 struct support_event {
@@ -16,6 +17,11 @@ struct support_event {
     char type[8];
     uint64_t version;
     bool damaged; /* nobody can read it */
+    bool has_id;
+    uint8_t id[16];
+    uint8_t tag_count;
+    uint8_t tags_size;
+    char tags[4 * SUPPORT_TAGS]; /* "k:1", one after another, each with its 0 */
 };
 
 /* `damaged_of_1000` of a thousand events are damaged. */
@@ -33,8 +39,16 @@ struct support_entry {
 size_t support_entries(const struct support_event *events, uint64_t after, uint64_t upto,
                        enum qp_term_kind kind, const char *name, struct support_entry *entries);
 
+/* The first event at a position in (after, upto] that can be read, and has the stream and the id of
+ * `event`, which has one. 0: none. */
+uint64_t support_find_id(const struct support_event *events, uint64_t after, uint64_t upto,
+                         const struct support_event *event);
+
+/* What its id is found by. */
+void support_id_name(const struct support_event *event, uint8_t name[QP_ID_NAME_BYTES]);
+
 /* Terms of the history, by number; "" after the last. DAMAGED is one of them, with the name "". */
-enum { SUPPORT_TERMS = SUPPORT_STREAMS + SUPPORT_TYPES + SUPPORT_CATEGORIES + 1 };
+enum { SUPPORT_TERMS = SUPPORT_STREAMS + SUPPORT_TYPES + SUPPORT_CATEGORIES + SUPPORT_TAGS + 1 };
 struct support_term {
     enum qp_term_kind kind;
     char name[16];
@@ -43,6 +57,9 @@ void support_term(size_t number, struct support_term *term);
 
 /* As a reader sees it: enough for qp_segment_add(). */
 struct qp_record support_record(const struct support_event *event);
+
+/* As who appends it. Its tags stand in `tags`. */
+quipu_draft support_draft(const struct support_event *event, const char *tags[SUPPORT_TAGS]);
 
 /* Open (make) an LMDB file of the scratch directory. Aborts if that is impossible. */
 struct qp_store *support_open_log(const char *name, uint64_t map_bytes);

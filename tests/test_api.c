@@ -750,6 +750,37 @@ Test(api, limits_of_queries)
     quipu_close(store);
 }
 
+/* As many tags as an event may have, and one more. */
+Test(api, limits_of_tags_in_a_query)
+{
+    quipu *store = open_store(0);
+    quipu_reader *reader = NULL;
+    quipu_event event;
+    char names[QP_TAGS_MAX + 1][16];
+    const char *tags[QP_TAGS_MAX + 1];
+    quipu_query_item item = {.tags = tags, .tag_count = QP_TAGS_MAX};
+    const quipu_query query = {&item, 1};
+    quipu_draft draft = {.type = "t", .tags = tags, .tag_count = QP_TAGS_MAX};
+
+    for (unsigned i = 0; i <= QP_TAGS_MAX; i++) {
+        (void)snprintf(names[i], sizeof(names[i]), "k:%u", i);
+        tags[i] = names[i];
+    }
+    EXPECT(QUIPU_OK, quipu_append(store, "s", QUIPU_ANY, &draft, 1, NULL, &why));
+    draft.tag_count--; /* it lacks the last one */
+    EXPECT(QUIPU_OK, quipu_append(store, "s", QUIPU_ANY, &draft, 1, NULL, &why));
+    EXPECT(QUIPU_OK, quipu_read(store, &query, NULL, &reader, &why));
+    EXPECT(QUIPU_ROW, quipu_next(reader, &event, &why));
+    cr_expect_eq(event.position, 1);
+    cr_expect_eq(event.tag_count, QP_TAGS_MAX);
+    EXPECT(QUIPU_OK, quipu_next(reader, &event, &why));
+    quipu_reader_close(reader);
+    item.tag_count++;
+    EXPECT(QUIPU_TOO_LARGE, quipu_read(store, &query, NULL, &reader, &why));
+    cr_expect_null(reader);
+    quipu_close(store);
+}
+
 static int count_up(void *state, const quipu_event *event, void *payload, quipu_error *error)
 {
     (void)event;

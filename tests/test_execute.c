@@ -411,6 +411,82 @@ Test(execute, the_fold_fails)
     quipu_close(store);
 }
 
+/* ---- events that are sent again -------------------------------------------------------------- */
+
+struct resend {
+    const char *ids; /* a letter each, of one append */
+    int rc;
+    int verdict;
+    unsigned draft;   /* that is told */
+    uint64_t matched; /* refused: the position that is told; else the first one */
+    uint64_t last;    /* position, and version */
+    int calls;
+};
+
+static int decide_again(const void *state, uint64_t version, quipu_batch *batch, void *payload,
+                        quipu_error *error)
+{
+    struct resend *resend = payload;
+    quipu_draft drafts[8] = {{0}};
+    size_t count = strlen(resend->ids);
+
+    (void)state;
+    (void)version;
+    (void)error;
+    resend->calls++;
+    for (size_t i = 0; i < count; i++) {
+        drafts[i].type = "Sent";
+        drafts[i].flags = QUIPU_EVENT_HAS_ID;
+        memset(drafts[i].id, resend->ids[i], sizeof(drafts[i].id));
+    }
+    return quipu_batch_append(batch, STREAM, QUIPU_ANY, drafts, count);
+}
+
+/* The verdicts of a commit are its own, receipt and all; trying again would change none of them. */
+Test(execute, known_events)
+{
+    struct resend steps[] = {
+        {"xy", QUIPU_OK, QUIPU_COMMITTED, 0, 1, 2, 0},
+        {"xy", QUIPU_OK, QUIPU_DUPLICATE, 0, 1, 2, 0},
+        {"y", QUIPU_OK, QUIPU_DUPLICATE, 0, 2, 2, 0},
+        {"xyz", QUIPU_PARTIAL_DUPLICATE, QUIPU_REFUSED, 2, 1, 0, 0},
+        {"xz", QUIPU_PARTIAL_DUPLICATE, QUIPU_REFUSED, 1, 1, 0, 0},
+        {"yx", QUIPU_PARTIAL_DUPLICATE, QUIPU_REFUSED, 1, 2, 0, 0},
+        {"zy", QUIPU_DUPLICATE_ID, QUIPU_REFUSED, 1, 2, 0, 0},
+        {"zz", QUIPU_DUPLICATE_ID, QUIPU_REFUSED, 1, 0, 0, 0},
+        {"z", QUIPU_OK, QUIPU_COMMITTED, 0, 3, 3, 0},
+        {"xyz", QUIPU_OK, QUIPU_DUPLICATE, 0, 1, 3, 0},
+    };
+    quipu *store = open_store();
+    uint64_t head = 0;
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        struct resend *step = &steps[i];
+        struct calls calls = {0};
+        const quipu_fold fold = fold_of(&calls);
+
+        memset(&receipt, 0xff, sizeof(receipt));
+        cr_expect_eq(quipu_execute(store, &fold, STREAM, decide_again, step, 0, &receipt, &why),
+                     step->rc, "step %zu", i);
+        cr_expect_eq(step->calls, 1, "step %zu: it is not tried again", i);
+        cr_expect_eq(calls.inits, calls.releases);
+        cr_expect_eq(receipt.verdict, step->verdict, "step %zu", i);
+        cr_expect_eq(receipt.failed_draft, step->draft, "step %zu", i);
+        cr_expect_eq(receipt.last_position, step->last, "step %zu", i);
+        cr_expect_eq(receipt.last_version, step->last, "step %zu", i);
+        cr_expect_eq(step->rc < 0 ? receipt.matched : receipt.first_position, step->matched,
+                     "step %zu", i);
+        cr_expect_eq(receipt.failed_count, step->rc < 0, "step %zu", i);
+        cr_expect_eq(receipt.failed_step, 0);
+        if (step->verdict == QUIPU_COMMITTED)
+            head = step->last;
+        cr_expect_eq(head_of(store), head, "step %zu", i);
+        if (step->rc < 0)
+            cr_expect(receipt.first_position == 0 && receipt.actual == head, "step %zu", i);
+    }
+    quipu_close(store);
+}
+
 /* ---- arguments, memory ----------------------------------------------------------------------- */
 
 Test(execute, arguments)
@@ -507,7 +583,7 @@ Test(execute, threads_lose_none)
 struct slow {
     quipu *store;
     bool deciding;
-    bool done;
+    bool decided;
 };
 
 static int decide_slowly(const void *state, uint64_t version, quipu_batch *batch, void *payload,
@@ -520,6 +596,7 @@ static int decide_slowly(const void *state, uint64_t version, quipu_batch *batch
     (void)error;
     __atomic_store_n(&slow->deciding, true, __ATOMIC_SEQ_CST);
     qp_clock_sleep_ms(50);
+    __atomic_store_n(&slow->decided, true, __ATOMIC_SEQ_CST);
     return append_value(batch, 1);
 }
 
@@ -531,7 +608,6 @@ static void *execute_slowly(void *payload)
 
     if (quipu_execute(slow->store, &fold, STREAM, decide_slowly, slow, 0, NULL, NULL) != 0)
         abort();
-    __atomic_store_n(&slow->done, true, __ATOMIC_SEQ_CST);
     return NULL;
 }
 
@@ -544,10 +620,11 @@ Test(execute, a_close_waits_for_it)
     cr_assert_eq(pthread_create(&thread, NULL, execute_slowly, &slow), 0);
     while (!__atomic_load_n(&slow.deciding, __ATOMIC_SEQ_CST))
         qp_clock_sleep_ms(1);
+    cr_expect_not(__atomic_load_n(&slow.decided, __ATOMIC_SEQ_CST), "the close comes too late");
     quipu_close(slow.store);
+    cr_expect(__atomic_load_n(&slow.decided, __ATOMIC_SEQ_CST), "it did not wait");
     store = open_store();
     cr_expect_eq(head_of(store), 1);
     cr_assert_eq(pthread_join(thread, NULL), 0);
-    cr_expect(slow.done);
     quipu_close(store);
 }

@@ -65,10 +65,30 @@ enum mode { STAYS_OPEN, OPENED_ANEW, INDEX_ANEW, INDEX_COMPLETE, MODES };
 
 static const char *const modes[] = {"stays open", "opened anew", "index anew", "index complete"};
 
+enum { FIRST_MAX = 32, APPENDS_MAX = 4 };
+
+/* What was committed first under an id letter, in the order of commits. */
+struct first {
+    char stream[16];
+    char id;
+    uint64_t version;
+    uint64_t position;
+};
+
+/* An append as it was sent. */
+struct sent {
+    char stream[16];
+    char ids[16];
+};
+
 struct bench {
     quipu *store;
     enum mode mode;
     const char *scenario;
+    struct first first[FIRST_MAX];
+    size_t first_count;
+    struct sent sent[APPENDS_MAX]; /* of the commit that runs */
+    size_t sent_count;
     char path[SUPPORT_PATH_BYTES];
 };
 
@@ -91,6 +111,14 @@ static void append_others(quipu *store)
     free(drafts);
 }
 
+static void expect_complete(quipu *store)
+{
+    quipu_stat stat = {QUIPU_INIT(quipu_stat), .format = 0};
+
+    cr_assert_eq(quipu_stat_get(store, &stat, NULL), QUIPU_OK);
+    cr_assert_eq(stat.indexed, stat.head, "the index is to have all of it");
+}
+
 static void between(struct bench *bench)
 {
     char index[SUPPORT_PATH_BYTES];
@@ -103,6 +131,62 @@ static void between(struct bench *bench)
     if (bench->mode == INDEX_ANEW)
         support_remove(support_path(index, "store/index.mdb"));
     open_store(bench);
+    if (bench->mode == INDEX_COMPLETE)
+        expect_complete(bench->store);
+}
+
+/* ---- where events stand ---- */
+
+/* The event of a stream at this version, as it is read. */
+static void read_version(struct bench *bench, const char *stream, uint64_t version,
+                         quipu_event *event)
+{
+    const quipu_range range = {QUIPU_INIT(quipu_range), .after = version - 1, .upto = version};
+    quipu_reader *reader = NULL;
+
+    cr_assert_eq(quipu_read_stream(bench->store, stream, &range, &reader, NULL), QUIPU_OK);
+    cr_assert_eq(quipu_next(reader, event, NULL), QUIPU_ROW, "%s: %s v%lu", bench->scenario, stream,
+                 version);
+    event->stream = NULL; /* only numbers and the id outlive the reader */
+    quipu_reader_close(reader);
+}
+
+/* Each event of an append that was committed stands where the result says, with its id: note it.
+ * Of one that was known the same, and that it is the very event that was noted. */
+static void check_places(struct bench *bench, const struct sent *sent, const quipu_result *result,
+                         bool committed)
+{
+    cr_expect_eq(result->count, strlen(sent->ids), "%s", bench->scenario);
+    for (size_t i = 0; sent->ids[i] != '\0'; i++) {
+        uint64_t version = result->first_version + i;
+        struct first *first = NULL;
+        quipu_event event;
+
+        read_version(bench, sent->stream, version, &event);
+        cr_expect_eq(event.version, version);
+        if (committed)
+            cr_expect_eq(event.position, result->first_position + i, "%s", bench->scenario);
+        else if (i == 0)
+            cr_expect_eq(event.position, result->first_position, "%s", bench->scenario);
+        if (sent->ids[i] == '.')
+            continue;
+        cr_expect_eq(event.id[0], (uint8_t)sent->ids[i], "%s", bench->scenario);
+        for (size_t j = 0; j < bench->first_count && first == NULL; j++)
+            if (bench->first[j].id == sent->ids[i] &&
+                strcmp(bench->first[j].stream, sent->stream) == 0)
+                first = &bench->first[j];
+        cr_assert_eq(first == NULL, committed, "%s: %c in %s", bench->scenario, sent->ids[i],
+                     sent->stream);
+        if (first == NULL) {
+            first = &bench->first[bench->first_count++];
+            *first =
+                (struct first){.id = sent->ids[i], .version = version, .position = event.position};
+            memcpy(first->stream, sent->stream, sizeof(first->stream));
+        }
+        cr_expect(first->version == version && first->position == event.position,
+                  "%s, %s: %c in %s", modes[bench->mode], bench->scenario, sent->ids[i],
+                  sent->stream);
+    }
 }
 
 /* ---- one commit of a scenario ---- */
@@ -128,27 +212,28 @@ static uint64_t expected_of(const char *word)
 }
 
 /* "a 0 xyz" */
-static void add_append(quipu_batch *batch, const char **at)
+static void add_append(struct bench *bench, quipu_batch *batch, const char **at)
 {
+    struct sent *sent = &bench->sent[bench->sent_count++];
     quipu_draft drafts[16] = {{0}};
-    char stream[16];
     char expected[16];
-    char ids[16];
 
-    take_word(at, stream);
-    if (stream[0] == '!') {
-        cr_assert_eq(quipu_batch_expect(batch, stream + 1, QUIPU_NEW), QUIPU_OK);
-        take_word(at, stream);
+    cr_assert_leq(bench->sent_count, APPENDS_MAX);
+    take_word(at, sent->stream);
+    if (sent->stream[0] == '!') {
+        cr_assert_eq(quipu_batch_expect(batch, sent->stream + 1, QUIPU_NEW), QUIPU_OK);
+        take_word(at, sent->stream);
     }
     take_word(at, expected);
-    take_word(at, ids);
-    for (size_t i = 0; ids[i] != '\0'; i++) {
+    take_word(at, sent->ids);
+    for (size_t i = 0; sent->ids[i] != '\0'; i++) {
         drafts[i].type = "t";
-        drafts[i].flags = ids[i] == '.' ? 0 : QUIPU_EVENT_HAS_ID;
-        memset(drafts[i].id, ids[i], sizeof(drafts[i].id));
+        drafts[i].flags = sent->ids[i] == '.' ? 0 : QUIPU_EVENT_HAS_ID;
+        memset(drafts[i].id, sent->ids[i], sizeof(drafts[i].id));
     }
-    cr_assert_eq(quipu_batch_append(batch, stream, expected_of(expected), drafts, strlen(ids)),
-                 QUIPU_OK);
+    cr_assert_eq(
+        quipu_batch_append(batch, sent->stream, expected_of(expected), drafts, strlen(sent->ids)),
+        QUIPU_OK);
 }
 
 /* What came of a batch, as a scenario writes it. */
@@ -167,6 +252,7 @@ static void verdict_of(int rc, const quipu_receipt *receipt, char out[8])
 static void check_results(struct bench *bench, quipu_batch *batch, const quipu_receipt *receipt,
                           int rc)
 {
+    const struct sent *sent = bench->sent;
     uint32_t failed = 0;
 
     for (size_t i = 0; i < quipu_batch_steps(batch); i++) {
@@ -177,7 +263,7 @@ static void check_results(struct bench *bench, quipu_batch *batch, const quipu_r
         if (rc == QUIPU_OK && result.count > 0) {
             cr_expect_geq(result.first_position, receipt->first_position);
             cr_expect_leq(result.first_position, receipt->last_position);
-            cr_expect_gt(result.first_version, 0);
+            check_places(bench, sent++, &result, receipt->verdict == QUIPU_COMMITTED);
         } else {
             cr_expect_eq(result.first_position, 0, "%s", bench->scenario);
         }
@@ -186,6 +272,7 @@ static void check_results(struct bench *bench, quipu_batch *batch, const quipu_r
                           result.expected == receipt->expected && result.actual == receipt->actual,
                       "%s", bench->scenario);
     }
+    cr_expect_eq(rc == QUIPU_OK, sent == bench->sent + bench->sent_count, "each append");
     cr_expect_eq(receipt->failed_count, failed, "%s", bench->scenario);
     cr_expect_eq(rc<0, failed> 0, "%s", bench->scenario);
 }
@@ -202,10 +289,11 @@ static void run_commit(struct bench *bench, const char **at)
     char wanted[16];
     int rc;
 
-    add_append(batch, at);
+    bench->sent_count = 0;
+    add_append(bench, batch, at);
     while (strncmp(*at, " + ", 3) == 0) {
         *at += 3;
-        add_append(batch, at);
+        add_append(bench, batch, at);
     }
     *at += strspn(*at, "=");
     take_word(at, wanted);
@@ -249,6 +337,58 @@ Test(identity, scenarios)
     for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)
         for (int mode = 0; mode < MODES; mode++)
             run_scenario(scenarios[i], (enum mode)mode);
+}
+
+/* ---- a long one ---- */
+
+enum { LONG_TAGS = QP_TAGS_MAX, LONG_TAG_BYTES = QP_NAME_MAX };
+
+/* An event of as many and as long tags as there may be: its id lies behind them, and so beyond the
+ * row of its record. */
+Test(identity, an_id_beyond_its_row)
+{
+    static char tags[LONG_TAGS][LONG_TAG_BYTES + 1];
+    const char *pointers[LONG_TAGS];
+    quipu_draft drafts[2] = {{.type = "t", .flags = QUIPU_EVENT_HAS_ID, .id = {1, 2}},
+                             {.type = "t", .flags = QUIPU_EVENT_HAS_ID, .id = {3, 4}}};
+
+    for (unsigned i = 0; i < LONG_TAGS; i++) {
+        memset(tags[i], 'x', LONG_TAG_BYTES);
+        (void)snprintf(tags[i], sizeof(tags[i]), "k%02u:", i);
+        tags[i][strlen(tags[i])] = 'x';
+        pointers[i] = tags[i];
+    }
+    for (size_t i = 0; i < 2; i++) {
+        drafts[i].tags = pointers;
+        drafts[i].tag_count = LONG_TAGS;
+    }
+    for (int mode = 0; mode < MODES; mode++) {
+        struct bench bench = {.mode = (enum mode)mode};
+        quipu_receipt receipt;
+        quipu_event event;
+
+        support_path(bench.path, "store");
+        open_store(&bench);
+        cr_assert_eq(quipu_append(bench.store, "a", 0, drafts, 2, NULL, NULL), QUIPU_OK);
+        between(&bench);
+        for (size_t i = 0; i < 2; i++) {
+            cr_expect_eq(quipu_append(bench.store, "a", i, &drafts[i], 1, &receipt, NULL), QUIPU_OK,
+                         "%s", modes[mode]);
+            cr_expect(receipt.verdict == QUIPU_DUPLICATE && receipt.first_position == i + 1 &&
+                          receipt.last_version == i + 1,
+                      "%s", modes[mode]);
+            read_version(&bench, "a", i + 1, &event);
+            cr_expect_eq(event.tag_count, LONG_TAGS);
+            cr_expect_eq(memcmp(event.id, drafts[i].id, 16), 0);
+        }
+        cr_expect_eq(quipu_append(bench.store, "a", QUIPU_ANY, drafts, 2, &receipt, NULL),
+                     QUIPU_OK);
+        cr_expect_eq(receipt.verdict, QUIPU_DUPLICATE, "%s", modes[mode]);
+        cr_expect_eq(quipu_append(bench.store, "b", 0, drafts, 2, &receipt, NULL), QUIPU_OK);
+        cr_expect_eq(receipt.verdict, QUIPU_COMMITTED, "of another stream");
+        quipu_close(bench.store);
+        support_remove(bench.path);
+    }
 }
 
 /* ---- in one group ---- */

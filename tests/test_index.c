@@ -142,6 +142,37 @@ static void check_term(struct bench *bench, const struct support_term *term)
     cr_assert_eq(next, count, "%s", term->name);
 }
 
+/* The positions of an event's id. */
+static void check_id(struct bench *bench, const struct support_event *event)
+{
+    uint8_t name[QP_ID_NAME_BYTES];
+    struct qp_term_row row = {0};
+    uint64_t position = 0;
+    struct qp_key key;
+    size_t count;
+
+    support_id_name(event, name);
+    qp_key_term(&key, QP_TERM_ID, (struct qp_bytes){name, sizeof(name)});
+    count = read_term(bench, &key, &row);
+    for (size_t i = 0; i < count; i++) {
+        position = support_find_id(events, position, bench->indexed.position, event);
+        cr_assert_eq(stored[i], position, "entry %zu of the id at %td", i, event - events + 1);
+    }
+    cr_assert_eq(support_find_id(events, position, bench->indexed.position, event), 0,
+                 "after %zu entries", count);
+}
+
+/* Of some events: those that are damaged or not there yet may have ids that others have too. */
+static void check_ids(struct bench *bench)
+{
+    for (size_t i = 0; i < 30; i++) {
+        size_t at = (bench->indexed.position * 11 / 10 * (i + 1) / 31) % EVENTS;
+
+        if (events[at].has_id)
+            check_id(bench, &events[at]);
+    }
+}
+
 static void check_index(struct bench *bench)
 {
     uint64_t streams = 0;
@@ -158,6 +189,7 @@ static void check_index(struct bench *bench)
             support_entries(events, 0, bench->indexed.position, term.kind, term.name, entries) > 0)
             streams++;
     }
+    check_ids(bench);
     cr_assert_eq(qp_index_indexed(&bench->txn, &again, NULL), QUIPU_OK);
     cr_expect_eq(memcmp(&again, &bench->indexed, sizeof(again)), 0, "written as it is");
     cr_expect_eq(again.chain, again.position * 3);
@@ -255,7 +287,7 @@ Test(index, merges_of_any_size_make_the_same_index)
 static void one_stream(size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        events[i] = (struct support_event){"c0-0", "T0", i + 1, false};
+        events[i] = (struct support_event){.stream = "c0-0", .type = "T0", .version = i + 1};
 }
 
 Test(index, blocks_are_cut_at_512)
@@ -527,13 +559,14 @@ Test(index, versions_must_follow)
         struct bench bench;
 
         for (size_t j = 0; j < before; j++)
-            events[j] = (struct support_event){"c1-1", "T0", j + 1, false};
+            events[j] = (struct support_event){.stream = "c1-1", .type = "T0", .version = j + 1};
         for (size_t j = 0; j < 10; j++)
-            events[before + j] = (struct support_event){"c0-0", "T0", j + 1, false};
+            events[before + j] =
+                (struct support_event){.stream = "c0-0", .type = "T0", .version = j + 1};
         for (size_t j = 0; j < cases[i].lost; j++)
             events[before + 10 + j] = (struct support_event){.damaged = true};
         events[before + 10 + cases[i].lost] =
-            (struct support_event){"c0-0", "T0", cases[i].version, false};
+            (struct support_event){.stream = "c0-0", .type = "T0", .version = cases[i].version};
         begin(&bench);
         merge(&bench, before + 10);
         cr_expect_eq(try_merge(&bench, before + 11 + cases[i].lost), cases[i].status, "case %zu",

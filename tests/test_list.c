@@ -1,5 +1,5 @@
-/* test_list.c - lists of categories and types held against the events themselves, wherever these
- * stand; lists of readers, and what becomes of those of dead processes. */
+/* test_list.c - lists of categories, types and tags held against the events themselves, wherever
+ * these stand; lists of readers, and what becomes of those of dead processes. */
 #include "handles.h"
 #include "merge.h"
 #include "support_suite.h"
@@ -26,16 +26,20 @@ static quipu *open_store(uint32_t flags)
     return store;
 }
 
-/* ---- categories and types -------------------------------------------------------------------- */
+/* ---- categories, types and tags -------------------------------------------------------------- */
 
-enum { CATEGORIES = 7, TYPES = 4, EVENTS = 400 };
+enum { CATEGORIES = 7, TYPES = 4, TAGS = 9, EVENTS = 400 };
 
 static void append_some(quipu *store, struct support_random *random, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         char stream[32];
         char type[16];
+        char names[2][16];
+        const char *const tags[] = {names[0], names[1]};
         const quipu_draft draft = {.type = type,
+                                   .tags = tags,
+                                   .tag_count = 2,
                                    .flags = QUIPU_EVENT_HAS_TIME,
                                    .time_ns = (int64_t)support_random_below(random, 1000000)};
 
@@ -43,17 +47,26 @@ static void append_some(quipu *store, struct support_random *random, unsigned co
                        (unsigned)support_random_below(random, CATEGORIES),
                        (unsigned)support_random_below(random, 5));
         (void)snprintf(type, sizeof(type), "t%u", (unsigned)support_random_below(random, TYPES));
+        (void)snprintf(names[0], 16, "one:%u", (unsigned)support_random_below(random, TAGS));
+        (void)snprintf(names[1], 16, "two:%u", (unsigned)support_random_below(random, TAGS));
         cr_assert_eq(quipu_append(store, stream, QUIPU_ANY, &draft, 1, NULL, &why), QUIPU_OK, "%s",
                      why.text);
     }
 }
 
-static const char *name_of(const quipu_event *event, int kind, char out[300])
+static bool has_name(const quipu_event *event, int kind, const char *name)
 {
-    (void)snprintf(out, 300, "%s", kind == QUIPU_LIST_TYPES ? event->type : event->stream);
+    size_t size = strlen(name);
+    const char *tag = event->tags;
+
+    if (kind == QUIPU_LIST_TYPES)
+        return strcmp(event->type, name) == 0;
     if (kind == QUIPU_LIST_CATEGORIES)
-        out[strcspn(out, "-")] = '\0';
-    return out;
+        return strncmp(event->stream, name, size) == 0 && event->stream[size] == '-';
+    for (uint32_t i = 0; i < event->tag_count; i++, tag += strlen(tag) + 1)
+        if (strcmp(tag, name) == 0)
+            return true;
+    return false;
 }
 
 /* By a look at each event. Returns how many there are. */
@@ -61,12 +74,11 @@ static uint64_t look_for(quipu *store, int kind, const char *name, quipu_item *s
 {
     quipu_reader *reader;
     quipu_event event;
-    char its_name[300];
 
     *should = (quipu_item){0};
     cr_assert_eq(quipu_read(store, NULL, NULL, &reader, &why), QUIPU_OK);
     while (quipu_next(reader, &event, &why) == QUIPU_ROW) {
-        if (strcmp(name_of(&event, kind, its_name), name) != 0)
+        if (!has_name(&event, kind, name))
             continue;
         if (should->count++ == 0) {
             should->first_position = event.position;
@@ -109,10 +121,11 @@ static void expect_lists(quipu *store, uint64_t events)
 {
     expect_list(store, QUIPU_LIST_CATEGORIES, events);
     expect_list(store, QUIPU_LIST_TYPES, events);
+    expect_list(store, QUIPU_LIST_TAGS, 2 * events);
 }
 
 /* In the tail alone, in several segments of it, in the index alone, in both. */
-Test(list, categories_and_types_wherever_they_stand)
+Test(list, names_wherever_they_stand)
 {
     struct support_random random = {3};
     quipu *store = open_store(0);
@@ -153,7 +166,10 @@ static void expect_names(quipu *store, int kind, const char *prefix, const char 
 /* One name is a stream's, a category's and a type's: each list has its own. */
 Test(list, kinds_do_not_mix)
 {
-    const quipu_draft drafts[] = {{.type = "name"}, {.type = "named"}, {.type = "other"}};
+    const char *const tags[] = {"name:1", "name:2", "named:1"};
+    const quipu_draft drafts[] = {{.type = "name", .tags = tags, .tag_count = 3},
+                                  {.type = "named", .tags = tags + 1, .tag_count = 1},
+                                  {.type = "other"}};
     quipu *store = open_store(0);
 
     cr_assert_eq(quipu_append(store, "name-1", QUIPU_ANY, drafts, 2, NULL, &why), QUIPU_OK);
@@ -167,6 +183,10 @@ Test(list, kinds_do_not_mix)
         expect_names(store, QUIPU_LIST_TYPES, "named", "named ");
         expect_names(store, QUIPU_LIST_CATEGORIES, "nam", "name ");
         expect_names(store, QUIPU_LIST_CATEGORIES, "y", "");
+        expect_names(store, QUIPU_LIST_TAGS, NULL, "name:1 name:2 named:1 ");
+        expect_names(store, QUIPU_LIST_TAGS, "name:", "name:1 name:2 ");
+        expect_names(store, QUIPU_LIST_TAGS, "name:2", "name:2 ");
+        expect_names(store, QUIPU_LIST_TAGS, "name:3", "");
         cr_assert_eq(qp_merge(store->handle, &why), QUIPU_OK);
     }
     quipu_close(store);
@@ -419,7 +439,8 @@ Test(list, readers_with_strange_names)
 /* Memory that is out at any allocation. */
 Test(list, without_memory)
 {
-    static const int kinds[] = {QUIPU_LIST_CATEGORIES, QUIPU_LIST_TYPES, QUIPU_LIST_READERS};
+    static const int kinds[] = {QUIPU_LIST_CATEGORIES, QUIPU_LIST_TYPES, QUIPU_LIST_TAGS,
+                                QUIPU_LIST_READERS};
     struct support_random random = {5};
     quipu *store = open_store(0);
     quipu_reader *reader;

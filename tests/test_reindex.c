@@ -4,6 +4,8 @@
 #include "support_system.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -212,8 +214,14 @@ Test(reindex, a_process_that_dies_in_it)
     expect_whole(path);
 }
 
+struct attempt {
+    const char *path;
+    unsigned calls;
+};
+
 static int open_is_busy(void *payload, uint64_t done, uint64_t total)
 {
+    struct attempt *attempt = payload;
     quipu_options options = {QUIPU_INIT(quipu_options), .busy_timeout_ms = 20};
     quipu *store = NULL;
     int status = 0;
@@ -221,15 +229,76 @@ static int open_is_busy(void *payload, uint64_t done, uint64_t total)
 
     (void)done;
     (void)total;
+    attempt->calls++;
     if (pid == 0)
-        _exit(quipu_open(payload, &options, &store, NULL) == QUIPU_BUSY ? 0 : 1);
+        _exit(quipu_open(attempt->path, &options, &store, NULL) == QUIPU_BUSY ? 0 : 1);
     return waitpid(pid, &status, 0) == pid && status == 0 ? 0 : -1000;
 }
 
 Test(reindex, nobody_opens_it_meanwhile)
 {
     char path[SUPPORT_PATH_BYTES];
+    struct attempt attempt = {.path = path};
 
     fill(support_path(path, "store"), 10);
-    cr_expect_eq(quipu_reindex(path, open_is_busy, path, NULL), QUIPU_OK);
+    cr_expect_eq(quipu_reindex(path, open_is_busy, &attempt, NULL), QUIPU_OK);
+    cr_expect_eq(attempt.calls, 1);
+}
+
+/* ---- a thread of this process ---- */
+
+struct opener {
+    const char *path;
+    pthread_t thread;
+    atomic_bool tries;
+    atomic_bool has_it;
+    uint64_t head;
+    unsigned calls;
+    bool early; /* it had it while the index was being made */
+};
+
+static void *open_it(void *payload)
+{
+    struct opener *opener = payload;
+    quipu *store = NULL;
+
+    atomic_store(&opener->tries, true);
+    if (quipu_open(opener->path, NULL, &store, NULL) != QUIPU_OK)
+        return NULL;
+    atomic_store(&opener->has_it, true);
+    (void)quipu_head(store, &opener->head, NULL);
+    quipu_close(store);
+    return NULL;
+}
+
+/* All is in the index, but it is not given back yet. */
+static int open_in_thread(void *payload, uint64_t done, uint64_t total)
+{
+    struct opener *opener = payload;
+
+    (void)done;
+    (void)total;
+    if (opener->calls++ > 0 || pthread_create(&opener->thread, NULL, open_it, opener) != 0)
+        return -1000;
+    while (!atomic_load(&opener->tries))
+        sys_sleep_ms(1);
+    sys_sleep_ms(50);
+    opener->early = atomic_load(&opener->has_it);
+    return 0;
+}
+
+Test(reindex, a_thread_that_opens_meanwhile_waits)
+{
+    char path[SUPPORT_PATH_BYTES];
+    struct opener opener = {.path = path};
+
+    fill(support_path(path, "store"), 10);
+    cr_assert_eq(quipu_reindex(path, open_in_thread, &opener, NULL), QUIPU_OK);
+    cr_assert_eq(opener.calls, 1);
+    cr_assert_eq(pthread_join(opener.thread, NULL), 0);
+    cr_expect_not(opener.early);
+    cr_expect(atomic_load(&opener.has_it), "and then it gets it");
+    cr_expect_eq(opener.head, 10);
+    cr_expect_eq(indexed(path), 10);
+    expect_whole(path);
 }

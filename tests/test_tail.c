@@ -146,8 +146,39 @@ static void check_term(struct bench *bench, const struct qp_pin *pin,
         cr_assert_eq(qp_tail_count(&bench->tail, pin, &key), count, "only versions can be absent");
 }
 
+/* All positions of an event's id, one after the other. */
+static void check_id(struct bench *bench, const struct qp_pin *pin,
+                     const struct support_event *event)
+{
+    uint8_t name[QP_ID_NAME_BYTES];
+    uint64_t position = pin->indexed;
+    uint64_t found;
+
+    support_id_name(event, name);
+    found = qp_tail_id(&bench->tail, pin, name, 0);
+    for (;;) {
+        position = support_find_id(events, position, pin->head, event);
+        cr_assert_eq(found, position, "of (%lu, %lu]: %lu instead of %lu", pin->indexed, pin->head,
+                     found, position);
+        if (position == 0)
+            return;
+        found = qp_tail_id(&bench->tail, pin, name, position);
+    }
+}
+
+/* Of some events of the whole history: what is pinned may have them or not. */
+static void check_ids(struct bench *bench, const struct qp_pin *pin)
+{
+    uint64_t step = 1 + (pin->head - pin->indexed) / 5;
+
+    for (uint64_t position = pin->indexed / 2; position < pin->head; position += step)
+        if (events[position].has_id)
+            check_id(bench, pin, &events[position]);
+}
+
 static void check_pin(struct bench *bench, const struct qp_pin *pin)
 {
+    check_ids(bench, pin);
     for (size_t i = 0; i < SUPPORT_TERMS; i++) {
         struct support_term term;
 
@@ -190,6 +221,55 @@ Test(tail, finds_what_is_there)
 Test(tail, finds_what_is_there_among_damage)
 {
     check_ranges(20);
+}
+
+/* Pins that begin or end at the event itself, beside it, and at the next one with its id. */
+static void check_id_edges(struct bench *bench, uint64_t position)
+{
+    const struct support_event *event = &events[position - 1];
+    uint64_t next = support_find_id(events, position, EVENTS, event);
+    const uint64_t heads[] = {position - 1, position, next == 0 ? EVENTS : next - 1,
+                              next == 0 ? EVENTS : next, EVENTS};
+    uint8_t name[QP_ID_NAME_BYTES];
+    struct qp_pin pin;
+
+    support_id_name(event, name);
+    for (uint64_t indexed = position - 1; indexed <= position; indexed++) {
+        for (size_t i = indexed < position ? 0 : 1; i < sizeof(heads) / sizeof(heads[0]); i++) {
+            uint64_t later = next <= heads[i] ? next : 0;
+            uint64_t first = indexed < position && heads[i] >= position ? position : later;
+
+            pin_to(bench, indexed, heads[i], &pin);
+            check_id(bench, &pin, event);
+            cr_expect_eq(qp_tail_id(&bench->tail, &pin, name, 0), first);
+            cr_expect_eq(qp_tail_id(&bench->tail, &pin, name, position - 1), first);
+            cr_expect_eq(qp_tail_id(&bench->tail, &pin, name, position), later);
+            qp_tail_unpin(&bench->tail, &pin);
+        }
+    }
+}
+
+Test(tail, ids_at_the_edges_of_a_pin)
+{
+    struct support_random random = {14};
+    struct bench bench;
+    struct qp_pin all; /* keeps all segments */
+
+    begin(&bench, 0, EVENTS, 0);
+    fold_in_segments(&bench, 0);
+    pin_to(&bench, 0, EVENTS, &all);
+    for (uint64_t end = SEGMENT; end < EVENTS; end += SEGMENT)
+        for (uint64_t position = end - 3; position <= end + 4; position++)
+            if (events[position - 1].has_id)
+                check_id_edges(&bench, position);
+    for (int i = 0; i < 60; i++) {
+        uint64_t position = 1 + support_random_below(&random, EVENTS);
+
+        if (events[position - 1].has_id)
+            check_id_edges(&bench, position);
+    }
+    qp_tail_unpin(&bench.tail, &all);
+    end(&bench);
 }
 
 Test(tail, nothing_between_indexed_and_head)
@@ -285,7 +365,8 @@ Test(tail, counts_lost_versions_between_chunks)
     close_log(&bench);
     for (size_t i = 0; i < 10; i++) {
         /* versions 1 to 10 of one stream: a chunk has 2 to 4, the next 5 to 11 */
-        events[i] = (struct support_event){"s", "T", i + 1, i >= 3 && i <= 7};
+        events[i] = (struct support_event){
+            .stream = "s", .type = "T", .version = i + 1, .damaged = i >= 3 && i <= 7};
     }
     support_append_events(bench.store, events, 1, 10);
     open_log(&bench);
@@ -656,7 +737,8 @@ static void make_batch(struct qp_batch *batch, uint64_t after, uint64_t upto)
 {
     for (uint64_t position = after + 1; position <= upto; position++) {
         const struct support_event *event = &events[position - 1];
-        quipu_draft draft = {.type = event->type};
+        const char *tags[SUPPORT_TAGS];
+        quipu_draft draft = support_draft(event, tags);
         struct qp_stamp stamp = {.position = position, .version = event->version};
         size_t number = batch->draft_count;
 
