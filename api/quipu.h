@@ -560,8 +560,8 @@ QUIPU_API int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_re
  *                         expected version is not the newest
  *
  * Ids are looked up before versions. An event without an id is never known. A thread that led may
- * merge into the index before it returns: once in 196 608 events, for about 100 ms, while all
- * others go on.
+ * merge into the index before it returns: once in 196 608 events, for about 100 ms, and for longer
+ * where random ids scatter over a large index, while all others go on.
  *
  * Memory:  `receipt` may be NULL. It is filled on QUIPU_OK and on QUIPU_CONFLICT,
  *          QUIPU_DUPLICATE_ID and QUIPU_PARTIAL_DUPLICATE; else it is zeroed.

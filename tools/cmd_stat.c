@@ -244,7 +244,7 @@ static int run_stat(struct qt_run *run)
 {
     quipu *store = NULL;
     quipu_stat stat = {QUIPU_INIT(quipu_stat), .format = 0};
-    struct readers readers;
+    struct readers readers = {0};
     quipu_error error = {0};
     int rc = qt_store_open(run, QT_STORE_READ, &store);
 
