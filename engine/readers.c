@@ -45,7 +45,8 @@ static void name_process(struct qp_reader_info *reader)
     make_plain(reader->name);
 }
 
-/* For qp_store_each_reader(). Its transaction stands in `lag` for now. false: memory is out. */
+/* For qp_store_each_reader(). `lag` is its transaction until the newest one is known. false: memory
+ * is out. */
 static bool collect(void *payload, const struct qp_store_reader *slot)
 {
     struct qp_readers *readers = payload;
