@@ -6,6 +6,7 @@
 #include "key.h"
 #include "lock.h"
 #include "merge.h"
+#include "posting.h"
 #include "sum.h"
 #include "support_suite.h"
 #include "support_system.h"
@@ -889,6 +890,82 @@ Test(damage, index_rows_missing)
         make_whole_again();
     }
     EXPECT(verify(&findings) == QUIPU_OK && findings.count == 0, "damage");
+}
+
+/* A stream that goes on in the tail with another version than its first has lost its row. */
+Test(damage, a_lost_row_that_the_tail_shows)
+{
+    quipu_reader *reader = NULL;
+    struct raw raw;
+    struct qp_key row;
+    MDB_val key;
+    quipu *store;
+
+    make_store(24, 16, 0);
+    qp_key_term(&row, QP_TERM_STREAM, QP_LITERAL("even-0"));
+    key = (MDB_val){row.size, row.bytes};
+    raw_begin(&raw, whole.index, "terms");
+    cr_assert(mdb_del(raw.txn, raw.table, &key, NULL) == 0);
+    raw_end(&raw);
+    store = open_store();
+    EXPECT(quipu_read_stream(store, "even-0", NULL, &reader, NULL) == QUIPU_CORRUPT,
+           "the lost one");
+    EXPECT(quipu_read_stream(store, "odd-1", NULL, &reader, NULL) == QUIPU_OK, "another one");
+    quipu_reader_close(reader);
+    quipu_close(store);
+}
+
+/* Only a stream's entries begin with another number than 1: reads do not need it, verify says so.
+ */
+Test(damage, a_first_number_that_cannot_be)
+{
+    struct findings findings;
+    struct raw raw;
+    struct qp_key key;
+    uint8_t row[4096];
+    size_t size;
+
+    make_store(24, 16, 0);
+    qp_key_term(&key, QP_TERM_CATEGORY, QP_LITERAL("even"));
+    raw_begin(&raw, whole.index, "terms");
+    size = raw_get(&raw, (MDB_val){key.size, key.bytes}, row);
+    cr_assert(row[8] < 0x80 && row[9] == 1, "count, first");
+    row[9] = 2;
+    qp_row_seal(QP_TABLE_TERMS, qp_key_bytes(&key), row, size);
+    raw_put(&raw, (MDB_val){key.size, key.bytes}, row, size);
+    raw_end(&raw);
+    EXPECT(verify(&findings) == QUIPU_CORRUPT && findings.in_index, "not told");
+    expect_never_wrong("a first number", true);
+}
+
+/* What the index says of positions that are not its own the tail says too: it would come twice. */
+Test(damage, a_position_after_what_is_indexed)
+{
+    static const uint64_t beyond = 20;
+    const struct qp_term_row forged = {.first = 1,
+                                       .count = 1,
+                                       .first_position = beyond,
+                                       .last_position = beyond,
+                                       .inline_count = 1};
+    const quipu_query_item item = {.category = "even"};
+    const quipu_query query = {&item, 1};
+    quipu_reader *reader = NULL;
+    struct raw raw;
+    struct qp_key key;
+    uint8_t row[QP_ROW_BYTES_MAX];
+    size_t size = qp_term_row_write(&forged, &beyond, row);
+    quipu *store;
+
+    make_store(24, 16, 0);
+    qp_key_term(&key, QP_TERM_CATEGORY, QP_LITERAL("even"));
+    qp_row_seal(QP_TABLE_TERMS, qp_key_bytes(&key), row, size);
+    raw_begin(&raw, whole.index, "terms");
+    raw_put(&raw, (MDB_val){key.size, key.bytes}, row, size);
+    raw_end(&raw);
+    store = open_store();
+    EXPECT(quipu_read(store, &query, NULL, &reader, NULL) == QUIPU_CORRUPT, "it was believed");
+    quipu_reader_close(reader);
+    quipu_close(store);
 }
 
 /* Rows that are whole by their sums and not true: one stream's entries under the name of another,
