@@ -598,9 +598,9 @@ QUIPU_API size_t quipu_batch_steps(const quipu_batch *batch);
 QUIPU_API int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_result *out);
 
 /* Commit a batch. Batches of all threads queue; one thread leads and commits those that wait in one
- * transaction, so that a hundred threads cost about as many flushes as one. On QUIPU_OK everything
- * is durable. Each batch has its own verdict: what another one of its group is refused for is not
- * this one's business.
+ * transaction, and what other processes have waiting, so that a hundred threads cost about as many
+ * flushes as one. On QUIPU_OK everything is durable. Each batch has its own verdict: what another
+ * one of its group is refused for is not this one's business.
  *
  * Events that were sent before are recognised by their ids, within their stream, for as long as the
  * event is in the store. Who does not know whether a commit is in sends the same batch again:
@@ -628,14 +628,16 @@ QUIPU_API int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_re
  *          zeroed.
  * Threads: any for `store`; the batch is used by this call alone.
  * Returns: QUIPU_OK, and the receipt has the verdict; QUIPU_CONFLICT, QUIPU_DUPLICATE_ID,
- *          QUIPU_PARTIAL_DUPLICATE, QUIPU_ALREADY_TRACKED: see above, each step that failed has its
- *          result; QUIPU_BUSY: another process held the store, or merged into the index, for longer
- *          than busy_timeout_ms; QUIPU_FULL: the disk or the map, nothing is in and it works again
- *          when there is room; QUIPU_IO: unknown outcome, reopen; QUIPU_CORRUPT: an event is
- *          damaged of which nobody knows the stream, and no batch can be committed; or, of this
- *          batch alone, what one of its ids, streams, marks, sources or queries is looked up in
- *          cannot be read; QUIPU_NEWER_FORMAT likewise; QUIPU_READ_ONLY; QUIPU_TOO_LARGE;
- *          QUIPU_UNSAFE: the store's files were replaced; what a step before has failed with. */
+ *          QUIPU_PARTIAL_DUPLICATE, QUIPU_ALREADY_TRACKED: see above, each step that failed has
+ *          its result; QUIPU_BUSY: another process held the store, or merged into the index, for
+ *          longer than busy_timeout_ms; QUIPU_FULL: the disk or the map, nothing is in and it
+ *          works again when there is room; QUIPU_IO: unknown outcome, reopen - or, as the text
+ *          says, a process that was stopped while it committed this batch with its own, and then
+ *          nothing needs to be reopened; QUIPU_CORRUPT: an event is damaged of which nobody
+ *          knows the stream, and no batch can be committed; or, of this batch alone, what one of
+ *          its ids, streams, marks, sources or queries is looked up in cannot be read;
+ *          QUIPU_NEWER_FORMAT likewise; QUIPU_READ_ONLY; QUIPU_TOO_LARGE; QUIPU_UNSAFE: the
+ *          store's files were replaced; what a step before has failed with. */
 QUIPU_API int quipu_commit(quipu *store, quipu_batch *batch, quipu_receipt *receipt,
                            quipu_error *error);
 

@@ -8,6 +8,7 @@
 #include "guard.h"
 #include "meta.h"
 #include "place.h"
+#include "post.h"
 #include "queue.h"
 #include "shared.h"
 #include "tail.h"
@@ -31,6 +32,9 @@ struct qp_handle {
     uint8_t uuid[16];
     struct qp_tail tail;
     struct qp_queue queue;
+    struct qp_post post;       /* the leader's, as the next two */
+    bool post_ready;           /* the own box is known to be ours */
+    size_t parcels;            /* that were taken along last time */
     atomic_bool merging;       /* a thread of this process merges */
     atomic_ullong unmerged;    /* events, as the last commit saw it */
     uint64_t seen;             /* the log's newest transaction then; the leader's own */

@@ -319,6 +319,7 @@ static int open_alone(struct qp_handle *handle, bool discard_index, quipu_error 
     else
         memset(flags, 0, sizeof(flags));
     flags[QP_SHARED_MERGING] = false;
+    (void)qp_place_remove(&handle->place, QP_POST_FILE, NULL); /* of those who were there before */
     return qp_shared_create(&handle->place, flags, anchor_of(handle), error);
 }
 
@@ -419,6 +420,8 @@ static int enter(struct qp_handle *handle, int64_t deadline, quipu_error *error)
         qp_shared_set(&handle->shared, QP_SHARED_LAZY_SEEN, true); /* before it can commit */
     if (rc == QUIPU_OK && !alone)
         rc = open_with_others(handle, deadline, error);
+    if (rc == QUIPU_OK && !alone && !handle->read_only)
+        qp_post_make(&handle->place, handle->shared.inode);
     return rc;
 }
 
@@ -564,6 +567,7 @@ void qp_handle_close(struct qp_handle *handle)
     qp_moment_drain(handle);
     qp_store_close(handle->index);
     qp_store_close(handle->log);
+    qp_post_close(&handle->post);
     qp_shared_close(&handle->shared);
     /* A child that was forked meanwhile has a copy of the descriptor: closing ours would not end
      * the locks. The door last, so that nobody comes in between. */

@@ -534,7 +534,7 @@ enum qp_lock_state qp_shared_lock(struct qp_shared *shared, int64_t deadline_ns,
 }
 
 /* Did another process ask for the lock, without having got it yet? */
-static bool others_wait(struct qp_shared *shared)
+bool qp_shared_others_wait(const struct qp_shared *shared)
 {
     for (unsigned i = 0; i < QP_PROCESSES_MAX; i++) {
         if (i != shared->slot && atomic_load(&shared->page->slots[i].waiting) != 0 &&
@@ -559,7 +559,7 @@ uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed)
 {
     struct qp_shared_page *page = shared->page;
     uint32_t acquired = atomic_load(&page->acquired);
-    bool waited = others_wait(shared);
+    bool waited = qp_shared_others_wait(shared);
 
     assert(atomic_load(&page->holder) == (uint32_t)getpid());
     if (waited)

@@ -68,6 +68,9 @@ enum qp_lock_state qp_shared_lock(struct qp_shared *shared, int64_t deadline_ns,
  * other process waits. */
 uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed);
 
+/* Does another process wait for it just now? */
+bool qp_shared_others_wait(const struct qp_shared *shared);
+
 /* Let a process that waits go first: a plain mutex would be taken again before it wakes. At most a
  * few milliseconds; between the two calls the lock is free and nothing is owed. */
 void qp_shared_stand_back(struct qp_shared *shared, uint64_t ticket);
