@@ -189,11 +189,6 @@ static size_t bytes_of_put(const struct qp_batch *batch)
            padded(batch->names.size);
 }
 
-static size_t bytes_of_outcome(const struct qp_batch *batch)
-{
-    return sizeof(struct outcome) + batch->step_count * sizeof(quipu_result);
-}
-
 static uint8_t *put(uint8_t *at, const void *bytes, size_t size)
 {
     if (size > 0)
@@ -224,7 +219,6 @@ bool qp_post_put(struct qp_post *post, const struct qp_request *group)
     struct box *box;
     uint8_t *at;
     size_t bytes = 0;
-    size_t outcomes = 0;
     uint32_t count = 0;
 
     if (post->file == NULL || state_of(own_box(post)) != BOX_EMPTY)
@@ -233,11 +227,10 @@ bool qp_post_put(struct qp_post *post, const struct qp_request *group)
         if (!can_be_put(request))
             return false;
         bytes += bytes_of_put(request->batch);
-        outcomes += bytes_of_outcome(request->batch);
         count++;
     }
     box = own_box(post);
-    if (count == 0 || bytes > sizeof(box->bytes) || outcomes > sizeof(box->bytes))
+    if (count == 0 || count > QP_POST_BATCHES_MAX || bytes > sizeof(box->bytes))
         return false;
     at = box->bytes;
     for (const struct qp_request *request = group; request != NULL; request = request->next)
@@ -272,6 +265,7 @@ static void read_outcomes(const struct box *box, struct qp_request *group)
     }
 }
 
+/* They fit: a step's result is smaller than the step, and 40 outcomes are less than half a box. */
 static void write_outcomes(struct box *box, const struct qp_parcel *parcel)
 {
     const struct qp_request *request = parcel->first;

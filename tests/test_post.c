@@ -232,6 +232,8 @@ Test(post, what_does_not_go)
     cr_expect_eq(qp_post_end(&waiter, group), QP_POST_WITHDRAWN);
     cr_assert_eq(qp_batch_append(&batches[1], "s", 0, &large, 1), QUIPU_OK);
     cr_expect_not(qp_post_put(&waiter, group), "too large");
+    qp_batch_clear(&batches[1]);
+    cr_expect_not(qp_post_put(&waiter, make_group(QP_POST_BATCHES_MAX + 1)), "too many");
 }
 
 /* Answers are larger than many small batches: both must fit, at every size. */
