@@ -17,6 +17,7 @@
 
 #include "clock.h"
 #include "memory.h"
+#include "origin.h"
 #include "status.h"
 
 #include <assert.h>
@@ -26,7 +27,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -42,9 +42,7 @@
 /* What must be equal for the lock to work between two processes. */
 struct identity {
     uint64_t magic;
-    uint8_t boot[40]; /* the kernel's boot id as text */
-    uint64_t pid_namespace;
-    uint64_t time_namespace;
+    struct qp_origin origin;
     uint32_t pointer_bytes;
     uint32_t mutex_bytes;
     uint64_t page_bytes; /* of the struct below: another layout, another size */
@@ -76,61 +74,15 @@ struct qp_shared_page {
 
 /* ---- identity ---- */
 
-/* A namespace is known by its inode. 0: this kernel has none of the kind, so all share one. */
-static uint64_t namespace_inode(const char *path)
-{
-    struct stat info;
-
-    return stat(path, &info) == 0 ? (uint64_t)info.st_ino : 0;
-}
-
 /* Zeroed first: identities are compared as bytes. */
 static int own_identity(struct identity *identity, quipu_error *error)
 {
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t got;
-
     memset(identity, 0, sizeof(*identity));
-    if (fd < 0)
-        return qp_fail_os(error, QUIPU_SYSTEM, errno, "read the boot id (is /proc mounted?)");
-    got = read(fd, identity->boot, sizeof(identity->boot));
-    (void)close(fd);
-    if (got <= 0)
-        return qp_fail(error, QUIPU_SYSTEM, "the boot id is empty");
     identity->magic = SHARED_MAGIC;
-    identity->pid_namespace = namespace_inode("/proc/self/ns/pid");
-    identity->time_namespace = namespace_inode("/proc/self/ns/time");
     identity->pointer_bytes = sizeof(void *);
     identity->mutex_bytes = sizeof(pthread_mutex_t);
     identity->page_bytes = sizeof(struct qp_shared_page);
-    return QUIPU_OK;
-}
-
-/* When a process began, in clock ticks since boot: tells a pid from its next use. 0: no such one.
- */
-static uint64_t start_time_of(uint32_t pid)
-{
-    char path[32];
-    char line[1024];
-    ssize_t size;
-    char *at;
-    int fd;
-
-    (void)snprintf(path, sizeof(path), "/proc/%u/stat", pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    size = read(fd, line, sizeof(line) - 1);
-    (void)close(fd);
-    if (size <= 0)
-        return 0;
-    line[size] = '\0';
-    at = strrchr(line, ')'); /* the name before it may hold anything; field 3 follows */
-    if (at != NULL && (at[2] == 'Z' || at[2] == 'X'))
-        return 0; /* dead, and nobody has asked for its exit code */
-    for (int field = 3; at != NULL && field <= 22; field++)
-        at = strchr(at + 1, ' ');
-    return at != NULL ? strtoull(at + 1, NULL, 10) : 0;
+    return qp_origin_read(&identity->origin, error);
 }
 
 /* ---- create, open, close ---- */
@@ -290,10 +242,10 @@ static int take_slot(struct qp_shared *shared, quipu_error *error)
         struct slot *slot = &shared->page->slots[i];
         uint32_t pid = atomic_load(&slot->pid);
 
-        if (pid != 0 && start_time_of(pid) == atomic_load(&slot->start_time))
+        if (pid != 0 && qp_origin_start_time(pid) == atomic_load(&slot->start_time))
             continue;
         atomic_store(&slot->waiting, 0);
-        atomic_store(&slot->start_time, start_time_of((uint32_t)getpid()));
+        atomic_store(&slot->start_time, qp_origin_start_time((uint32_t)getpid()));
         atomic_store(&slot->pid, (uint32_t)getpid());
         shared->slot = i;
         return QUIPU_OK;
@@ -308,13 +260,13 @@ static int check_identity(const struct identity *found, const struct identity *o
 {
     if (memcmp(found, own, sizeof(*own)) == 0)
         return QUIPU_OK;
-    if (found->pid_namespace != own->pid_namespace ||
-        found->time_namespace != own->time_namespace) {
+    if (found->origin.pid_namespace != own->origin.pid_namespace ||
+        found->origin.time_namespace != own->origin.time_namespace) {
         return qp_fail(error, QUIPU_UNSAFE,
                        "the store is open in another pid or time namespace: share the pid "
                        "namespace");
     }
-    if (memcmp(found->boot, own->boot, sizeof(own->boot)) != 0)
+    if (memcmp(found->origin.boot, own->origin.boot, sizeof(own->origin.boot)) != 0)
         return qp_fail(error, QUIPU_UNSAFE, "%s is of another boot, and others use the store",
                        QP_SHARED_FILE);
     return qp_fail(error, QUIPU_UNSAFE, "the store is open in another release of the library");
