@@ -250,8 +250,8 @@ QUIPU_API int quipu_head(quipu *store, uint64_t *position, quipu_error *error);
  *     while (quipu_wait(store, seen, -1, NULL, &error) == 1)
  *         seen = read_on(store, seen);
  *
- * `timeout_ms` -1 waits for ever, 0 is a look. In this release it looks each millisecond; a later
- * one wakes at once. It holds no snapshot meanwhile.
+ * `timeout_ms` -1 waits for ever, 0 is a look. A commit wakes it at once, in any process; that of a
+ * process which dies just then is found within 100 ms. It holds no snapshot meanwhile.
  *
  * Memory:  `head` may be NULL; on 1 and 0 it is the newest position.
  * Threads: any number of them at once.

@@ -22,6 +22,7 @@
 #include "moment.h"
 #include "row.h"
 #include "status.h"
+#include "wait.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -455,6 +456,7 @@ static struct qp_handle *new_handle(struct qp_place *place, const quipu_options 
     handle->read_only = (options->flags & QUIPU_OPEN_READ_ONLY) != 0;
     (void)pthread_mutex_init(&handle->pool_lock, NULL);
     qp_queue_init(&handle->queue);
+    qp_wait_init(&handle->waiting);
     qp_tail_init(&handle->tail, 0);
     return handle;
 }
@@ -577,6 +579,7 @@ void qp_handle_close(struct qp_handle *handle)
     qp_guard_close(&handle->guard);
     qp_place_close(&handle->place);
     qp_tail_release(&handle->tail);
+    qp_wait_release(&handle->waiting);
     qp_queue_release(&handle->queue);
     (void)pthread_mutex_destroy(&handle->pool_lock);
     if (handle->alive != NULL)

@@ -64,8 +64,7 @@ struct qp_shared_page {
     atomic_uint merger;   /* pid of who has guard byte 2; 0: nobody */
     atomic_uint acquired; /* how often the lock was taken: waited on by the polite */
     atomic_uint polite;   /* owners that stand back just now */
-    atomic_uint wake;     /* commits: waited on by who wants new events */
-    atomic_uint sleepers;
+    atomic_uint commits;  /* counted by twos: waited on by who wants new events; SLEEPS is added */
     atomic_uint flags[QP_SHARED_FLAGS];
     atomic_llong anchor_wall_ns;     /* what the store's clock showed ... */
     atomic_llong anchor_boottime_ns; /* ... when the machine had been up for so long */
@@ -386,6 +385,8 @@ uint32_t qp_shared_merger(const struct qp_shared *shared)
     return atomic_load(&shared->page->merger);
 }
 
+/* ---- sleeping ---- */
+
 /* Not FUTEX_PRIVATE_FLAG: the sleepers are other processes. Errors mean what a wake means: look
  * again. */
 static void futex_wake(atomic_uint *word)
@@ -393,12 +394,48 @@ static void futex_wake(atomic_uint *word)
     (void)syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
-static void futex_wait(atomic_uint *word, uint32_t value, int64_t timeout_ns)
+/* false: the time was over. */
+static bool futex_wait(atomic_uint *word, uint32_t value, int64_t timeout_ns)
 {
     struct timespec timeout = {.tv_sec = timeout_ns / QP_NS_PER_S,
                                .tv_nsec = timeout_ns % QP_NS_PER_S};
 
-    (void)syscall(SYS_futex, word, FUTEX_WAIT, value, &timeout, NULL, 0);
+    return syscall(SYS_futex, word, FUTEX_WAIT, value, &timeout, NULL, 0) == 0 ||
+           errno != ETIMEDOUT;
+}
+
+/* The lowest bit of `commits`: somebody sleeps until the next one. In the same word as the count,
+ * so that one step of a sleeper says "as long as there is none, I sleep", and one step of a
+ * committer both counts and learns whether to wake. A sleeper that dies leaves a bit that costs one
+ * call. */
+#define SLEEPS 1U
+
+uint32_t qp_shared_commits(const struct qp_shared *shared)
+{
+    return atomic_load(&shared->page->commits) & ~SLEEPS;
+}
+
+bool qp_shared_sleep(struct qp_shared *shared, uint32_t commits, int64_t timeout_ns)
+{
+    atomic_uint *word = &shared->page->commits;
+    uint32_t found = commits;
+
+    assert((commits & SLEEPS) == 0);
+    if (!atomic_compare_exchange_strong(word, &found, commits | SLEEPS) &&
+        found != (commits | SLEEPS))
+        return true;
+    return futex_wait(word, commits | SLEEPS, timeout_ns);
+}
+
+void qp_shared_wake(struct qp_shared *shared)
+{
+    atomic_uint *word = &shared->page->commits;
+    uint32_t found = atomic_load(word);
+
+    while (!atomic_compare_exchange_weak(word, &found, (found & ~SLEEPS) + 2))
+        continue;
+    if ((found & SLEEPS) != 0)
+        futex_wake(word);
 }
 
 /* ---- the store lock ---- */
@@ -519,11 +556,8 @@ uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed)
     atomic_store(&page->holder, 0); /* before another owner can write its own pid */
     tell_unlocking(&page->lock);
     (void)pthread_mutex_unlock(&page->lock);
-    if (committed) {
-        atomic_fetch_add(&page->wake, 1);
-        if (atomic_load(&page->sleepers) > 0)
-            futex_wake(&page->wake);
-    }
+    if (committed)
+        qp_shared_wake(shared);
     return waited ? TICKET_WAITED | acquired : 0;
 }
 
@@ -535,7 +569,7 @@ void qp_shared_stand_back(struct qp_shared *shared, uint64_t ticket)
     if (ticket == 0)
         return;
     assert((ticket & TICKET_WAITED) != 0 && atomic_load(&page->polite) > 0);
-    futex_wait(&page->acquired, acquired, POLITE_WAIT_NS);
+    (void)futex_wait(&page->acquired, acquired, POLITE_WAIT_NS);
     atomic_fetch_sub(&page->polite, 1);
     if (atomic_load(&page->acquired) == acquired)
         clear_waiting(shared);
