@@ -13,6 +13,7 @@
 #include "shared.h"
 #include "tail.h"
 #include "txn.h"
+#include "worker.h"
 
 #include <stdatomic.h>
 
@@ -45,6 +46,7 @@ struct qp_handle {
     bool post_ready;     /* the own box is known to be ours */
     size_t parcels;      /* that were taken along last time */
     struct qp_waiting waiting;
+    struct qp_worker merger;   /* its work: merge.c */
     atomic_bool merging;       /* a thread of this process merges */
     atomic_ullong unmerged;    /* events, as the last commit saw it */
     uint64_t seen;             /* the log's newest transaction then; the leader's own */

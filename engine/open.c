@@ -524,6 +524,8 @@ int qp_handle_open(struct qp_place *place, const quipu_options *options, struct 
 
     if (rc == QUIPU_OK)
         rc = enter(*out, deadline, error);
+    if (rc == QUIPU_OK && (options->flags & QUIPU_OPEN_MERGE_THREAD) != 0)
+        rc = qp_merge_start_thread(*out, error);
     if (rc < 0)
         return give_up(out, rc);
     qp_guard_unlock(&(*out)->guard, QP_GUARD_DOOR);
@@ -557,6 +559,7 @@ void qp_handle_close(struct qp_handle *handle)
         let_go(handle);
         return;
     }
+    qp_merge_end_thread(handle);
     if (handle->opened) {
         qp_merge_rest(handle, QP_MERGE_EVENTS_MIN);
         /* Closing must end. Without the door an opener may see this one half gone: byte 1 is held

@@ -28,6 +28,16 @@ static struct {
     atomic_uint known[KNOWN_IDS]; /* how often each was acknowledged as new */
 } stress;
 
+/* What the thread that merges fails at is told here alone. */
+static void tell(void *payload, int level, const char *text)
+{
+    (void)payload;
+    CHECK(level == 0, "the store told: %s", text);
+}
+
+static const quipu_options options = {QUIPU_INIT(quipu_options), .flags = QUIPU_OPEN_MERGE_THREAD,
+                                      .log = tell};
+
 static void raise_to(atomic_ullong *value, uint64_t at_least)
 {
     unsigned long long now = atomic_load(value);
@@ -358,12 +368,20 @@ static void execute(struct sys_random *random)
     sys_sleep_ms(5 + (unsigned)sys_below(random, 20)); /* each loads all that were before */
 }
 
+/* By this thread, or by the store's: that one is made to believe that the tail is long. */
 static void merge(struct sys_random *random)
 {
+    struct qp_handle *handle = stress.store->handle;
     quipu_error error = {0};
-    int rc = qp_merge(stress.store->handle, &error);
+    int rc;
 
-    CHECK(rc == QUIPU_OK, "merge: %d %s", rc, error.text);
+    if (sys_chance(random, 50)) {
+        atomic_store(&handle->unmerged, QP_MERGE_EVENTS);
+        qp_merge_if_long(handle);
+    } else {
+        rc = qp_merge(handle, &error);
+        CHECK(rc == QUIPU_OK, "merge: %d %s", rc, error.text);
+    }
     sys_sleep_ms((unsigned)sys_below(random, 20));
 }
 
@@ -374,7 +392,7 @@ static void open_again(struct sys_random *random)
     quipu_reader *reader;
     quipu_event event;
     quipu_error error = {0};
-    int rc = quipu_open(stress.path, NULL, &store, &error);
+    int rc = quipu_open(stress.path, &options, &store, &error);
 
     (void)random;
     CHECK(rc == QUIPU_OK && store == stress.store, "open again: %d %s", rc, error.text);
@@ -501,7 +519,7 @@ int main(int count, char **arguments)
     sys_join(stress.path, directory, "store");
     sys_join(stress.door_path, directory, "door");
     sys_join(stress.left_path, directory, "left");
-    CHECK(quipu_open(stress.path, NULL, &stress.store, NULL) == QUIPU_OK, "open");
+    CHECK(quipu_open(stress.path, &options, &stress.store, NULL) == QUIPU_OK, "open");
     run(seconds);
     check_store(stress.path, atomic_load(&stress.events));
     quipu_close(stress.store);
