@@ -164,12 +164,18 @@ QUIPU_API int quipu_set_allocator(void *(*resize)(void *memory, size_t size, voi
 
 typedef struct quipu quipu;
 
+/* MERGE_THREAD: a thread that the library starts for the store merges what commits leave for the
+ * index, and ends with the last close; no signal is handled in it. Without it the thread whose
+ * commit makes the tail long merges before its call returns, which now and then makes that call
+ * slow. No other thread is ever started. When commits are faster than the merges, for long, they
+ * wait. */
 enum quipu_open_flags {
     QUIPU_OPEN_READ_ONLY = 1,   /* write neither log nor index; needs write access to lock files */
     QUIPU_OPEN_EXISTING = 2,    /* never create: NOT_FOUND */
     QUIPU_OPEN_NEW = 4,         /* create, or TARGET_EXISTS */
     QUIPU_OPEN_UNSAFE_PATH = 8, /* allow a link, another owner, a directory others may write */
-    QUIPU_OPEN_NETWORK_FS = 16  /* allow NFS, SMB, 9p, FUSE */
+    QUIPU_OPEN_NETWORK_FS = 16, /* allow NFS, SMB, 9p, FUSE */
+    QUIPU_OPEN_MERGE_THREAD = 128 /* see above; not with READ_ONLY */
 };
 
 enum quipu_durability {
@@ -218,7 +224,8 @@ QUIPU_API void quipu_options_init(quipu_options *options, size_t struct_size);
  * Threads: any. The handle is for all threads of the process that opened it.
  * Returns: QUIPU_OK; QUIPU_NOT_FOUND: no store (with EXISTING or READ_ONLY), or no directory to
  *          create it in; QUIPU_TARGET_EXISTS (with NEW); QUIPU_MISUSE: unknown flags, NEW together
- *          with EXISTING or READ_ONLY, or other options than the handle already open has;
+ *          with EXISTING or READ_ONLY, READ_ONLY with MERGE_THREAD, or other options than the
+ *          handle already open has;
  *          QUIPU_TOO_LARGE: an option over its limit, or a new store's name over 216 bytes;
  *          QUIPU_INVALID: log.mdb is not a store's, or a path that is empty, too long, or no name;
  *          QUIPU_UNSAFE: a symbolic link, another owner, writable by others, hard links, a network
@@ -250,8 +257,8 @@ QUIPU_API int quipu_head(quipu *store, uint64_t *position, quipu_error *error);
  *     while (quipu_wait(store, seen, -1, NULL, &error) == 1)
  *         seen = read_on(store, seen);
  *
- * `timeout_ms` -1 waits for ever, 0 is a look. In this release it looks each millisecond; a later
- * one wakes at once. It holds no snapshot meanwhile.
+ * `timeout_ms` -1 waits for ever, 0 is a look. A commit wakes it at once, in any process; that of a
+ * process which dies just then is found within 100 ms. It holds no snapshot meanwhile.
  *
  * Memory:  `head` may be NULL; on 1 and 0 it is the newest position.
  * Threads: any number of them at once.

@@ -22,6 +22,7 @@
 #include "moment.h"
 #include "row.h"
 #include "status.h"
+#include "wait.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -455,6 +456,7 @@ static struct qp_handle *new_handle(struct qp_place *place, const quipu_options 
     handle->read_only = (options->flags & QUIPU_OPEN_READ_ONLY) != 0;
     (void)pthread_mutex_init(&handle->pool_lock, NULL);
     qp_queue_init(&handle->queue);
+    qp_wait_init(&handle->waiting);
     qp_tail_init(&handle->tail, 0);
     return handle;
 }
@@ -522,6 +524,8 @@ int qp_handle_open(struct qp_place *place, const quipu_options *options, struct 
 
     if (rc == QUIPU_OK)
         rc = enter(*out, deadline, error);
+    if (rc == QUIPU_OK && (options->flags & QUIPU_OPEN_MERGE_THREAD) != 0)
+        rc = qp_merge_start_thread(*out, error);
     if (rc < 0)
         return give_up(out, rc);
     qp_guard_unlock(&(*out)->guard, QP_GUARD_DOOR);
@@ -555,6 +559,7 @@ void qp_handle_close(struct qp_handle *handle)
         let_go(handle);
         return;
     }
+    qp_merge_end_thread(handle);
     if (handle->opened) {
         qp_merge_rest(handle, QP_MERGE_EVENTS_MIN);
         /* Closing must end. Without the door an opener may see this one half gone: byte 1 is held
@@ -577,6 +582,7 @@ void qp_handle_close(struct qp_handle *handle)
     qp_guard_close(&handle->guard);
     qp_place_close(&handle->place);
     qp_tail_release(&handle->tail);
+    qp_wait_release(&handle->waiting);
     qp_queue_release(&handle->queue);
     (void)pthread_mutex_destroy(&handle->pool_lock);
     if (handle->alive != NULL)
