@@ -125,17 +125,17 @@ static int commit(struct batch *batch, quipu *store)
     quipu_error error = {0};
     int rc = quipu_commit(store, batch->batch, &receipt, &error);
 
-    if (rc == 0)
-        put_result(batch, &receipt);
-    else if (batch->refused_line > 0)
-        rc = say_place(batch, rc, 1, error.text);
-    else if (receipt.failed_count > 0)
-        rc = qt_refusal_tell(batch->run, rc, batch->batch,
-                             (const struct qt_asked *)(void *)batch->asked.data, batch->names.data,
-                             batch->source);
-    else
-        rc = qt_problem_library(&batch->run->problem, rc, &error, batch->source);
-    return rc;
+    if (rc < 0 && batch->refused_line > 0)
+        return say_place(batch, rc, 1, error.text);
+    if (rc < 0 && receipt.failed_count > 0) {
+        return qt_refusal_tell(batch->run, rc, batch->batch,
+                               (const struct qt_asked *)(void *)batch->asked.data,
+                               batch->names.data, batch->source);
+    }
+    if (rc < 0)
+        return qt_problem_library(&batch->run->problem, rc, &error, batch->source);
+    put_result(batch, &receipt);
+    return 0;
 }
 
 int qt_batch_commit(struct qt_run *run, const char *path)

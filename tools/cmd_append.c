@@ -82,10 +82,11 @@ static int take_expect(struct append *append)
     const char *text = qt_args_text(&run->args, "expect");
 
     append->expected = QUIPU_ANY;
-    if (text != NULL && qt_draft_expect(text, &append->expected) < 0)
+    if (text != NULL && qt_draft_expect(text, &append->expected) < 0) {
         return qt_problem_say(
             &run->problem, QUIPU_MISUSE,
             "--expect is " QT_EXPECT_FORM ", not \"%.80s\"; see quipu help append", text);
+    }
     return 0;
 }
 
@@ -96,10 +97,11 @@ static int take_unless(struct append *append)
     struct qt_run *run = append->run;
     bool has_unless = qt_args_has(&run->args, "unless");
 
-    if (has_unless && !qt_args_has(&run->args, "after"))
+    if (has_unless && !qt_args_has(&run->args, "after")) {
         return qt_problem_say(&run->problem, QUIPU_MISUSE,
                               "--unless wants --after N, the position up to which you have looked; "
                               "0: no such event may be there");
+    }
     if (!has_unless && qt_args_has(&run->args, "after"))
         return qt_problem_say(&run->problem, QUIPU_MISUSE,
                               "--after wants --unless QUERY, which events may not come after it");
@@ -109,11 +111,11 @@ static int take_unless(struct append *append)
         quipu_error error = {0};
 
         if (strcmp(given->option->name, "unless") == 0 &&
-            qt_query_add(&append->query, given->text, &error) < 0)
+            qt_query_add(&append->query, given->text, &error) < 0) {
             return qt_problem_say(&run->problem, QUIPU_MISUSE,
-                                  "--unless '%.120s': %s; see quipu "
-                                  "help append",
-                                  given->text, error.text);
+                                  "--unless '%.120s': %s; see quipu help append", given->text,
+                                  error.text);
+        }
     }
     return 0;
 }
@@ -339,14 +341,16 @@ static int append_one(struct qt_run *run)
 /* A file says all that there is to say. */
 static int append_batch(struct qt_run *run, const char *path)
 {
-    for (const struct qt_option *option = options; option->name != NULL; option++)
+    for (const struct qt_option *option = options; option->name != NULL; option++) {
         if (strcmp(option->name, "batch") != 0 && qt_args_has(&run->args, option->name))
             return qt_problem_say(&run->problem, QUIPU_MISUSE,
                                   "--batch and --%s exclude each other", option->name);
-    if (run->args.operand_count > 1)
+    }
+    if (run->args.operand_count > 1) {
         return qt_problem_say(&run->problem, QUIPU_MISUSE,
                               "one argument too many: \"%.80s\"; the lines of --batch name streams",
                               run->args.operands[1]);
+    }
     return qt_batch_commit(run, path);
 }
 
@@ -356,10 +360,11 @@ static int run_append(struct qt_run *run)
 
     if (path != NULL)
         return append_batch(run, path);
-    if (run->args.operand_count < 2)
+    if (run->args.operand_count < 2) {
         return qt_problem_say(&run->problem, QUIPU_MISUSE,
                               "an argument is missing; usage: quipu append [options] STORE STREAM, "
                               "or STORE --batch FILE");
+    }
     return append_one(run);
 }
 

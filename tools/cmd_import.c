@@ -100,10 +100,11 @@ static int commit_failed(struct import *import, int status, const quipu_receipt 
     struct qt_problem *problem = &import->run->problem;
     uint64_t line;
 
-    if (status == QUIPU_ALREADY_TRACKED)
+    if (status == QUIPU_ALREADY_TRACKED) {
         return qt_problem_say(
             problem, status, "%.300s: another import is at work as %.130s; last line kept %" PRIu64,
             import->name, import->resume, import->kept_line);
+    }
     if (status != QUIPU_TOO_LARGE && status != QUIPU_INVALID && status != QUIPU_DUPLICATE_ID)
         return qt_problem_say(problem, status, "%.300s: %s; last line kept %" PRIu64, import->name,
                               text, import->kept_line);
@@ -333,11 +334,12 @@ static int end_lines(struct import *import, enum qt_line_result result)
         import->lines.number = bad;
         return bad_line(import, QUIPU_TOO_LARGE, 1, "a line of more than 128 MiB");
     }
-    if (result == QT_LINE_END && import->lines.number < import->skipped)
+    if (result == QT_LINE_END && import->lines.number < import->skipped) {
         return qt_problem_say(problem, QUIPU_INVALID,
                               "%.300s: has %" PRIu64 " lines, and %" PRIu64
                               " came in as %.130s: is it another file?",
                               import->name, import->lines.number, import->skipped, import->resume);
+    }
     rc = import->atomic && result != QT_LINE_END ? 0 : commit(import);
     if (rc < 0 || result == QT_LINE_END)
         return rc;
@@ -455,11 +457,12 @@ static int begin(struct import *import)
     if (import->batch == NULL || import->probe == NULL || qt_draft_init(&import->draft) < 0 ||
         qt_draft_init(&import->again) < 0)
         return qt_problem_say(&run->problem, QUIPU_NO_MEMORY, "out of memory");
-    if (import->resume != NULL && quipu_batch_track(import->probe, import->resume, 1) < 0)
+    if (import->resume != NULL && quipu_batch_track(import->probe, import->resume, 1) < 0) {
         return qt_problem_say(&run->problem, QUIPU_MISUSE,
                               "--resume wants a name of 1 to 127 bytes without a $ before it, not "
                               "\"%.80s\"; see quipu help import",
                               import->resume);
+    }
     rc =
         qt_store_open(run, import->atomic ? QT_STORE_WRITE_ATOMIC : QT_STORE_WRITE, &import->store);
     return rc == 0 ? begin_after(import) : rc;

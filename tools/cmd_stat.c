@@ -89,9 +89,12 @@ static int take_marks(struct qt_run *run, quipu *store, struct marks *marks)
     quipu_error error = {0};
     int rc = quipu_list_open(store, QUIPU_LIST_MARKS, NULL, &list, &error);
 
-    if (rc == 0)
+    if (rc < 0)
+        return qt_store_failed(run, rc, &error);
+    for (;;) {
         rc = quipu_list_next(list, &item, &error);
-    for (; rc == QUIPU_ROW; rc = quipu_list_next(list, &item, &error)) {
+        if (rc != QUIPU_ROW)
+            break;
         qt_bytes_put(&marks->names, item.name, strlen(item.name) + 1);
         item.text = qt_mark_is_source(&item) ? "source" : "mark";
         qt_bytes_put(&marks->items, &item, sizeof(item));

@@ -73,10 +73,11 @@ static enum qt_step_kind find_kind(const char *line, size_t size)
     qt_json_space(&json);
     if (qt_json_enter(&json) < 0)
         return QT_STEP_EVENT;
-    while (qt_json_member(&json, &key, &value) == 1)
+    while (qt_json_member(&json, &key, &value) == 1) {
         for (size_t i = QT_STEP_CHECK; i < KINDS; i++)
             if (is_key(key, kinds[i].keys[0]))
                 return (enum qt_step_kind)i;
+    }
     return QT_STEP_EVENT;
 }
 
