@@ -81,6 +81,14 @@ done:
     return rc;
 }
 
+static int is_able(const struct bench_options *own, const struct bench_workload *workload,
+                   const struct bench_peer *peer)
+{
+    if (own->plan.processes > 1 && !peer->processes)
+        return 0;
+    return workload->can == NULL || workload->can(peer);
+}
+
 /* Leave out, with a word, the systems that lack a call. */
 static void leave_out(struct bench_options *own, const struct bench_workload *workload)
 {
@@ -88,12 +96,13 @@ static void leave_out(struct bench_options *own, const struct bench_workload *wo
     size_t i;
 
     for (i = 0; i < own->system_count; i++) {
-        if (workload->can == NULL || workload->can(own->systems[i])) {
+        if (is_able(own, workload, own->systems[i])) {
             own->systems[kept] = own->systems[i];
             kept++;
         } else {
-            bench_text_put(stderr, "quipu-bench: %s: %s cannot: left out\n", workload->name,
-                           own->systems[i]->name);
+            bench_text_put(stderr, "quipu-bench: %s: %s cannot%s: left out\n", workload->name,
+                           own->systems[i]->name,
+                           own->plan.processes > 1 ? " with several processes" : "");
         }
     }
     own->system_count = kept;
@@ -120,6 +129,29 @@ static int run_workload(const struct bench_options *options, const struct bench_
     return measure(&own, workload, workload->of_store ? NULL : events, used);
 }
 
+/* Once for each number of processes with each number of threads. */
+static int run_crews(const struct bench_options *options, const struct bench_workload *workload,
+                     const struct bench_events *events, struct bench_stores *stores)
+{
+    struct bench_options own = *options;
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < own.processes.count * own.threads.count && rc == 0; i++) {
+        own.plan.processes = own.processes.items[i / own.threads.count];
+        own.plan.threads = own.threads.items[i % own.threads.count];
+        if (own.plan.threads >= own.plan.processes) {
+            rc = run_workload(&own, workload, events, stores);
+        } else {
+            bench_text_put(
+                stderr, "quipu-bench: %s: fewer threads (%llu) than processes (%llu): left out\n",
+                workload->name, (unsigned long long)own.plan.threads,
+                (unsigned long long)own.plan.processes);
+        }
+    }
+    return rc;
+}
+
 static int run(const struct bench_options *options)
 {
     struct bench_stores stores = {.count = 0};
@@ -140,6 +172,8 @@ static int run(const struct bench_options *options)
             rc = bench_events_init(&events, &options->plan);
         if (rc < 0) {
             fail("events", "out of memory");
+        } else if (workload->of_crew) {
+            rc = run_crews(options, workload, &events, &stores);
         } else {
             rc = run_workload(options, workload, &events, &stores);
         }

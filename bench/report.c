@@ -9,9 +9,10 @@
 #include <stdlib.h>
 
 enum {
-    MANY = BENCH_LOAD | BENCH_READ, /* enough operations for percentiles and processor time */
+    MANY = BENCH_LOAD | BENCH_READ | BENCH_APPEND, /* operations, for percentiles and processors */
     LONG = MANY | BENCH_REINDEX,
     SPEEDS = LONG | BENCH_COLD,
+    MEMORY = SPEEDS & ~BENCH_APPEND,
     OPENS = BENCH_COLD | BENCH_REOPEN | BENCH_RECOVER,
     TIMED = MANY | OPENS /* one operation after another */
 };
@@ -22,17 +23,20 @@ enum {
 const struct bench_field bench_fields[] = {
     {FIELD(events_per_s), 0, SPEEDS, "events/s", 10, 0, 1},
     {FIELD(seconds), 6, LONG, "seconds", 8, 2, 1},
-    {FIELD(close_seconds), 6, BENCH_LOAD, "close", 6, 2, 1},
+    {FIELD(close_seconds), 6, BENCH_LOAD | BENCH_APPEND, "close", 6, 2, 1},
     {FIELD(cpu_seconds), 6, LONG, "cpu s", 6, 2, 1},
-    {FIELD(operations), 0, TIMED, "times", 6, 0, 1},
+    {FIELD(operations), 0, TIMED, "times", 7, 0, 1},
     {FIELD(p50_us), 1, TIMED, "p50 us", 8, 0, 1},
     {FIELD(p99_us), 1, MANY, "p99 us", 8, 0, 1},
+    {FIELD(p999_us), 1, BENCH_APPEND, "p99.9 us", 8, 0, 1},
     {FIELD(max_us), 1, TIMED, "max us", 9, 0, 1},
     {FIELD(open_us), 1, OPENS, "open us", 8, 0, 1},
     {FIELD(cached_share), 4, BENCH_COLD, "cached %", 8, 1, 0.01},
     {FIELD(disk_bytes_per_event), 1, BENCH_LOAD, "B/ev", 6, 0, 1},
-    {FIELD(rss_bytes), 0, SPEEDS, "peak MiB", 8, 1, MIB},
-    {FIELD(private_bytes), 0, SPEEDS, "heap MiB", 8, 1, MIB},
+    {FIELD(rss_bytes), 0, MEMORY, "peak MiB", 8, 1, MIB},
+    {FIELD(private_bytes), 0, MEMORY, "heap MiB", 8, 1, MIB},
+    {FIELD(group_events), 2, BENCH_APPEND, "group", 6, 1, 1},
+    {FIELD(switches), 3, BENCH_APPEND, "switches", 8, 2, 1},
 };
 
 static_assert(sizeof(struct bench_round) == BENCH_FIELD_COUNT * sizeof(double),

@@ -42,7 +42,7 @@ struct bench_field {
     double scale; /* how much of it is one of the column's unit */
 };
 
-enum { BENCH_FIELD_COUNT = 13 };
+enum { BENCH_FIELD_COUNT = 16 };
 extern const struct bench_field bench_fields[BENCH_FIELD_COUNT];
 
 double bench_field_get(const struct bench_round *round, const struct bench_field *field);

@@ -85,9 +85,12 @@ static void row_begin(const struct bench_options *options, const struct bench_wo
                    (unsigned long long)value);
     bench_text_put(stdout, ",\"events\":%llu,\"streams\":%llu,\"size\":%llu,\"batch\":%llu",
                    (unsigned long long)plan->events, (unsigned long long)plan->streams,
-                   (unsigned long long)plan->size, (unsigned long long)plan->batch);
-    bench_text_put(stdout, ",\"seed\":%llu,\"ids\":\"%s\",\"threads\":1,\"durability\":\"sync\"",
-                   (unsigned long long)plan->seed, bench_ids_name(plan->ids));
+                   (unsigned long long)plan->size,
+                   (unsigned long long)(workload->of_crew ? 1 : plan->batch));
+    bench_text_put(stdout, ",\"seed\":%llu,\"ids\":\"%s\",\"threads\":%llu,\"processes\":%llu",
+                   (unsigned long long)plan->seed, bench_ids_name(plan->ids),
+                   (unsigned long long)plan->threads, (unsigned long long)plan->processes);
+    bench_text_put(stdout, ",\"durability\":\"sync\"");
     if (workload->kind == BENCH_RECOVER)
         bench_text_put(stdout, ",\"tail\":%llu", (unsigned long long)plan->tail);
     if (workload->kind == BENCH_COLD)

@@ -101,6 +101,24 @@ static void text_store(const struct bench_options *options, const struct bench_p
     (void)fflush(stdout);
 }
 
+/* What is appended or read. */
+static void put_plan(const struct bench_workload *workload, const struct bench_plan *plan)
+{
+    if (workload->of_crew) {
+        bench_text_put(stdout, "threads: %llu, in processes: %llu; %llu s, %s streams, ",
+                       (unsigned long long)plan->threads, (unsigned long long)plan->processes,
+                       (unsigned long long)plan->seconds, grouped((double)plan->streams).text);
+        bench_text_put(stdout, "%s bytes each, ", grouped((double)plan->size).text);
+    } else {
+        bench_text_put(stdout, "%s events in %s streams, ", grouped((double)plan->events).text,
+                       grouped((double)plan->streams).text);
+        bench_text_put(stdout, "%s bytes each, %s a commit, ", grouped((double)plan->size).text,
+                       grouped((double)plan->batch).text);
+    }
+    bench_text_put(stdout, "seed %llu, ids: %s\n", (unsigned long long)plan->seed,
+                   bench_ids_name(plan->ids));
+}
+
 static void text_workload(const struct bench_options *options,
                           const struct bench_workload *workload)
 {
@@ -108,11 +126,7 @@ static void text_workload(const struct bench_options *options,
 
     bench_text_put(stdout, "\n%s%s%s: %s\n", workload->name, workload->variant[0] != 0 ? " " : "",
                    workload->variant, workload->about);
-    bench_text_put(stdout, "%s events in %s streams, ", grouped((double)plan->events).text,
-                   grouped((double)plan->streams).text);
-    bench_text_put(stdout, "%s bytes each, %s a commit, seed %llu, ids: %s\n",
-                   grouped((double)plan->size).text, grouped((double)plan->batch).text,
-                   (unsigned long long)plan->seed, bench_ids_name(plan->ids));
+    put_plan(workload, plan);
     if (workload->kind == BENCH_RECOVER)
         bench_text_put(stdout, "tail: %s events\n", grouped((double)plan->tail).text);
     if (workload->kind == BENCH_COLD)

@@ -22,12 +22,15 @@ struct bench_round {
     double operations;    /* how many were timed one by one */
     double p50_us;        /* latency of one operation: a commit, a whole read, opening to append */
     double p99_us;
+    double p999_us; /* for one in a thousand it is longer */
     double max_us;
     double open_us;              /* median, of opening the store before an operation */
     double cached_share;         /* of the store that stayed in memory, 0 to 1; the worst */
     double disk_bytes_per_event; /* of the closed store */
     double rss_bytes;            /* peak of the process above what it had at the start */
     double private_bytes;        /* its heap just before the close, without mapped pages of files */
+    double group_events;         /* events that share a flush, the mean; 0: nobody knows */
+    double switches;             /* of threads, an event */
 };
 
 /* What is measured, and so which fields there are and by which of them systems are compared. */
@@ -38,8 +41,9 @@ enum bench_kind {
     BENCH_REOPEN = 8,   /* from open to the first append */
     BENCH_RECOVER = 16, /* the same behind a killed writer */
     BENCH_REINDEX = 32, /* compared by events_per_s */
+    BENCH_APPEND = 64,  /* likewise; events one by one, in a fixed time */
 
-    BENCH_BY_SPEED = BENCH_LOAD | BENCH_REINDEX
+    BENCH_BY_SPEED = BENCH_LOAD | BENCH_REINDEX | BENCH_APPEND
 };
 
 /* What a run works on. */
@@ -62,6 +66,10 @@ struct bench_workload {
      * and rounds. What a run appends stays there, in a category of its own. */
     int of_store;
 
+    /* 1: it is run by plan->threads in plan->processes (crew.h), once for each of the threads and
+     * processes that were asked for. */
+    int of_crew;
+
     /* Whether a peer has the calls that are needed. NULL: all have. */
     int (*can)(const struct bench_peer *peer);
 
@@ -71,6 +79,7 @@ struct bench_workload {
 };
 
 extern const struct bench_workload bench_workload_bulk_load;
+extern const struct bench_workload bench_workload_append_one;
 extern const struct bench_workload bench_workload_read_category;
 extern const struct bench_workload bench_workload_read_stream_warm;
 extern const struct bench_workload bench_workload_read_stream_cold;

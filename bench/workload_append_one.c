@@ -1,0 +1,176 @@
+/* workload_append_one.c - durable commits of one event each, by many threads of several processes.
+ *
+ * Before the clock each stream is given one event and the store is closed: so all that is appended
+ * then is of streams that exist, as in a program that has been at work for a while. A stream is
+ * chosen by chance for each event, a type and data are taken in turns from the plan's events. Each
+ * stream is one thread's alone, so that a system that does not count versions itself need not ask
+ * for them; that is in its favour. The clock runs for a fixed time. What a system puts off until it
+ * closes is told beside. Behind the clock the store is asked how many events it holds. */
+#include "chance.h"
+#include "clock.h"
+#include "crew.h"
+#include "preload.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    EVENTS_PER_S_MAX = 200000, /* no system that flushes does more: for how much room is made */
+    BYTES_EXTRA = 128          /* of an event beside its data */
+};
+
+struct append {
+    const struct bench_events *events;
+    uint64_t streams;
+    uint32_t *versions; /* of each stream */
+};
+
+/* The next event of stream `n`, with what event `like` of the plan has, but its id. */
+static struct bench_event make_event(const struct append *self, uint64_t n, uint64_t like)
+{
+    struct bench_event event = self->events->items[like % self->events->count];
+
+    self->versions[n]++;
+    event.version = self->versions[n];
+    event.stream = bench_events_stream(self->events, n);
+    event.stream_size = (uint32_t)strlen(event.stream);
+    event.id = NULL;
+    return event;
+}
+
+/* One event of each stream, a batch of the plan at a time. */
+static int give_streams(const struct append *self, const struct bench_work *work, void *store,
+                        struct bench_failure *failure)
+{
+    struct bench_event *batch = calloc(work->plan->batch, sizeof(*batch));
+    uint64_t done = 0;
+    int rc = 0;
+
+    if (batch == NULL)
+        return bench_failure_set(failure, "out of memory");
+    while (done < self->streams && rc == 0) {
+        size_t count = 0;
+
+        while (count < work->plan->batch && done + count < self->streams) {
+            batch[count] = make_event(self, done + count, done + count);
+            count++;
+        }
+        rc = work->peer->append(store, batch, count, failure);
+        done += count;
+    }
+    free(batch);
+    return rc;
+}
+
+static int prepare(const struct append *self, const struct bench_work *work,
+                   struct bench_failure *failure)
+{
+    const struct bench_plan *plan = work->plan;
+    struct bench_failure ignored;
+    void *store = NULL;
+    int rc = work->peer->open(work->scratch->path, &store, failure);
+
+    if (rc < 0)
+        return rc;
+    rc = give_streams(self, work, store, failure);
+    if (rc == 0 && work->peer->reserve != NULL) {
+        rc = work->peer->reserve(
+            store, EVENTS_PER_S_MAX * plan->seconds * (plan->size + BYTES_EXTRA), failure);
+    }
+    if (work->peer->close(store, rc == 0 ? failure : &ignored) < 0)
+        rc = -1;
+    return rc;
+}
+
+/* A thread: one commit after another, each of a stream that is its own. */
+static int append_until_end(struct bench_hand *hand, struct bench_failure *failure)
+{
+    const struct append *self = hand->payload;
+    const struct bench_peer *peer = hand->work->peer;
+    uint64_t own = (self->streams - hand->number + hand->hands - 1) / hand->hands;
+    uint64_t chance = hand->work->plan->seed + hand->number;
+    uint64_t id_chance = ~chance ^ BENCH_IDS_SEED;
+    uint64_t like = bench_chance_next(&chance) % self->events->count;
+    unsigned char id[BENCH_ID_BYTES];
+    double start_us = bench_clock_us();
+
+    while (start_us < hand->end_us) {
+        uint64_t stream = bench_chance_below(&chance, own) * hand->hands + hand->number;
+        struct bench_event event = make_event(self, stream, like);
+        double ended_us;
+
+        bench_event_identify(&event, hand->work->plan, &id_chance, id);
+        if (peer->append_one(hand->store, &event, failure) < 0)
+            return -1;
+        ended_us = bench_clock_us();
+        bench_histogram_add(hand->latency, ended_us - start_us);
+        start_us = ended_us;
+        hand->events++;
+        like++;
+    }
+    return 0;
+}
+
+/* What is in the store now, and in how many groups it came. */
+static int look_back(const struct bench_work *work, uint64_t before, uint64_t appended,
+                     struct bench_round *out, struct bench_failure *failure)
+{
+    struct bench_failure ignored;
+    uint64_t groups = 0;
+    void *store = NULL;
+    int rc = bench_preload_check(work, before + appended, failure);
+
+    if (rc < 0 || work->peer->groups == NULL)
+        return rc;
+    rc = work->peer->open(work->scratch->path, &store, failure);
+    if (rc < 0)
+        return rc;
+    rc = work->peer->groups(store, before, &groups, failure);
+    work->peer->close(store, &ignored);
+    if (groups > 0)
+        out->group_events = (double)appended / (double)groups;
+    return rc;
+}
+
+static int append_one_run(const struct bench_work *work, struct bench_round *out,
+                          struct bench_failure *failure)
+{
+    struct append self = {.events = work->events, .streams = work->plan->streams};
+    struct bench_crew *crew = calloc(1, sizeof(*crew));
+    int rc = -1;
+
+    self.versions = calloc(self.streams, sizeof(*self.versions));
+    if (crew == NULL || self.versions == NULL) {
+        bench_failure_set(failure, "out of memory");
+        goto done;
+    }
+    rc = prepare(&self, work, failure);
+    if (rc == 0)
+        rc = bench_crew_run(work, append_until_end, &self, crew, failure);
+    if (rc < 0)
+        goto done;
+    bench_crew_report(crew, out);
+    rc = look_back(work, self.streams, crew->events, out, failure);
+
+done:
+    free(self.versions);
+    free(crew);
+    return rc;
+}
+
+static int can(const struct bench_peer *peer)
+{
+    return peer->append_one != NULL;
+}
+
+const struct bench_workload bench_workload_append_one = {
+    .name = "append-one",
+    .variant = "",
+    .about =
+        "durable commits of one event each to --streams that exist, by --threads in --processes",
+    .kind = BENCH_APPEND,
+    .of_crew = 1,
+    .can = can,
+    .run = append_one_run,
+};
