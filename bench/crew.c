@@ -32,6 +32,7 @@ struct hand_report {
     struct bench_failure failure;
     uint64_t events;
     double ended_us;
+    double slowest_us;
     int status;
 };
 
@@ -119,6 +120,7 @@ static void *thread_main(void *payload)
     report->status = self->run->run(&hand, &report->failure);
     report->ended_us = bench_clock_us();
     report->events = hand.events;
+    report->slowest_us = hand.slowest_us;
     return NULL;
 }
 
@@ -293,6 +295,7 @@ static int find_failure(const struct board *board, const struct bench_plan *plan
 static void add_up(const struct board *board, const struct bench_plan *plan, double start_us,
                    struct bench_crew *out)
 {
+    double close_seconds = 0;
     double ended_us = 0;
     uint64_t i;
 
@@ -303,16 +306,19 @@ static void add_up(const struct board *board, const struct bench_plan *plan, dou
         out->events += hand->events;
         if (hand->ended_us > ended_us)
             ended_us = hand->ended_us;
+        if (hand->slowest_us > out->slowest_us)
+            out->slowest_us = hand->slowest_us;
     }
     for (i = 0; i < plan->processes; i++) {
         const struct process_report *process = &board->processes[i];
 
         out->cpu_seconds += process->cpu_seconds;
         out->switches += process->switches;
-        if (process->close_seconds > out->close_seconds)
-            out->close_seconds = process->close_seconds;
+        if (process->close_seconds > close_seconds)
+            close_seconds = process->close_seconds;
     }
-    out->seconds = (ended_us - start_us) / 1e6;
+    out->close_seconds += close_seconds;
+    out->seconds += (ended_us - start_us) / 1e6;
 }
 
 /* From the first process to the last. */
@@ -351,7 +357,6 @@ int bench_crew_run(const struct bench_work *work, bench_hand_fn run, void *paylo
     assert(work->plan->threads >= work->plan->processes);
     assert(work->plan->threads <= BENCH_THREADS_MAX);
 
-    memset(out, 0, sizeof(*out));
     if (board_make(&own.board, work->plan) < 0)
         return bench_failure_set(failure, "out of memory");
     rc = start_and_wait(&own, &start_us, failure);

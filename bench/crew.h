@@ -21,12 +21,13 @@ struct bench_hand {
     /* For the thread to fill. */
     struct bench_histogram *latency;
     uint64_t events;
+    double slowest_us; /* of what it does beside, if it measures that */
 };
 
 /* A thread's work, from the common start to its end. Returns: 0, or -1 and a text in `failure`. */
 typedef int (*bench_hand_fn)(struct bench_hand *hand, struct bench_failure *failure);
 
-/* What all did together. */
+/* What all did together. Begins as zeroes. */
 struct bench_crew {
     struct bench_histogram latency;
     uint64_t events;
@@ -34,9 +35,11 @@ struct bench_crew {
     double close_seconds; /* of the process that was slowest to close the store */
     double cpu_seconds;   /* without the opening and the closing */
     double switches;      /* from one thread to another, wanted or not, as the kernel counts them */
+    double slowest_us;    /* of all threads */
 };
 
-/* Let plan->threads in plan->processes do it for plan->seconds.
+/* Let plan->threads in plan->processes do it for plan->seconds, or as long as they want. What they
+ * did is added to `out`.
  *
  * Returns: 0, or -1 and a text in `failure`. */
 int bench_crew_run(const struct bench_work *work, bench_hand_fn run, void *payload,

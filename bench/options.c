@@ -57,7 +57,7 @@ static const struct option options[] = {
      KIND_LIST, AT(threads), 1, BENCH_THREADS_MAX},
     {"processes", "N,N,...", "that these threads are shared by (1)", KIND_LIST, AT(processes), 1,
      BENCH_PROCESSES_MAX},
-    {"seconds", "N", "that append-one appends for, in each round (3)", KIND_NUMBER,
+    {"seconds", "N", "that append-one and wake append for, in each round (3)", KIND_NUMBER,
      AT(plan.seconds), 1, 3600},
     {"rounds", "N", "runs of each system, taking turns (3)", KIND_NUMBER, AT(rounds), 1,
      BENCH_ROUNDS_MAX},

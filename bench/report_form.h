@@ -42,12 +42,12 @@ struct bench_field {
     double scale; /* how much of it is one of the column's unit */
 };
 
-enum { BENCH_FIELD_COUNT = 16 };
+enum { BENCH_FIELD_COUNT = 17 };
 extern const struct bench_field bench_fields[BENCH_FIELD_COUNT];
 
 double bench_field_get(const struct bench_round *round, const struct bench_field *field);
 
-/* The field by which systems are compared: events_per_s of a load or a reindex, else p50_us. */
+/* The field by which systems are compared: see enum bench_kind. */
 const struct bench_field *bench_field_main(const struct bench_workload *workload);
 
 #endif

@@ -24,6 +24,7 @@ struct bench_round {
     double p99_us;
     double p999_us; /* for one in a thousand it is longer */
     double max_us;
+    double load_max_us;          /* of a load beside it, its slowest commit */
     double open_us;              /* median, of opening the store before an operation */
     double cached_share;         /* of the store that stayed in memory, 0 to 1; the worst */
     double disk_bytes_per_event; /* of the closed store */
@@ -42,6 +43,8 @@ enum bench_kind {
     BENCH_RECOVER = 16, /* the same behind a killed writer */
     BENCH_REINDEX = 32, /* compared by events_per_s */
     BENCH_APPEND = 64,  /* likewise; events one by one, in a fixed time */
+    BENCH_BESIDE = 128, /* events one by one beside a load: compared by p999_us */
+    BENCH_WAKE = 256,   /* from an append to who waits for it: compared by p50_us */
 
     BENCH_BY_SPEED = BENCH_LOAD | BENCH_REINDEX | BENCH_APPEND
 };
@@ -80,6 +83,9 @@ struct bench_workload {
 
 extern const struct bench_workload bench_workload_bulk_load;
 extern const struct bench_workload bench_workload_append_one;
+extern const struct bench_workload bench_workload_append_long_merging;
+extern const struct bench_workload bench_workload_append_long_unmerged;
+extern const struct bench_workload bench_workload_wake;
 extern const struct bench_workload bench_workload_read_category;
 extern const struct bench_workload bench_workload_read_stream_warm;
 extern const struct bench_workload bench_workload_read_stream_cold;

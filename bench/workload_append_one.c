@@ -137,26 +137,20 @@ static int append_one_run(const struct bench_work *work, struct bench_round *out
                           struct bench_failure *failure)
 {
     struct append self = {.events = work->events, .streams = work->plan->streams};
-    struct bench_crew *crew = calloc(1, sizeof(*crew));
-    int rc = -1;
+    struct bench_crew crew = {.events = 0};
+    int rc;
 
     self.versions = calloc(self.streams, sizeof(*self.versions));
-    if (crew == NULL || self.versions == NULL) {
-        bench_failure_set(failure, "out of memory");
-        goto done;
-    }
+    if (self.versions == NULL)
+        return bench_failure_set(failure, "out of memory");
     rc = prepare(&self, work, failure);
     if (rc == 0)
-        rc = bench_crew_run(work, append_until_end, &self, crew, failure);
-    if (rc < 0)
-        goto done;
-    bench_crew_report(crew, out);
-    rc = look_back(work, self.streams, crew->events, out, failure);
-
-done:
+        rc = bench_crew_run(work, append_until_end, &self, &crew, failure);
     free(self.versions);
-    free(crew);
-    return rc;
+    if (rc < 0)
+        return rc;
+    bench_crew_report(&crew, out);
+    return look_back(work, self.streams, crew.events, out, failure);
 }
 
 static int can(const struct bench_peer *peer)

@@ -56,6 +56,12 @@ struct bench_peer {
     int (*append_one)(void *store, const struct bench_event *event, struct bench_failure *failure);
     int processes; /* 1: several processes may have the store open at once */
 
+    /* Wait until there is an event behind `after`, whoever appended it, or the time is over.
+     * `*head` is the newest position then. */
+    int (*wait)(void *store, uint64_t after, int timeout_ms, uint64_t *head,
+                struct bench_failure *failure);
+    int merges; /* 1: what reading needs is made of many commits at once, behind them */
+
     /* Before appends, never timed: room for as many bytes of events more. */
     int (*reserve)(void *store, uint64_t bytes, struct bench_failure *failure);
 

@@ -128,6 +128,18 @@ static int quipu_peer_append_one(void *store, const struct bench_event *event,
     return 0;
 }
 
+static int quipu_peer_wait(void *store, uint64_t after, int timeout_ms, uint64_t *head,
+                           struct bench_failure *failure)
+{
+    struct quipu_store *self = store;
+    quipu_error error = {0};
+    int rc = quipu_wait(self->store, after, timeout_ms, head, &error);
+
+    if (rc < 0)
+        return fail(failure, "wait", rc, error.text);
+    return 0;
+}
+
 static int quipu_peer_count(void *store, uint64_t *out, struct bench_failure *failure)
 {
     struct quipu_store *self = store;
@@ -258,5 +270,7 @@ const struct bench_peer bench_peer_quipu = {
     .reindex = quipu_peer_reindex,
     .append_one = quipu_peer_append_one,
     .processes = 1,
+    .wait = quipu_peer_wait,
+    .merges = 1,
     .groups = quipu_peer_groups,
 };
