@@ -29,6 +29,9 @@ struct qp_child {
 
 struct quipu_batch {
     struct qp_batch batch;
+    struct qp_request request; /* of an asynchronous commit; then the batch is the library's */
+    quipu_committed_fn done;
+    void *payload;
 };
 
 /* May this store be used? Returns: OK; MISUSE; FORKED. */

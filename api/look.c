@@ -1,6 +1,7 @@
 /* look.c - lists, figures, verification. */
 #include "handles.h"
 #include "list.h"
+#include "marked.h"
 #include "quipu.h"
 #include "stat.h"
 #include "status.h"
@@ -59,6 +60,30 @@ void quipu_list_close(quipu_list *list)
     qp_list_close(list->list);
     qp_free(list);
     qp_child_end(&child);
+}
+
+/* ---- marks ---- */
+
+static int get_mark(quipu *store, enum qp_mark_kind kind, const char *name, uint64_t *number,
+                    quipu_error *error)
+{
+    int rc = qp_api_enter(store, error);
+
+    if (rc < 0)
+        return rc;
+    if (number == NULL)
+        return qp_fail(error, QUIPU_MISUSE, "there is no place for the number");
+    return qp_marked_get(store->handle, kind, name, number, error);
+}
+
+int quipu_mark_get(quipu *store, const char *name, uint64_t *position, quipu_error *error)
+{
+    return get_mark(store, QP_MARK_POSITION, name, position, error);
+}
+
+int quipu_tracked_get(quipu *store, const char *source, uint64_t *number, quipu_error *error)
+{
+    return get_mark(store, QP_MARK_SOURCE, source, number, error);
 }
 
 /* ---- figures ---- */

@@ -12,6 +12,7 @@
 #include "quipu.h"
 
 #include "clock.h"
+#include "commit.h"
 #include "create.h"
 #include "handles.h"
 #include "memory.h"
@@ -316,6 +317,19 @@ static void close_files(struct quipu *store)
     (void)pthread_cond_broadcast(&registry.changed);
 }
 
+/* Under the registry's lock, which is let go in between: until nothing is under way, and nothing
+ * asynchronous is pending. Whoever opens the store again meanwhile keeps it. */
+static void wait_for_commits(struct quipu *store)
+{
+    while (store->commits > 0 && store->opens == 0)
+        (void)pthread_cond_wait(&registry.changed, &registry.lock);
+    if (store->opens > 0)
+        return;
+    unlock_registry();
+    qp_commit_close(store->handle);
+    lock_registry();
+}
+
 /* One child fewer: the last of them closes what nobody has open any more. */
 static void drop_child(struct quipu *store)
 {
@@ -336,9 +350,8 @@ void quipu_close(quipu *store)
     lock_registry();
     if (store->opens > 0 && --store->opens == 0) {
         atomic_fetch_add(&store->generation, 1);
-        store->children++;                              /* while we wait it must not go */
-        while (store->commits > 0 && store->opens == 0) /* opened again: its close will wait */
-            (void)pthread_cond_wait(&registry.changed, &registry.lock);
+        store->children++; /* while we wait it must not go */
+        wait_for_commits(store);
         drop_child(store);
     }
     unlock_registry();

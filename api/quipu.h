@@ -6,8 +6,9 @@
  *
  * CAVEATS - read these first.
  *
- * - A commit that returned QUIPU_OK is on the disk. That needs a local file system whose
- *   fdatasync() works. Network file systems are refused unless QUIPU_OPEN_NETWORK_FS is given.
+ * - A commit that returned QUIPU_OK is on the disk, unless the store was opened with QUIPU_LAZY.
+ *   That needs a local file system whose fdatasync() works. Network file systems are refused
+ *   unless QUIPU_OPEN_NETWORK_FS is given.
  * - After QUIPU_IO nobody knows whether the commit is in. Every process refuses to write until all
  *   of them have closed the store and one has opened it again.
  * - A reader left open pins the pages that it sees: each later commit costs 16 to 25 KiB of file
@@ -172,7 +173,11 @@ enum quipu_open_flags {
 };
 
 enum quipu_durability {
-    QUIPU_SYNC = 0 /* acknowledged means durable */
+    QUIPU_SYNC = 0, /* acknowledged means durable */
+    QUIPU_LAZY = 1  /* a commit waits for one flush instead of two. A power cut may take back the
+                       newest transaction, which others may have read and acted on; never more, and
+                       nothing is ever damaged or torn. A process that dies takes nothing back.
+                       quipu_flush() is the barrier. Each open chooses for its own commits */
 };
 
 /* Told of what an operator may want to know (an index discarded, a dead writer's lock taken over).
@@ -183,7 +188,7 @@ typedef void (*quipu_log_fn)(void *payload, int level, const char *text);
 typedef struct quipu_options {
     uint32_t struct_size;
     uint32_t flags;            /* quipu_open_flags; 0: create if missing, read and write */
-    uint32_t durability;       /* QUIPU_SYNC */
+    uint32_t durability;       /* quipu_durability; QUIPU_SYNC */
     uint32_t busy_timeout_ms;  /* 10 000; each wait for another process; UINT32_MAX: for ever */
     uint64_t map_bytes;        /* 1 TiB of address space for the log, a quarter of it for the index;
                                   halved until it fits, at least 4 MiB */
@@ -191,7 +196,7 @@ typedef struct quipu_options {
     uint32_t readers_max;      /* 1 022, at most 65 535; counts if no other process has it open */
     uint32_t data_bytes_max;   /* 16 MiB, at most 64 MiB: one event's data plus meta */
     uint32_t batch_events_max; /* 4 096, at most 1 048 576 */
-    uint32_t async_pending_max; /* must be 0 in this release */
+    uint32_t async_pending_max; /* 1 024, at most 1 048 576: see quipu_commit_async() */
     uint64_t batch_bytes_max;   /* 64 MiB, at most 1 GiB: of records, for more than one event */
     quipu_log_fn log;           /* NULL: silent */
     void *log_payload;
@@ -224,9 +229,9 @@ QUIPU_API void quipu_options_init(quipu_options *options, size_t struct_size);
 QUIPU_API int quipu_open(const char *path, const quipu_options *options, quipu **out,
                          quipu_error *error);
 
-/* Close the store. Of several opens the last close does it: wait for commits under way, merge a
- * long tail into the index, release all locks. In a forked child: free nothing that the parent
- * needs, release no lock of the parent.
+/* Close the store. Of several opens the last close does it: wait for commits under way, commit
+ * asynchronous ones and call their functions, merge a long tail into the index, release all locks.
+ * In a forked child: free nothing that the parent needs, release no lock of the parent.
  *
  * Threads: with the last close no other call on `store` may be under way, but for commits and for
  *          quipu_wait(), which then returns QUIPU_CLOSED, and none may begin. Readers and lists may
@@ -254,6 +259,16 @@ QUIPU_API int quipu_head(quipu *store, uint64_t *position, quipu_error *error);
  *          meanwhile; QUIPU_MISUSE: a timeout below -1; what every call may return. */
 QUIPU_API int quipu_wait(quipu *store, uint64_t after, int timeout_ms, uint64_t *head,
                          quipu_error *error);
+
+/* How far a mark or a source has come: what quipu_batch_mark() or quipu_batch_track() stored last.
+ *
+ * Threads: any.
+ * Returns: QUIPU_OK; QUIPU_NOT_FOUND: nobody has set it yet; QUIPU_INVALID, QUIPU_TOO_LARGE: no
+ *          such name can be; what every call may return. */
+QUIPU_API int quipu_mark_get(quipu *store, const char *name, uint64_t *position,
+                             quipu_error *error);
+QUIPU_API int quipu_tracked_get(quipu *store, const char *source, uint64_t *number,
+                                quipu_error *error);
 
 /* ---- events ----
  *
@@ -455,7 +470,7 @@ QUIPU_API void quipu_query_free(quipu_query *query);
 
 enum quipu_verdict {
     QUIPU_REFUSED = 0,   /* nothing was written */
-    QUIPU_COMMITTED = 1, /* everything was written, and is durable */
+    QUIPU_COMMITTED = 1, /* all conditions held; everything was written, and is durable */
     QUIPU_DUPLICATE = 2  /* all of it was there already: nothing was written, and it is durable */
 };
 
@@ -465,25 +480,26 @@ typedef struct quipu_receipt { /* frozen, 88 bytes */
     uint64_t first_position; /* of the batch; DUPLICATE: where it stands; 0 if nothing does */
     uint64_t last_position;
     uint64_t last_version; /* of the last append's stream */
-    uint32_t failed_step;  /* the first that failed for an id, else the first that failed */
-    uint32_t failed_draft; /* of failed_step: see quipu_result.draft */
-    uint64_t expected;     /* of failed_step */
-    uint64_t actual;       /* of failed_step: the version that the stream has */
-    uint64_t matched;      /* of failed_step: see quipu_result.matched */
+    uint32_t failed_step;  /* the first that failed for an id or a tracked number, else the first */
+    uint32_t failed_draft; /* of failed_step, as the next three: see quipu_result */
+    uint64_t expected;
+    uint64_t actual;
+    uint64_t matched;
     uint64_t reserved[3];
 } quipu_receipt;
 
 typedef struct quipu_result { /* one step of a batch after its commit; frozen */
-    int32_t status; /* QUIPU_OK, or CONFLICT, DUPLICATE_ID, PARTIAL_DUPLICATE: see quipu_commit() */
-    uint32_t draft; /* whose id it failed for; PARTIAL_DUPLICATE: the first that differs */
+    int32_t status;           /* QUIPU_OK, or what it failed with: see quipu_commit() */
+    uint32_t draft;          /* whose id it failed for; PARTIAL_DUPLICATE: the first that differs */
     uint64_t first_position; /* of this append's first event. This, first_version and count are 0
                                 unless the batch was committed or is a DUPLICATE */
     uint64_t first_version;
     uint64_t count;    /* events written or known, at versions one after the other */
-    uint64_t expected; /* as asked for */
-    uint64_t actual;   /* the stream's version before this step */
-    uint64_t matched;  /* the position that holds the id; PARTIAL_DUPLICATE: where the first draft
-                          stands; 0: it failed for no id, or one stands twice in the batch */
+    uint64_t expected; /* as asked for: a version; `after`; the position or number to be stored */
+    uint64_t actual;   /* the version, position or number before this step; 0 of a query */
+    uint64_t matched;  /* the first position that matched the query, or that holds the id;
+                          PARTIAL_DUPLICATE: where the first draft stands; 0: it failed for neither,
+                          or one stands twice in the batch */
     uint64_t reserved[2];
 } quipu_result;
 
@@ -491,7 +507,8 @@ typedef struct quipu_result { /* one step of a batch after its commit; frozen */
  * of the calls. A call that fails is remembered, and quipu_commit() returns that status with its
  * text: a program need not check each step. A batch may be committed again after a failure,
  * cleared, and used again. Conditions see the store and the batches before, never the batch's own
- * appends; later appends to the same stream see the versions of the earlier ones.
+ * appends; later appends to the same stream see the versions of the earlier ones, and later steps
+ * with the same mark or source its number.
  *
  *     quipu_batch *batch = quipu_batch_new();
  *     quipu_batch_expect(batch, "customer-7", QUIPU_EXISTS);
@@ -531,6 +548,45 @@ QUIPU_API int quipu_batch_append(quipu_batch *batch, const char *stream, uint64_
  * Returns: as quipu_batch_append(). */
 QUIPU_API int quipu_batch_expect(quipu_batch *batch, const char *stream, uint64_t expected);
 
+/* Refuse the batch if an event with a position above `after` matches the query: nothing of what it
+ * was decided on has changed. `after` is what the decider has seen: quipu_reader_head() of the
+ * reader that it read the same query with. So a rule may span any events, not those of one stream:
+ *
+ *     quipu_read(store, &seats, NULL, &reader, &error);         all of the course and the student
+ *     ... fold them; may the student subscribe? ...
+ *     after = quipu_reader_head(reader);
+ *     quipu_batch_append(batch, "student-7", QUIPU_ANY, &subscribed, 1);
+ *     quipu_batch_unless(batch, &seats, after);
+ *     rc = quipu_commit(store, batch, &receipt, &error);        CONFLICT: read again, decide again
+ *
+ * It is exact: names are compared as bytes, and what another batch of the same moment writes
+ * counts. It costs what stands behind `after` in the query's shortest list, however large the store
+ * is. NULL, and a query without items, is every event.
+ *
+ * Memory:  everything is copied.
+ * Returns: QUIPU_OK; as quipu_read() for what is wrong with the query; QUIPU_MISUSE: `after` is no
+ *          position. */
+QUIPU_API int quipu_batch_unless(quipu_batch *batch, const quipu_query *query, uint64_t after);
+
+/* Store that `source` was taken in up to `number`, refused with QUIPU_ALREADY_TRACKED unless that
+ * is more than what is stored. What is sent again by who does not know whether it arrived - a line
+ * of a file, an offset of a queue, a row of another database - has its effects once: they commit
+ * with the number. A source nobody has set yet takes any number.
+ *
+ * `source` has 1 to 127 bytes and does not begin with '$'.
+ *
+ * Returns: QUIPU_OK; QUIPU_INVALID; QUIPU_TOO_LARGE; QUIPU_MISUSE; QUIPU_NO_MEMORY. */
+QUIPU_API int quipu_batch_track(quipu_batch *batch, const char *source, uint64_t number);
+
+/* Move the mark `name` to `position`, with the batch: how far a program has come that reads this
+ * store, committed with what it made of the events. It never moves back: a smaller position is
+ * QUIPU_CONFLICT. The same one changes nothing.
+ *
+ * `name` has 1 to 127 bytes and does not begin with '$'.
+ *
+ * Returns: as quipu_batch_track(). */
+QUIPU_API int quipu_batch_mark(quipu_batch *batch, const char *name, uint64_t position);
+
 /* How many steps were added.
  *
  * Returns: their number; 0 for NULL. */
@@ -557,26 +613,68 @@ QUIPU_API int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_re
  *                         version is the newest, and the first id is known; an id twice for one
  *                         stream in the batch
  *     CONFLICT            known, but not at the version that was expected; no id is known, and the
- *                         expected version is not the newest
+ *                         expected version is not the newest; an event matches a query; a mark
+ *                         would move back
+ *     ALREADY_TRACKED     a source has that number or a higher one
  *
- * Ids are looked up before versions. An event without an id is never known. A thread that led may
+ * Ids are looked up before versions. If all appends are known nothing else of the batch is looked
+ * at. An event without an id is never known. A thread that led may call the functions of
+ * asynchronous commits before it returns. It may
  * merge into the index before it returns: once in 196 608 events, for about 100 ms, and for longer
  * where random ids scatter over a large index, while all others go on.
  *
  * Memory:  `receipt` may be NULL. It is filled on QUIPU_OK and on QUIPU_CONFLICT,
- *          QUIPU_DUPLICATE_ID and QUIPU_PARTIAL_DUPLICATE; else it is zeroed.
+ *          QUIPU_DUPLICATE_ID, QUIPU_PARTIAL_DUPLICATE and QUIPU_ALREADY_TRACKED; else it is
+ *          zeroed.
  * Threads: any for `store`; the batch is used by this call alone.
  * Returns: QUIPU_OK, and the receipt has the verdict; QUIPU_CONFLICT, QUIPU_DUPLICATE_ID,
- *          QUIPU_PARTIAL_DUPLICATE: see above, every step that failed has its result; QUIPU_BUSY:
- *          another process held the store, or merged into the index, for longer than
- *          busy_timeout_ms; QUIPU_FULL: the disk or the map, nothing is in and it works again when
- *          there is room; QUIPU_IO: unknown outcome, reopen; QUIPU_CORRUPT: an event is damaged of
- *          which nobody knows the stream, and no batch can be committed; or, of this batch alone,
- *          the record that one of its ids is found at, or the index's row of one of its ids or
- *          streams, cannot be read; QUIPU_NEWER_FORMAT likewise; QUIPU_READ_ONLY; QUIPU_TOO_LARGE;
+ *          QUIPU_PARTIAL_DUPLICATE, QUIPU_ALREADY_TRACKED: see above, each step that failed has its
+ *          result; QUIPU_BUSY: another process held the store, or merged into the index, for longer
+ *          than busy_timeout_ms; QUIPU_FULL: the disk or the map, nothing is in and it works again
+ *          when there is room; QUIPU_IO: unknown outcome, reopen; QUIPU_CORRUPT: an event is
+ *          damaged of which nobody knows the stream, and no batch can be committed; or, of this
+ *          batch alone, what one of its ids, streams, marks, sources or queries is looked up in
+ *          cannot be read; QUIPU_NEWER_FORMAT likewise; QUIPU_READ_ONLY; QUIPU_TOO_LARGE;
  *          QUIPU_UNSAFE: the store's files were replaced; what a step before has failed with. */
 QUIPU_API int quipu_commit(quipu *store, quipu_batch *batch, quipu_receipt *receipt,
                            quipu_error *error);
+
+/* Told of an asynchronous commit. `status`, `receipt` and `error` are what quipu_commit() would
+ * have given; `error` has status 0 if there was none. All pointers are views for this call; `batch`
+ * is freed after it. Functions are called one at a time, in the order of the commits. */
+typedef void (*quipu_committed_fn)(void *payload, int status, const quipu_receipt *receipt,
+                                   const quipu_batch *batch, const quipu_error *error);
+
+/* Commit a batch without waiting for the disk: `done` is called once it is durable, or refused. So
+ * one thread keeps hundreds of commits in flight, and they share their flushes.
+ *
+ * The library has no thread for them. They are committed with what any thread commits; by this
+ * call, once async_pending_max of them are pending; by quipu_flush() and by quipu_close(). So who
+ * has nothing more to send calls quipu_flush(): what is pending stays so until somebody calls.
+ *
+ * `done` runs in a thread inside quipu_commit(), quipu_append(), quipu_execute(),
+ * quipu_commit_async(), quipu_flush() or quipu_close(), holding nothing. It must be short. It may
+ * call nothing of this store but quipu_commit_async(), which never waits there: QUIPU_BUSY if too
+ * many are pending.
+ *
+ * Memory:  on QUIPU_OK the library owns the batch, and frees it after `done`; else it stays the
+ *          caller's, and `done` is not called.
+ * Threads: any for `store`; the batch is not the caller's any more.
+ * Returns: QUIPU_OK: it was taken; QUIPU_MISUSE: batch or done is NULL; QUIPU_BUSY: within `done`,
+ *          no room; QUIPU_CLOSED: the store is being closed; QUIPU_READ_ONLY; QUIPU_TOO_LARGE; what
+ *          a step before has failed with. What only the store can say comes to `done`. */
+QUIPU_API int quipu_commit_async(quipu *store, quipu_batch *batch, quipu_committed_fn done,
+                                 void *payload, quipu_error *error);
+
+/* Wait until every commit that any thread of this process began before is durable or refused, and
+ * the functions of asynchronous ones have returned. With QUIPU_LAZY: until everything that is in
+ * the store is durable, whoever committed it.
+ *
+ * Threads: any; not within a quipu_committed_fn.
+ * Returns: QUIPU_OK; QUIPU_MISUSE: within a quipu_committed_fn; QUIPU_READ_ONLY; QUIPU_BUSY,
+ *          QUIPU_IO and QUIPU_UNSAFE as quipu_commit(). What became of each commit its own function
+ *          was told. */
+QUIPU_API int quipu_flush(quipu *store, quipu_error *error);
 
 /* A batch with one append, committed: what most programs call.
  *
@@ -770,6 +868,9 @@ enum quipu_list_kind {
     /* name; version; count: events; first_position, position: the last; time_ns: of the first,
      * last_time_ns: of the last */
     QUIPU_LIST_STREAMS = 1,
+    /* name; text: "mark" or "source"; mark: the position, or a source's number; lag: of a mark,
+     * events behind it; last_time_ns: the store's clock when it changed */
+    QUIPU_LIST_MARKS = 2,
     QUIPU_LIST_CATEGORIES = 7, /* as STREAMS, without a version */
     QUIPU_LIST_TYPES = 8,      /* as STREAMS, without a version */
     QUIPU_LIST_TAGS = 9,       /* as STREAMS, without a version */

@@ -47,6 +47,10 @@
 #define QP_BATCH_BYTES_DEFAULT  (64 * QP_MIB)
 #define QP_BATCH_BYTES_MAX      (1 * QP_GIB)
 
+/* Asynchronous commits that nobody was told of yet: as many as one transaction takes. */
+#define QP_ASYNC_PENDING_DEFAULT 1024
+#define QP_ASYNC_PENDING_MAX     1048576
+
 /* Rows. A 4 KiB page less LMDB's 16-byte header: a larger value needs a run of free pages, and
  * finding one cost 44 ms a commit after a purge. */
 #define QP_ROW_BYTES_MAX 4080

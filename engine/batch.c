@@ -4,9 +4,9 @@
  * Refuses to know the store: whether a condition holds, and what an event's version will be, is
  * found out when it commits; the options' limits are looked at then too. Here are the hard ones.
  *
- *     steps    [ "a": 2 drafts ]      [ "b": a condition ]   [ "a": 1 draft ]
- *                 |         |                                      |
- *     drafts   [ offset ][ offset ]                            [ offset ]
+ *     steps    [ "a": 2 drafts ]      [ "b": a condition ]   [ "a": 1 draft ]   [ unless ]
+ *                 |         |                                      |                |
+ *     drafts   [ offset ][ offset ]                            [ offset ]         query
  *                 |         |                                      |
  *     bytes    | record  | record                              | record |
  *     names      a 0                    b 0                      a 0
@@ -23,12 +23,25 @@
 #include <assert.h>
 #include <string.h>
 
+/* Steps from `count` on go, with the queries that are theirs. */
+static void drop_steps(struct qp_batch *batch, size_t count)
+{
+    assert(count <= batch->step_count);
+    for (size_t i = count; i < batch->step_count; i++) {
+        if (batch->steps[i].query == NULL)
+            continue;
+        qp_query_release(batch->steps[i].query);
+        qp_free(batch->steps[i].query);
+    }
+    batch->step_count = count;
+}
+
 /* The memory stays: a program that fills the same batch again and again allocates once. */
 void qp_batch_clear(struct qp_batch *batch)
 {
+    drop_steps(batch, 0);
     batch->bytes.size = 0;
     batch->names.size = 0;
-    batch->step_count = 0;
     batch->draft_count = 0;
     batch->payload_max = 0;
     batch->failure.status = QUIPU_OK;
@@ -37,6 +50,7 @@ void qp_batch_clear(struct qp_batch *batch)
 
 void qp_batch_release(struct qp_batch *batch)
 {
+    drop_steps(batch, 0);
     qp_buffer_release(&batch->bytes);
     qp_buffer_release(&batch->names);
     qp_free(batch->steps);
@@ -44,10 +58,10 @@ void qp_batch_release(struct qp_batch *batch)
     *batch = (struct qp_batch){0};
 }
 
-struct qp_bytes qp_batch_stream(const struct qp_batch *batch, const struct qp_step *step)
+struct qp_bytes qp_batch_name(const struct qp_batch *batch, const struct qp_step *step)
 {
-    assert(step->stream_offset + step->stream_size < batch->names.size); /* and its 0 */
-    return (struct qp_bytes){batch->names.bytes + step->stream_offset, step->stream_size};
+    assert(step->name_offset + step->name_size < batch->names.size); /* and its 0 */
+    return (struct qp_bytes){batch->names.bytes + step->name_offset, step->name_size};
 }
 
 uint8_t *qp_batch_record(const struct qp_batch *batch, size_t draft)
@@ -210,60 +224,134 @@ static int check_append(const struct qp_batch *batch, const char *stream, uint64
     return rc;
 }
 
-/* A step with the drafts that will follow it: `first_draft` is where the next one is put. */
-static int add_step(struct qp_batch *batch, const char *stream, uint64_t expected, size_t count,
-                    quipu_error *error)
+/* A zeroed step with its kind, at the end. NULL: memory is out. */
+static struct qp_step *add_step(struct qp_batch *batch, enum qp_step_kind kind)
 {
-    size_t size = strlen(stream);
     struct qp_step *step;
 
-    assert(size > 0 && size <= QP_NAME_MAX);
     if (!qp_array_reserve(&batch->steps, &batch->step_capacity, batch->step_count + 1,
-                          sizeof(*batch->steps)) ||
-        !qp_buffer_put(&batch->names, stream, size + 1))
-        return qp_fail_memory(error);
+                          sizeof(*batch->steps)))
+        return NULL;
     step = &batch->steps[batch->step_count++];
-    *step = (struct qp_step){
-        .stream_offset = batch->names.size - size - 1,
-        .stream_size = size,
-        .stream_sum = qp_sum(stream, size, 0),
-        .expected = expected,
-        .first_draft = batch->draft_count,
-        .draft_count = count,
-    };
-    return QUIPU_OK;
+    *step = (struct qp_step){.kind = kind, .first_draft = batch->draft_count};
+    return step;
 }
 
-/* The first failure is kept: a program may fill a batch without looking and is told when it
- * commits. Results of an earlier commit are void from here on, because the steps are no longer
- * those. */
-int qp_batch_append(struct qp_batch *batch, const char *stream, uint64_t expected,
-                    const quipu_draft *drafts, size_t count)
+/* A step with a name that was checked. NULL: memory is out, and a step without a name may be there.
+ */
+static struct qp_step *add_named(struct qp_batch *batch, enum qp_step_kind kind, const char *name)
 {
-    const struct qp_batch before = *batch;
-    quipu_error error = {0};
-    int rc = check_append(batch, stream, expected, drafts, count, &error);
+    struct qp_step *step = add_step(batch, kind);
+    size_t size = strlen(name);
 
-    if (rc == QUIPU_OK)
-        rc = add_step(batch, stream, expected, count, &error);
-    for (size_t i = 0; i < count && rc == QUIPU_OK; i++) {
-        const struct qp_step *step = &batch->steps[batch->step_count - 1];
+    assert(size > 0 && size <= QP_NAME_MAX);
+    if (step == NULL || !qp_buffer_put(&batch->names, name, size + 1))
+        return NULL;
+    step->name_offset = batch->names.size - size - 1;
+    step->name_size = size;
+    step->name_sum = qp_sum(name, size, kind);
+    return step;
+}
 
-        rc = add_draft(batch, qp_batch_stream(batch, step), &drafts[i], &error);
-    }
-    assert(rc < 0 || batch->draft_count == before.draft_count + count);
+/* What a call found the batch as, to be brought back if it fails. */
+struct before {
+    size_t bytes;
+    size_t names;
+    size_t steps;
+    size_t drafts;
+    size_t payload_max;
+};
+
+static struct before look_before(const struct qp_batch *batch)
+{
+    return (struct before){batch->bytes.size, batch->names.size, batch->step_count,
+                           batch->draft_count, batch->payload_max};
+}
+
+/* What each call that adds steps ends with. The first failure is kept: a program may fill a batch
+ * without looking and is told when it commits. Results of an earlier commit are void from here on,
+ * because the steps are no longer those. Memory that was added stays. */
+static int settle_call(struct qp_batch *batch, const struct before *before, int rc,
+                       const quipu_error *error)
+{
     batch->decided = false;
     if (rc == QUIPU_OK)
         return rc;
-
-    /* The memory that was added stays; what was put into it goes. Not `*batch = before`: arrays
-     * and buffers may stand elsewhere by now. */
-    batch->bytes.size = before.bytes.size;
-    batch->names.size = before.names.size;
-    batch->step_count = before.step_count;
-    batch->draft_count = before.draft_count;
-    batch->payload_max = before.payload_max;
+    drop_steps(batch, before->steps);
+    batch->bytes.size = before->bytes;
+    batch->names.size = before->names;
+    batch->draft_count = before->drafts;
+    batch->payload_max = before->payload_max;
     if (batch->failure.status == QUIPU_OK)
-        batch->failure = error;
+        batch->failure = *error;
     return rc;
+}
+
+int qp_batch_append(struct qp_batch *batch, const char *stream, uint64_t expected,
+                    const quipu_draft *drafts, size_t count)
+{
+    const struct before before = look_before(batch);
+    quipu_error error = {0};
+    int rc = check_append(batch, stream, expected, drafts, count, &error);
+    struct qp_step *step = NULL;
+
+    if (rc == QUIPU_OK) {
+        step = add_named(batch, QP_STEP_STREAM, stream);
+        rc = step != NULL ? QUIPU_OK : qp_fail_memory(&error);
+    }
+    if (step != NULL) {
+        step->expected = expected;
+        step->draft_count = count;
+    }
+    for (size_t i = 0; i < count && rc == QUIPU_OK; i++)
+        rc = add_draft(batch, qp_batch_name(batch, step), &drafts[i], &error);
+    assert(rc < 0 || batch->draft_count == before.drafts + count);
+    return settle_call(batch, &before, rc, &error);
+}
+
+int qp_batch_unless(struct qp_batch *batch, const quipu_query *query, uint64_t after)
+{
+    const struct before before = look_before(batch);
+    quipu_error error = {0};
+    struct qp_step *step = add_step(batch, QP_STEP_UNLESS);
+    int rc = QUIPU_OK;
+
+    if (step != NULL) {
+        step->expected = after;
+        step->query = qp_zalloc(sizeof(*step->query));
+    }
+    if (step == NULL || step->query == NULL)
+        rc = qp_fail_memory(&error);
+    if (rc == QUIPU_OK && after > QP_POSITION_MAX)
+        rc = qp_fail(&error, QUIPU_MISUSE, "no event has the position %llu",
+                     (unsigned long long)after);
+    if (rc == QUIPU_OK)
+        rc = qp_query_copy(query, step->query, &error);
+    return settle_call(batch, &before, rc, &error);
+}
+
+/* Both words stand in the table `marks`, with the limits of what may own something. */
+int qp_batch_number(struct qp_batch *batch, enum qp_step_kind kind, const char *name,
+                    uint64_t number)
+{
+    const struct before before = look_before(batch);
+    const char *what = kind == QP_STEP_MARK ? "a mark" : "a source";
+    quipu_error error = {0};
+    size_t size;
+    int rc = qp_text_name(name, QP_OWNER_NAME_MAX, what, &size, &error);
+
+    assert(kind == QP_STEP_MARK || kind == QP_STEP_TRACK);
+    if (rc == QUIPU_OK)
+        rc = check_reserved_name(name, what, &error);
+    if (rc == QUIPU_OK && kind == QP_STEP_MARK && number > QP_POSITION_MAX)
+        rc = qp_fail(&error, QUIPU_MISUSE, "no event has the position %llu",
+                     (unsigned long long)number);
+    if (rc == QUIPU_OK) {
+        struct qp_step *step = add_named(batch, kind, name);
+
+        rc = step != NULL ? QUIPU_OK : qp_fail_memory(&error);
+        if (step != NULL)
+            step->number = number;
+    }
+    return settle_call(batch, &before, rc, &error);
 }

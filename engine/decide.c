@@ -1,5 +1,6 @@
 /* decide.c - conditions see the store and the batches before, never the batch's own appends; later
- * appends of a batch see the versions of its earlier ones. Ids are looked up before versions:
+ * appends of a batch see the versions of its earlier ones, and later numbers of a mark or a source
+ * its earlier ones. Ids are looked up before versions:
  *
  *     step     known: all of its ids are there, in order    fails: for an id, or a version    else
  * new batch    all that write are known: DUPLICATE          one fails, or known beside new: refused
@@ -8,6 +9,7 @@
  * What the batches before will do is in the overlay (overlay.c). */
 #include "decide.h"
 
+#include "condition.h"
 #include "status.h"
 
 #include <assert.h>
@@ -22,7 +24,7 @@ static bool holds(uint64_t expected, uint64_t actual)
 }
 
 /* A stream whose events were all deleted counts as one without events. */
-static uint64_t counted(const struct qp_overlay_stream *stream, uint64_t newest)
+static uint64_t counted(const struct qp_overlay_name *stream, uint64_t newest)
 {
     return newest > stream->hidden ? newest : 0;
 }
@@ -40,7 +42,7 @@ static int look_up(struct qp_overlay *overlay, struct qp_moment *moment,
     *known = (struct qp_known){0};
     if (id == NULL)
         return QUIPU_OK;
-    qp_identity_init(&identity, qp_batch_stream(batch, step), step->stream_sum, id);
+    qp_identity_init(&identity, qp_batch_name(batch, step), step->name_sum, id);
     return qp_overlay_id(overlay, moment, &identity, known, error);
 }
 
@@ -72,7 +74,6 @@ static int look_up_step(struct qp_overlay *overlay, struct qp_moment *moment,
     struct qp_known first = {0};
     struct qp_known known = {0};
 
-    step->known = false;
     for (size_t i = 0; i < step->draft_count; i++) {
         int rc = look_up(overlay, moment, batch, step, i, &known, error);
 
@@ -103,22 +104,30 @@ static int look_up_step(struct qp_overlay *overlay, struct qp_moment *moment,
 
 /* ---- steps ---- */
 
+/* What later steps of the same batch add to: events, or a number. */
+static uint64_t with_own(const struct qp_overlay *overlay, const struct qp_overlay_name *name)
+{
+    return name->batch == overlay->batch ? name->pending : name->newest;
+}
+
+static void set_own(const struct qp_overlay *overlay, struct qp_overlay_name *name, uint64_t number)
+{
+    name->pending = number;
+    name->batch = overlay->batch;
+}
+
 /* A condition sees `newest`; an append that follows another one of the same batch and stream sees
  * that one's `pending`. What is known already is not appended, and its version is not asked for. */
-static int decide_step(struct qp_overlay *overlay, struct qp_moment *moment,
-                       const struct qp_batch *batch, struct qp_step *step, quipu_error *error)
+static int decide_stream(struct qp_overlay *overlay, struct qp_moment *moment,
+                         const struct qp_batch *batch, struct qp_step *step, quipu_error *error)
 {
-    struct qp_overlay_stream *stream = NULL;
+    struct qp_overlay_name *stream = NULL;
     uint64_t newest;
-    int rc = qp_overlay_stream(overlay, moment, qp_batch_stream(batch, step), step->stream_sum,
-                               &stream, error);
+    int rc = qp_overlay_name(overlay, moment, batch, step, &stream, error);
 
     if (rc < 0)
         return rc;
-    assert(stream != NULL);
-    newest = stream->newest;
-    if (step->draft_count > 0 && stream->batch == overlay->batch)
-        newest = stream->pending;
+    newest = step->draft_count > 0 ? with_own(overlay, stream) : stream->newest;
     step->result = (quipu_result){
         .expected = step->expected,
         .actual = counted(stream, newest),
@@ -129,11 +138,67 @@ static int decide_step(struct qp_overlay *overlay, struct qp_moment *moment,
         return rc;
     if (!holds(step->expected, step->result.actual))
         step->result.status = QUIPU_CONFLICT;
-    if (step->draft_count > 0) {
-        stream->pending = newest + step->draft_count;
-        stream->batch = overlay->batch;
-    }
+    if (step->draft_count > 0)
+        set_own(overlay, stream, newest + step->draft_count);
     return QUIPU_OK;
+}
+
+/* Numbers only grow. A mark may stay where it is, which is how a batch says that it still stands
+ * there; a source that has the number already was taken in. */
+static int decide_number(struct qp_overlay *overlay, struct qp_moment *moment,
+                         const struct qp_batch *batch, struct qp_step *step, quipu_error *error)
+{
+    struct qp_overlay_name *name = NULL;
+    uint64_t actual;
+    bool missing;
+    int rc = qp_overlay_name(overlay, moment, batch, step, &name, error);
+
+    if (rc < 0)
+        return rc;
+    actual = with_own(overlay, name);
+    missing = name->missing && name->batch != overlay->batch;
+    step->result = (quipu_result){.expected = step->number, .actual = actual};
+    if (step->kind == QP_STEP_MARK && step->number < actual)
+        step->result.status = QUIPU_CONFLICT;
+    if (step->kind == QP_STEP_TRACK && step->number <= actual && !missing)
+        step->result.status = QUIPU_ALREADY_TRACKED;
+    step->changes = missing || step->number > actual;
+    if (step->changes)
+        set_own(overlay, name, step->number);
+    return QUIPU_OK;
+}
+
+/* The store first: what the batches before will append stands behind all of it. */
+static int decide_unless(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_step *step,
+                         quipu_error *error)
+{
+    uint64_t matched = 0;
+    int rc = qp_condition_find(moment, step->query, step->expected, &matched, error);
+
+    if (rc == QUIPU_OK)
+        rc = qp_pending_match(&overlay->pending, step->query, step->expected, &matched, error);
+    step->result = (quipu_result){.expected = step->expected};
+    if (rc == QUIPU_ROW) {
+        step->result.status = QUIPU_CONFLICT;
+        step->result.matched = matched;
+    }
+    return rc < 0 ? rc : QUIPU_OK;
+}
+
+static int decide_step(struct qp_overlay *overlay, struct qp_moment *moment,
+                       const struct qp_batch *batch, struct qp_step *step, quipu_error *error)
+{
+    step->known = false;
+    switch (step->kind) {
+    case QP_STEP_UNLESS:
+        return decide_unless(overlay, moment, step, error);
+    case QP_STEP_MARK:
+    case QP_STEP_TRACK:
+        return decide_number(overlay, moment, batch, step, error);
+    case QP_STEP_STREAM:
+        break;
+    }
+    return decide_stream(overlay, moment, batch, step, error);
 }
 
 /* ---- verdicts ---- */
@@ -179,8 +244,37 @@ static void explain_version(const struct qp_step *step, const char *stream, quip
     }
 }
 
-/* It does not hold: tell of each step, and of one in the receipt and the error: the first with a
- * known id, else the first. Ids go before versions. */
+static void explain(const struct qp_batch *batch, const struct qp_step *step, quipu_error *error)
+{
+    const char *name = qp_batch_name(batch, step).data;
+    unsigned long long actual = step->result.actual;
+    unsigned long long number = step->number;
+
+    switch (step->kind) {
+    case QP_STEP_UNLESS:
+        (void)qp_fail(error, QUIPU_CONFLICT,
+                      "the event at position %llu matches, and none after %llu may",
+                      (unsigned long long)step->result.matched, (unsigned long long)step->expected);
+        break;
+    case QP_STEP_MARK:
+        (void)qp_fail(error, QUIPU_CONFLICT, "mark %.100s is at %llu already, after %llu", name,
+                      actual, number);
+        break;
+    case QP_STEP_TRACK:
+        (void)qp_fail(error, QUIPU_ALREADY_TRACKED, "source %.100s is at %llu already, given %llu",
+                      name, actual, number);
+        break;
+    case QP_STEP_STREAM:
+        if (step->result.status == QUIPU_CONFLICT)
+            explain_version(step, name, error);
+        else
+            explain_id(step, name, error);
+        break;
+    }
+}
+
+/* It does not hold: tell of each step, and of one in the receipt and the error: the first that says
+ * that it was done before - a known id, a tracked number - else the first. */
 static int refuse(struct qp_batch *batch, quipu_receipt *receipt, quipu_error *error)
 {
     const struct qp_step *told = NULL;
@@ -204,10 +298,7 @@ static int refuse(struct qp_batch *batch, quipu_receipt *receipt, quipu_error *e
     receipt->expected = told->result.expected;
     receipt->actual = told->result.actual;
     receipt->matched = told->result.matched;
-    if (told->result.status == QUIPU_CONFLICT)
-        explain_version(told, qp_batch_stream(batch, told).data, error);
-    else
-        explain_id(told, qp_batch_stream(batch, told).data, error);
+    explain(batch, told, error);
     return told->result.status;
 }
 
@@ -244,34 +335,45 @@ static void accept_ids(struct qp_overlay *overlay, const struct qp_batch *batch,
     }
 }
 
-/* It holds: give out positions, and let the batches after it see it. Every stream is in the overlay
- * by now, so that nothing can fail. */
+/* A stream's events get their positions. */
+static void accept_drafts(struct qp_overlay *overlay, const struct qp_batch *batch,
+                          struct qp_step *step, quipu_receipt *receipt)
+{
+    step->result.first_position = overlay->next_position;
+    step->result.count = step->draft_count;
+    accept_ids(overlay, batch, step);
+    overlay->next_position += step->draft_count;
+    receipt->last_version = step->result.first_version + step->draft_count - 1;
+}
+
+/* It holds: give out positions, and let the batches after it see it. Every name is in the overlay
+ * by now, and there is room for the batch, so that nothing can fail. */
 static void accept(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_batch *batch,
                    quipu_receipt *receipt)
 {
+    uint64_t first_position = overlay->next_position;
+
     receipt->verdict = QUIPU_COMMITTED;
     for (size_t i = 0; i < batch->step_count; i++) {
         struct qp_step *step = &batch->steps[i];
-        struct qp_overlay_stream *stream = NULL;
+        struct qp_overlay_name *name = NULL;
 
-        if (step->draft_count == 0) {
+        if (step->draft_count == 0)
             step->result.first_version = 0;
+        if (step->draft_count == 0 && !step->changes)
             continue;
-        }
-        (void)qp_overlay_stream(overlay, moment, qp_batch_stream(batch, step), step->stream_sum,
-                                &stream, NULL);
-        assert(stream->batch == overlay->batch && stream->pending >= stream->newest);
-        stream->newest = stream->pending;
-        step->result.first_position = overlay->next_position;
-        step->result.count = step->draft_count;
-        accept_ids(overlay, batch, step);
-        overlay->next_position += step->draft_count;
-        receipt->last_version = step->result.first_version + step->draft_count - 1;
+        (void)qp_overlay_name(overlay, moment, batch, step, &name, NULL);
+        assert(name->batch == overlay->batch && name->pending >= name->newest);
+        name->newest = name->pending;
+        name->missing = false;
+        if (step->draft_count > 0)
+            accept_drafts(overlay, batch, step, receipt);
     }
     if (batch->draft_count == 0)
         return;
+    receipt->first_position = first_position;
     receipt->last_position = overlay->next_position - 1;
-    receipt->first_position = overlay->next_position - batch->draft_count;
+    qp_pending_put(&overlay->pending, batch, first_position);
 }
 
 /* Of all steps together. What is known beside what is new was not committed as one batch: it is a
@@ -313,25 +415,25 @@ static int judge(struct qp_overlay *overlay, struct qp_moment *moment, struct qp
 bool qp_decide_is_own(int status)
 {
     return status == QUIPU_CONFLICT || status == QUIPU_DUPLICATE_ID ||
-           status == QUIPU_PARTIAL_DUPLICATE || status == QUIPU_TOO_LARGE ||
-           status == QUIPU_CORRUPT || status == QUIPU_NEWER_FORMAT;
+           status == QUIPU_PARTIAL_DUPLICATE || status == QUIPU_ALREADY_TRACKED ||
+           status == QUIPU_TOO_LARGE || status == QUIPU_CORRUPT || status == QUIPU_NEWER_FORMAT;
 }
 
 int qp_decide(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_batch *batch,
               quipu_receipt *receipt, quipu_error *error)
 {
+    int rc;
+
     *receipt = (quipu_receipt){0};
     batch->decided = false;
     assert(overlay->next_position >= 1 && overlay->next_position <= QP_POSITION_MAX + 1);
     if (batch->draft_count > QP_POSITION_MAX - (overlay->next_position - 1))
         return qp_fail(error, QUIPU_TOO_LARGE, "the store has no positions left");
-    qp_overlay_next(overlay);
-    for (size_t i = 0; i < batch->step_count; i++) {
-        int rc = decide_step(overlay, moment, batch, &batch->steps[i], error);
-
-        if (rc < 0)
-            return rc;
-    }
+    rc = qp_overlay_next(overlay, error);
+    for (size_t i = 0; i < batch->step_count && rc == QUIPU_OK; i++)
+        rc = decide_step(overlay, moment, batch, &batch->steps[i], error);
+    if (rc < 0)
+        return rc;
     batch->decided = true;
     return judge(overlay, moment, batch, receipt, error);
 }

@@ -3,7 +3,6 @@
 #ifndef QP_DECIDE_H
 #define QP_DECIDE_H
 
-#include "batch.h"
 #include "overlay.h"
 
 /* Decide one batch after those before it. Fills the results of its steps and the receipt. If it
@@ -12,9 +11,9 @@
 int qp_decide(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_batch *batch,
               quipu_receipt *receipt, quipu_error *error);
 
-/* Is it about this batch alone, so that the rest of its group goes on? CONFLICT, DUPLICATE_ID and
- * PARTIAL_DUPLICATE; TOO_LARGE: no positions are left; CORRUPT, NEWER_FORMAT: what the index names
- * for one of its ids or streams cannot be read. */
+/* Is it about this batch alone, so that the rest of its group goes on? CONFLICT, DUPLICATE_ID,
+ * PARTIAL_DUPLICATE and ALREADY_TRACKED; TOO_LARGE: no positions are left; CORRUPT, NEWER_FORMAT:
+ * what one of its ids, streams, marks or queries needs cannot be read. */
 bool qp_decide_is_own(int status);
 
 #endif

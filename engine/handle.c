@@ -24,10 +24,11 @@ static int check_options(const quipu_options *options, quipu_error *error)
     if ((options->flags & QUIPU_OPEN_NEW) != 0 &&
         (options->flags & (QUIPU_OPEN_EXISTING | QUIPU_OPEN_READ_ONLY)) != 0)
         return qp_fail(error, QUIPU_MISUSE, "NEW goes neither with EXISTING nor with READ_ONLY");
-    if (options->durability != QUIPU_SYNC)
+    if (options->durability != QUIPU_SYNC && options->durability != QUIPU_LAZY)
         return qp_fail(error, QUIPU_MISUSE, "unknown durability %u", options->durability);
-    if (options->async_pending_max != 0)
-        return qp_fail(error, QUIPU_MISUSE, "async_pending_max must be 0 in this release");
+    if (options->async_pending_max > QP_ASYNC_PENDING_MAX)
+        return qp_fail(error, QUIPU_TOO_LARGE, "async_pending_max is over %d",
+                       QP_ASYNC_PENDING_MAX);
     if (options->data_bytes_max > QP_DATA_BYTES_MAX)
         return qp_fail(error, QUIPU_TOO_LARGE, "data_bytes_max is over %llu",
                        (unsigned long long)QP_DATA_BYTES_MAX);
@@ -75,6 +76,8 @@ int qp_options_resolve(const quipu_options *given, quipu_options *out, quipu_err
         out->data_bytes_max = QP_DATA_BYTES_DEFAULT;
     if (out->batch_events_max == 0)
         out->batch_events_max = QP_BATCH_EVENTS_DEFAULT;
+    if (out->async_pending_max == 0)
+        out->async_pending_max = QP_ASYNC_PENDING_DEFAULT;
     if (out->batch_bytes_max == 0)
         out->batch_bytes_max = QP_BATCH_BYTES_DEFAULT;
     return QUIPU_OK;

@@ -8,6 +8,7 @@
 #include "guard.h"
 #include "meta.h"
 #include "place.h"
+#include "queue.h"
 #include "shared.h"
 #include "store.h"
 #include "tail.h"
@@ -15,15 +16,6 @@
 #include <stdatomic.h>
 
 struct qp_moment;
-struct qp_request;
-
-/* Threads that commit wait here; whoever comes first leads (commit.c). */
-struct qp_queue {
-    pthread_mutex_t lock;
-    struct qp_request *first;
-    struct qp_request *last;
-    bool leading;
-};
 
 struct qp_handle {
     struct qp_place place;

@@ -85,6 +85,14 @@ void qp_key_id_name(uint8_t name[QP_ID_NAME_BYTES], const uint8_t id[16], uint64
     put_big(name + 16, stream_sum, 8);
 }
 
+void qp_key_mark(struct qp_key *key, enum qp_mark_kind kind, struct qp_bytes name)
+{
+    assert(name.size > 0 && name.size <= QP_OWNER_NAME_MAX);
+    key->bytes[0] = (uint8_t)kind;
+    memcpy(key->bytes + 1, name.data, name.size);
+    key->size = (uint16_t)(1 + name.size);
+}
+
 void qp_key_block(struct qp_key *key, uint64_t term, uint64_t first)
 {
     put_big(key->bytes, term, 8);

@@ -41,6 +41,12 @@ enum qp_term_kind {
 
 #define QP_ID_NAME_BYTES 24
 
+/* What has a row in `marks`. The numbers are part of the format. */
+enum qp_mark_kind {
+    QP_MARK_POSITION = 1, /* a position that a program keeps */
+    QP_MARK_SOURCE = 2    /* how far something from outside was taken in */
+};
+
 /* The bits that stand in the index's meta row for the kinds above: another set, another index. */
 #define QP_TERM_KINDS_BITS                                                                         \
     (UINT64_C(1) << QP_TERM_STREAM | UINT64_C(1) << QP_TERM_CATEGORY |                             \
@@ -62,6 +68,9 @@ void qp_key_term(struct qp_key *key, enum qp_term_kind kind, struct qp_bytes nam
 /* The name of an id's term. `stream_sum` is qp_sum() of the stream's name: two streams may share
  * one, so that a hit must be confirmed by the record. */
 void qp_key_id_name(uint8_t name[QP_ID_NAME_BYTES], const uint8_t id[16], uint64_t stream_sum);
+
+/* kind8 name: a row of `marks`. The name has at most QP_OWNER_NAME_MAX bytes. */
+void qp_key_mark(struct qp_key *key, enum qp_mark_kind kind, struct qp_bytes name);
 
 /* number64 number64: a row of `blocks`. */
 void qp_key_block(struct qp_key *key, uint64_t term, uint64_t first);

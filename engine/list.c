@@ -8,9 +8,10 @@
  *
  * The tail's part costs memory for each name that has an event after `indexed`; the index's costs
  * none. Names that were deleted are passed over; a record that nobody can read may hide a name, so
- * then there is no list. Readers are listed too: they are no terms, and all collected at once. */
+ * then there is no list. Readers and marks are listed too, which are no terms. */
 #include "list.h"
 
+#include "marked.h"
 #include "moment.h"
 #include "readers.h"
 #include "status.h"
@@ -32,9 +33,10 @@ struct tail_entry {
 };
 
 struct qp_list {
-    bool of_readers; /* then only `readers` is in use, else all but that */
+    int of; /* READERS: only `readers` is in use; MARKS: only `marked`; else what follows them */
     struct qp_readers readers;
     size_t reader_at; /* the next */
+    struct qp_marked marked;
     struct qp_moment *moment;
     enum qp_term_kind kind;
     struct qp_key prefix;   /* kind and prefix: what the keys asked for begin with */
@@ -208,7 +210,7 @@ int qp_list_open(struct qp_handle *handle, int kind, const char *prefix, struct 
     int rc;
 
     *out = NULL;
-    if (!find_kind(kind, &term) && kind != QUIPU_LIST_READERS)
+    if (!find_kind(kind, &term) && kind != QUIPU_LIST_READERS && kind != QUIPU_LIST_MARKS)
         return qp_fail(error, QUIPU_MISUSE, "there is no list of kind %d", kind);
     if (prefix != NULL && prefix[0] != '\0') {
         rc = qp_text_name(prefix, QP_NAME_MAX, "a prefix", &start.size, error);
@@ -219,9 +221,11 @@ int qp_list_open(struct qp_handle *handle, int kind, const char *prefix, struct 
     if (list == NULL)
         return qp_fail_memory(error);
     list->kind = term;
-    list->of_readers = kind == QUIPU_LIST_READERS;
-    if (list->of_readers)
+    list->of = kind;
+    if (kind == QUIPU_LIST_READERS)
         rc = qp_readers_collect(handle, start, &list->readers, error);
+    else if (kind == QUIPU_LIST_MARKS)
+        rc = qp_marked_open(handle, start, &list->marked, error);
     else
         rc = open_terms(handle, list, start, error);
     if (rc < 0)
@@ -240,6 +244,7 @@ void qp_list_close(struct qp_list *list)
     qp_moment_end(list->moment);
     qp_arena_release(&list->names);
     qp_readers_release(&list->readers);
+    qp_marked_close(&list->marked);
     qp_free(list->tail);
     qp_free(list);
 }
@@ -348,8 +353,10 @@ static int next_reader(struct qp_list *list, quipu_item *item)
 int qp_list_next(struct qp_list *list, quipu_item *item, quipu_error *error)
 {
     *item = (quipu_item){0};
-    if (list->of_readers)
+    if (list->of == QUIPU_LIST_READERS)
         return next_reader(list, item);
+    if (list->of == QUIPU_LIST_MARKS)
+        return qp_marked_next(&list->marked, item, error);
     for (;;) {
         struct tail_entry entry = {0};
         int rc = take_next(list, &entry, error);

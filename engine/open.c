@@ -448,7 +448,7 @@ static struct qp_handle *new_handle(struct qp_place *place, const quipu_options 
     handle->options = *options;
     handle->read_only = (options->flags & QUIPU_OPEN_READ_ONLY) != 0;
     (void)pthread_mutex_init(&handle->pool_lock, NULL);
-    (void)pthread_mutex_init(&handle->queue.lock, NULL);
+    qp_queue_init(&handle->queue);
     qp_tail_init(&handle->tail, 0);
     return handle;
 }
@@ -549,7 +549,6 @@ void qp_handle_close(struct qp_handle *handle)
         let_go(handle);
         return;
     }
-    assert(!handle->queue.leading); /* quipu_close() waits for commits under way */
     if (handle->opened) {
         qp_merge_rest(handle, QP_MERGE_EVENTS_MIN);
         /* Closing must end. Without the door an opener may see this one half gone: byte 1 is held
@@ -571,7 +570,7 @@ void qp_handle_close(struct qp_handle *handle)
     qp_guard_close(&handle->guard);
     qp_place_close(&handle->place);
     qp_tail_release(&handle->tail);
-    (void)pthread_mutex_destroy(&handle->queue.lock);
+    qp_queue_release(&handle->queue);
     (void)pthread_mutex_destroy(&handle->pool_lock);
     if (handle->alive != NULL)
         (void)munmap((void *)(uintptr_t)handle->alive, ALIVE_BYTES);

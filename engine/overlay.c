@@ -1,7 +1,7 @@
-/* overlay.c - two tables. Each stream that a group names is asked from the store once:
+/* overlay.c - two tables. Each name that a group has is asked from the store once:
  *
- *     the store's newest version ---- newest ---- pending
- *                          accepted batches   the batch being decided, until it holds
+ *     the store's version, or number ---- newest ---- pending
+ *                              accepted batches   the batch being decided, until it holds
  *
  * So a batch is first tried on `pending`, and only when it holds that moves to `newest`. A refused
  * one leaves its numbers there, marked with its own batch number, which the next batch does not
@@ -11,6 +11,7 @@
  * Knows no conditions and no verdicts. */
 #include "overlay.h"
 
+#include "marks.h"
 #include "status.h"
 
 #include <assert.h>
@@ -28,7 +29,7 @@ enum { TABLE_FIRST = 64 };
 
 void qp_overlay_init(struct qp_overlay *overlay, uint64_t head)
 {
-    *overlay = (struct qp_overlay){.next_position = head + 1};
+    *overlay = (struct qp_overlay){.head = head, .next_position = head + 1};
 }
 
 void qp_overlay_release(struct qp_overlay *overlay)
@@ -36,27 +37,30 @@ void qp_overlay_release(struct qp_overlay *overlay)
     qp_free(overlay->table);
     qp_free(overlay->events);
     qp_ids_release(&overlay->ids);
+    qp_pending_release(&overlay->pending);
     *overlay = (struct qp_overlay){0};
 }
 
-void qp_overlay_next(struct qp_overlay *overlay)
+int qp_overlay_next(struct qp_overlay *overlay, quipu_error *error)
 {
     overlay->batch++;
     overlay->accepted = overlay->event_count;
+    return qp_pending_ensure(&overlay->pending) ? QUIPU_OK : qp_fail_memory(error);
 }
 
-/* ---- streams ---- */
+/* ---- names ---- */
 
-/* Open addressing, never more than half full: where the stream is, or would be put. The sum is
+/* Open addressing, never more than half full: where the name is, or would be put. The sum is
  * compared first, so that names are looked at about once. */
-static struct qp_overlay_stream *slot_of(struct qp_overlay_stream *table, size_t size, uint64_t sum,
-                                         struct qp_bytes name)
+static struct qp_overlay_name *slot_of(struct qp_overlay_name *table, size_t size,
+                                       const struct qp_overlay_name *wanted)
 {
-    size_t slot = sum & (size - 1);
+    size_t slot = wanted->sum & (size - 1);
 
     assert(size > 0 && (size & (size - 1)) == 0);
     while (table[slot].name.data != NULL &&
-           (table[slot].sum != sum || !qp_bytes_equal(table[slot].name, name)))
+           (table[slot].sum != wanted->sum || table[slot].kind != wanted->kind ||
+            !qp_bytes_equal(table[slot].name, wanted->name)))
         slot = (slot + 1) & (size - 1);
     return &table[slot];
 }
@@ -64,15 +68,15 @@ static struct qp_overlay_stream *slot_of(struct qp_overlay_stream *table, size_t
 static bool grow(struct qp_overlay *overlay)
 {
     size_t size = overlay->size == 0 ? TABLE_FIRST : overlay->size * 2;
-    struct qp_overlay_stream *table = qp_zalloc(size * sizeof(*table));
+    struct qp_overlay_name *table = qp_zalloc(size * sizeof(*table));
 
     if (table == NULL)
         return false;
     for (size_t i = 0; i < overlay->size; i++) {
-        const struct qp_overlay_stream *stream = &overlay->table[i];
+        const struct qp_overlay_name *name = &overlay->table[i];
 
-        if (stream->name.data != NULL)
-            *slot_of(table, size, stream->sum, stream->name) = *stream;
+        if (name->name.data != NULL)
+            *slot_of(table, size, name) = *name;
     }
     qp_free(overlay->table);
     overlay->table = table;
@@ -80,27 +84,48 @@ static bool grow(struct qp_overlay *overlay)
     return true;
 }
 
-int qp_overlay_stream(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_bytes name,
-                      uint64_t sum, struct qp_overlay_stream **out, quipu_error *error)
+/* As the store has it. */
+static int ask_store(struct qp_moment *moment, struct qp_overlay_name *name, quipu_error *error)
 {
     struct qp_stream_edge edge;
-    struct qp_overlay_stream *stream = NULL;
+    struct qp_mark mark = {0};
     int rc;
 
+    if (name->kind == QP_STEP_STREAM) {
+        rc = qp_moment_stream(moment, name->name, &edge, error);
+        name->newest = edge.newest;
+        name->hidden = edge.hidden;
+        return rc;
+    }
+    rc = qp_marks_get(moment->txn, (enum qp_mark_kind)name->kind, name->name, &mark, error);
+    name->newest = mark.number;
+    name->missing = rc == QUIPU_OK;
+    return rc < 0 ? rc : QUIPU_OK;
+}
+
+int qp_overlay_name(struct qp_overlay *overlay, struct qp_moment *moment,
+                    const struct qp_batch *batch, const struct qp_step *step,
+                    struct qp_overlay_name **out, quipu_error *error)
+{
+    struct qp_overlay_name wanted = {
+        .name = qp_batch_name(batch, step), .sum = step->name_sum, .kind = step->kind};
+    struct qp_overlay_name *name = NULL;
+    int rc;
+
+    assert(step->kind != QP_STEP_UNLESS);
     if (overlay->size > 0)
-        stream = slot_of(overlay->table, overlay->size, sum, name);
-    *out = stream;
-    if (stream != NULL && stream->name.data != NULL)
+        name = slot_of(overlay->table, overlay->size, &wanted);
+    *out = name;
+    if (name != NULL && name->name.data != NULL)
         return QUIPU_OK;
     if (overlay->count * 2 >= overlay->size && !grow(overlay))
         return qp_fail_memory(error);
-    stream = slot_of(overlay->table, overlay->size, sum, name);
-    *out = stream;
-    rc = qp_moment_stream(moment, name, &edge, error);
+    rc = ask_store(moment, &wanted, error);
     if (rc < 0)
         return rc;
-    *stream = (struct qp_overlay_stream){
-        .name = name, .sum = sum, .newest = edge.newest, .hidden = edge.hidden};
+    name = slot_of(overlay->table, overlay->size, &wanted);
+    *name = wanted;
+    *out = name;
     overlay->count++;
     return QUIPU_OK;
 }

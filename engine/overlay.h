@@ -1,31 +1,37 @@
 /* overlay.h - what the batches of a group that were decided so far will do to the store: streams
- * with their versions, ids with their places. The store itself is asked through it. */
+ * with their versions, marks and sources with their numbers, ids with their places, events. The
+ * store itself is asked through it. */
 #ifndef QP_OVERLAY_H
 #define QP_OVERLAY_H
 
 #include "identity.h"
+#include "pending.h"
 
-/* A stream that the group names. */
-struct qp_overlay_stream {
+/* A stream, a mark or a source that the group names. */
+struct qp_overlay_name {
     struct qp_bytes name; /* in some batch of the group; data NULL: free */
     uint64_t sum;
-    uint64_t newest;  /* with all batches that hold */
+    enum qp_step_kind kind;
+    uint64_t newest;  /* version or number, with all batches that hold */
     uint64_t hidden;  /* versions that deleting took */
     uint64_t pending; /* with the batch being decided */
     uint64_t batch;   /* whose `pending` it is */
+    bool missing;     /* a mark or a source that nobody has set yet */
 };
 
 /* A zeroed one is empty. */
 struct qp_overlay {
-    struct qp_overlay_stream *table;
+    struct qp_overlay_name *table;
     size_t size; /* a power of two */
     size_t count;
     struct qp_ids ids; /* numbers are indexes of `events` */
     struct qp_overlay_event *events;
     size_t event_count;
     size_t event_capacity;
-    size_t accepted; /* events before this one are of earlier batches */
-    uint64_t batch;  /* number of the batch being decided */
+    size_t accepted;           /* events before this one are of earlier batches */
+    struct qp_pending pending; /* events of the batches that hold */
+    uint64_t batch;            /* number of the batch being decided */
+    uint64_t head;             /* of the store before the group */
     uint64_t next_position;
 };
 
@@ -33,14 +39,16 @@ struct qp_overlay {
 void qp_overlay_init(struct qp_overlay *overlay, uint64_t head);
 void qp_overlay_release(struct qp_overlay *overlay);
 
-/* The next batch: what an earlier one left that was not accepted does not count any more. */
-void qp_overlay_next(struct qp_overlay *overlay);
+/* The next batch: what an earlier one left that was not accepted does not count any more.
+ * NO_MEMORY. */
+int qp_overlay_next(struct qp_overlay *overlay, quipu_error *error);
 
-/* A stream as the batches before have left it; `sum` is qp_sum() of its name, which must outlive
- * the overlay. It stays where it is until the next call. Returns: OK, always for one that was asked
- * for before; CORRUPT; IO; NO_MEMORY. */
-int qp_overlay_stream(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_bytes name,
-                      uint64_t sum, struct qp_overlay_stream **out, quipu_error *error);
+/* What a step names, as the batches before have left it; its batch must outlive the overlay. It
+ * stays where it is until the next call. Returns: OK, always for one that was asked for before;
+ * CORRUPT; IO; NO_MEMORY. */
+int qp_overlay_name(struct qp_overlay *overlay, struct qp_moment *moment,
+                    const struct qp_batch *batch, const struct qp_step *step,
+                    struct qp_overlay_name **out, quipu_error *error);
 
 /* What is known of an id. */
 struct qp_known {

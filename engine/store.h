@@ -23,6 +23,7 @@ struct qp_store_config {
     uint32_t readers_max;
     bool read_only;
     bool create; /* make file and tables if they are missing */
+    bool lazy;   /* a commit does not wait for its meta page */
 };
 
 /* Returns: OK; INVALID: a table is missing or of another kind; FULL, IO, CORRUPT, NO_MEMORY,
@@ -33,6 +34,10 @@ void qp_store_close(struct qp_store *store);
 /* Make cache and disk agree, whatever failed before (docs/ARCHITECTURE.md 4.1): read the two meta
  * pages, write the same bytes, flush. Under the store lock, or alone. IO. */
 int qp_store_settle(struct qp_store *store, quipu_error *error);
+
+/* Wait until all that is written is on the disk. Under the store lock, or alone: on one descriptor
+ * one thread's flush takes the error that another's needed. IO. */
+int qp_store_flush(struct qp_store *store, quipu_error *error);
 
 /* Clear the slots of readers whose process is gone. */
 void qp_store_clear_readers(struct qp_store *store);

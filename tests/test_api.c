@@ -150,8 +150,8 @@ Test(api, open_arguments)
         {{.flags = 0x80000000U}, QUIPU_MISUSE},
         {{.flags = QUIPU_OPEN_NEW | QUIPU_OPEN_EXISTING}, QUIPU_MISUSE},
         {{.flags = QUIPU_OPEN_NEW | QUIPU_OPEN_READ_ONLY}, QUIPU_MISUSE},
-        {{.durability = 1}, QUIPU_MISUSE},
-        {{.async_pending_max = 1}, QUIPU_MISUSE},
+        {{.durability = 2}, QUIPU_MISUSE},
+        {{.async_pending_max = 1048577}, QUIPU_TOO_LARGE},
         {{.data_bytes_max = QP_DATA_BYTES_MAX + 1}, QUIPU_TOO_LARGE},
         {{.batch_events_max = QP_BATCH_EVENTS_MAX + 1}, QUIPU_TOO_LARGE},
         {{.batch_bytes_max = QP_BATCH_BYTES_MAX + 1}, QUIPU_TOO_LARGE},
@@ -926,7 +926,7 @@ Test(api, arguments_of_the_rest)
     EXPECT(QUIPU_MISUSE, quipu_list_open(store, 1, NULL, NULL, &why));
     EXPECT(QUIPU_MISUSE, quipu_list_open(store, 0, NULL, &list, &why));
     cr_expect(list == NULL);
-    EXPECT(QUIPU_MISUSE, quipu_list_open(store, 2, NULL, &list, &why));
+    EXPECT(QUIPU_MISUSE, quipu_list_open(store, 3, NULL, &list, &why));
     EXPECT(QUIPU_INVALID, quipu_list_open(store, 1, "\x01", &list, &why));
     EXPECT(QUIPU_OK, quipu_list_open(store, 1, "", &list, &why));
     EXPECT(QUIPU_MISUSE, quipu_list_next(list, NULL, &why));

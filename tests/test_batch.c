@@ -358,8 +358,8 @@ Test(batch, everything_is_copied)
     cr_expect_eq(memcmp(record.payload.data, "abc", 3), 0);
     cr_expect_eq(batch.drafts[0].content, qp_record_content(&record));
     cr_expect_eq(batch.steps[0].expected, 5);
-    support_expect_bytes(qp_batch_stream(&batch, &batch.steps[0]).data,
-                         qp_batch_stream(&batch, &batch.steps[0]).size, "order-42", 8, "stream");
+    support_expect_bytes(qp_batch_name(&batch, &batch.steps[0]).data,
+                         qp_batch_name(&batch, &batch.steps[0]).size, "order-42", 8, "stream");
     qp_batch_release(&batch);
 }
 
@@ -386,7 +386,7 @@ Test(batch, steps_and_drafts_are_numbered)
         (void)snprintf(stream, sizeof(stream), "s-%zu", i);
         cr_expect_eq(step->first_draft, draft);
         cr_expect_eq(step->draft_count, i % 4);
-        cr_expect_str_eq(qp_batch_stream(&batch, step).data, stream);
+        cr_expect_str_eq(qp_batch_name(&batch, step).data, stream);
         for (size_t j = 0; j < step->draft_count; j++) {
             const struct qp_draft_record *made = &batch.drafts[draft + j];
 

@@ -1124,8 +1124,8 @@ static void *append_by_thread(void *payload)
     return NULL;
 }
 
-/* Until one more has come; the first one leads at once, and is in the queue no more. */
-static void wait_for_queue(struct qp_queue *queue, bool first, const struct qp_request **last)
+/* Until one more has come. */
+static void wait_for_queue(struct qp_queue *queue, const struct qp_request **last)
 {
     const struct qp_request *before = *last;
     bool come = false;
@@ -1134,13 +1134,13 @@ static void wait_for_queue(struct qp_queue *queue, bool first, const struct qp_r
         sys_sleep_ms(1);
         (void)pthread_mutex_lock(&queue->lock);
         *last = queue->last;
-        come = queue->leading && (first ? *last == NULL : *last != before);
+        come = queue->leading && *last != before;
         (void)pthread_mutex_unlock(&queue->lock);
     }
 }
 
-/* The first one leads alone, as the store's lock is ours when it comes; the others are one group.
- */
+/* The first one leads, and takes its group when it has the store's lock, which is ours as long as
+ * they come: all are one group. */
 static void run_group(quipu *store, struct sender *senders, unsigned count)
 {
     struct qp_handle *handle = store->handle;
@@ -1150,7 +1150,7 @@ static void run_group(quipu *store, struct sender *senders, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         senders[i].store = store;
         cr_assert(pthread_create(&senders[i].thread, NULL, append_by_thread, &senders[i]) == 0);
-        wait_for_queue(&handle->queue, i == 0, &last);
+        wait_for_queue(&handle->queue, &last);
     }
     (void)qp_lock_release(handle, false);
     for (unsigned i = 0; i < count; i++)

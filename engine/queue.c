@@ -1,0 +1,302 @@
+/* queue.c - threads queue, and whoever comes first leads the others.
+ *
+ *     WAITING  in the queue, asleep on its own semaphore
+ *        |  `--- a leader takes it into its group ---> TOLD: its status stands, it may return
+ *        v
+ *     LEADING  takes the front of the queue as its group: groups, until its own request was in one;
+ *              then the next who waits leads
+ *
+ * What is asynchronous has no thread. It is led by who else leads; by its own producer once too
+ * many are pending; by who flushes. When it has ended it joins a second queue, which one thread at
+ * a time empties, in the order of commits:
+ *
+ *     first ... last          |  group  |        ended ... last_ended
+ *     put, or joined  ------> |  taken  | -----> told one by one: done(request)
+ *
+ * Invariant: while a leader is at work `leading` is true, also from one leader to the next: who
+ * joins in between must not begin to lead beside it. */
+#include "queue.h"
+
+#include "clock.h"
+#include "status.h"
+
+#include <assert.h>
+#include <sched.h>
+
+enum {
+    GROUP_BATCHES_MAX = 1024,
+    GATHER_LEAST = 4,      /* fewer threads are not worth a wait */
+    GATHER_NS_MAX = 200000 /* less than a flush takes */
+};
+#define GROUP_BYTES_MAX                                                                            \
+    (8 * QP_MIB) /* of records: what a follower waits for is written by then                       \
+                  */
+
+void qp_queue_init(struct qp_queue *queue)
+{
+    (void)pthread_mutex_init(&queue->lock, NULL);
+    (void)pthread_cond_init(&queue->moved, NULL);
+}
+
+void qp_queue_release(struct qp_queue *queue)
+{
+    assert(!queue->leading && queue->first == NULL && queue->ended == NULL);
+    (void)pthread_cond_destroy(&queue->moved);
+    (void)pthread_mutex_destroy(&queue->lock);
+}
+
+/* ---- under the lock ---- */
+
+static void append(struct qp_request **first, struct qp_request **last, struct qp_request *request)
+{
+    request->next = NULL;
+    if (*last != NULL)
+        (*last)->next = request;
+    else
+        *first = request;
+    *last = request;
+}
+
+static void add(struct qp_queue *queue, struct qp_request *request)
+{
+    append(&queue->first, &queue->last, request);
+    queue->waiting += request->done == NULL;
+}
+
+static void tell_movers(struct qp_queue *queue)
+{
+    if (queue->movers > 0)
+        (void)pthread_cond_broadcast(&queue->moved);
+}
+
+static void wait_moved(struct qp_queue *queue)
+{
+    queue->movers++;
+    (void)pthread_cond_wait(&queue->moved, &queue->lock);
+    queue->movers--;
+}
+
+static bool is_teller(const struct qp_queue *queue)
+{
+    return queue->telling && pthread_equal(queue->teller, pthread_self());
+}
+
+/* ---- join ---- */
+
+/* The state is written before the semaphore is posted, and read after it was waited for. */
+static void wait_for_wake(struct qp_request *request)
+{
+    while (sem_wait(&request->wake) != 0) /* a signal came */
+        ;
+    assert(request->state != QP_REQUEST_WAITING);
+}
+
+void qp_queue_join(struct qp_queue *queue, struct qp_request *request)
+{
+    bool leads;
+
+    assert(request->done == NULL);
+    request->state = QP_REQUEST_WAITING;
+    (void)sem_init(&request->wake, 0, 0);
+    (void)pthread_mutex_lock(&queue->lock);
+    add(queue, request);
+    leads = !queue->leading;
+    if (leads) {
+        queue->leading = true;
+        request->state = QP_REQUEST_LEADING;
+    }
+    (void)pthread_mutex_unlock(&queue->lock);
+    if (!leads)
+        wait_for_wake(request);
+    (void)sem_destroy(&request->wake);
+}
+
+int qp_queue_put(struct qp_queue *queue, struct qp_request *request, size_t most,
+                 quipu_error *error)
+{
+    int rc = QUIPU_OK;
+
+    assert(request->done != NULL && most > 0);
+    (void)pthread_mutex_lock(&queue->lock);
+    if (queue->closing && is_teller(queue))
+        rc = qp_fail(error, QUIPU_CLOSED, "the store is being closed");
+    while (queue->pending >= most && rc == QUIPU_OK) {
+        if (is_teller(queue)) {
+            rc = qp_fail(error, QUIPU_BUSY, "%zu commits are pending", queue->pending);
+        } else if (!queue->leading && queue->first != NULL) {
+            queue->leading = true;
+            rc = QUIPU_ROW;
+        } else {
+            wait_moved(queue);
+        }
+    }
+    if (rc == QUIPU_OK) {
+        add(queue, request);
+        queue->pending++;
+        queue->put++;
+    }
+    (void)pthread_mutex_unlock(&queue->lock);
+    return rc;
+}
+
+/* ---- lead ---- */
+
+void qp_queue_gather(struct qp_queue *queue)
+{
+    int64_t deadline = qp_clock_monotonic_ns() + GATHER_NS_MAX;
+    bool enough = false;
+
+    for (;;) {
+        (void)pthread_mutex_lock(&queue->lock);
+        enough = queue->gathered < GATHER_LEAST || queue->waiting >= queue->gathered;
+        (void)pthread_mutex_unlock(&queue->lock);
+        if (enough || qp_clock_monotonic_ns() >= deadline)
+            return;
+        (void)sched_yield();
+    }
+}
+
+/* Whatever the size of the first, it is taken: a batch over the limit of a group is a group by
+ * itself. */
+struct qp_request *qp_queue_take(struct qp_queue *queue)
+{
+    struct qp_request *group;
+    struct qp_request *last;
+    size_t bytes = 0;
+
+    (void)pthread_mutex_lock(&queue->lock);
+    assert(queue->leading);
+    group = queue->first;
+    last = NULL;
+    queue->gathered = 0;
+    for (size_t count = 0; queue->first != NULL && count < GROUP_BATCHES_MAX; count++) {
+        struct qp_request *next = queue->first;
+
+        bytes += next->batch != NULL ? next->batch->bytes.size : 0;
+        if (last != NULL && bytes > GROUP_BYTES_MAX)
+            break;
+        queue->gathered += next->done == NULL;
+        queue->first = next->next;
+        last = next;
+    }
+    if (queue->first == NULL)
+        queue->last = NULL;
+    if (last != NULL)
+        last->next = NULL;
+    queue->waiting -= queue->gathered;
+    (void)pthread_mutex_unlock(&queue->lock);
+    return group;
+}
+
+/* Who is told may be gone at once: look at `next` before. A leader's own request is among them, and
+ * its semaphore is not waited for. */
+void qp_queue_end(struct qp_queue *queue, struct qp_request *group)
+{
+    struct qp_request *first = NULL;
+    struct qp_request *last = NULL;
+
+    while (group != NULL) {
+        struct qp_request *next = group->next;
+
+        if (group->done != NULL) {
+            append(&first, &last, group);
+        } else if (group->state == QP_REQUEST_LEADING) {
+            group->state = QP_REQUEST_TOLD;
+        } else {
+            group->state = QP_REQUEST_TOLD;
+            (void)sem_post(&group->wake);
+        }
+        group = next;
+    }
+    if (first == NULL)
+        return;
+    (void)pthread_mutex_lock(&queue->lock);
+    if (queue->last_ended != NULL)
+        queue->last_ended->next = first;
+    else
+        queue->ended = first;
+    queue->last_ended = last;
+    (void)pthread_mutex_unlock(&queue->lock);
+}
+
+/* To the first that a thread waits for; what stands before it in the queue is taken along. */
+void qp_queue_hand_on(struct qp_queue *queue)
+{
+    struct qp_request *next;
+
+    (void)pthread_mutex_lock(&queue->lock);
+    assert(queue->leading);
+    next = queue->first;
+    while (next != NULL && next->done != NULL)
+        next = next->next;
+    if (next != NULL) {
+        next->state = QP_REQUEST_LEADING;
+        (void)sem_post(&next->wake);
+    } else {
+        queue->leading = false;
+        tell_movers(queue);
+    }
+    (void)pthread_mutex_unlock(&queue->lock);
+}
+
+/* ---- tell ---- */
+
+/* A thread that waits for room or for all may be waiting for this one. Who leads comes here
+ * afterwards: a thread that has told what its own group brought may leave the rest to it. */
+void qp_queue_tell(struct qp_queue *queue)
+{
+    uint64_t enough;
+
+    (void)pthread_mutex_lock(&queue->lock);
+    enough = queue->put;
+    while (!queue->telling && queue->ended != NULL && (queue->told < enough || !queue->leading)) {
+        struct qp_request *request = queue->ended;
+
+        queue->ended = request->next;
+        if (queue->ended == NULL)
+            queue->last_ended = NULL;
+        queue->telling = true;
+        queue->teller = pthread_self();
+        queue->pending--;
+        (void)pthread_mutex_unlock(&queue->lock);
+        request->done(request);
+        (void)pthread_mutex_lock(&queue->lock);
+        queue->telling = false;
+        queue->told++;
+        tell_movers(queue);
+    }
+    (void)pthread_mutex_unlock(&queue->lock);
+}
+
+bool qp_queue_is_telling(struct qp_queue *queue)
+{
+    bool telling;
+
+    (void)pthread_mutex_lock(&queue->lock);
+    telling = is_teller(queue);
+    (void)pthread_mutex_unlock(&queue->lock);
+    return telling;
+}
+
+void qp_queue_wait_told(struct qp_queue *queue)
+{
+    uint64_t all;
+
+    (void)pthread_mutex_lock(&queue->lock);
+    assert(!is_teller(queue));
+    all = queue->put;
+    while (queue->told < all)
+        wait_moved(queue);
+    (void)pthread_mutex_unlock(&queue->lock);
+}
+
+size_t qp_queue_close(struct qp_queue *queue, bool closing)
+{
+    size_t pending;
+
+    (void)pthread_mutex_lock(&queue->lock);
+    queue->closing = closing;
+    pending = queue->pending;
+    (void)pthread_mutex_unlock(&queue->lock);
+    return pending;
+}
