@@ -21,6 +21,7 @@ struct bench_plan {
     int files_only;     /* before a cold read drop only the files of the store (cold.h) */
     uint64_t threads;   /* of all processes together; 1 unless the workload is of a crew (crew.h) */
     uint64_t processes; /* at most one a thread */
+    uint64_t in_flight; /* asynchronous commits of each thread; 0: it waits for each commit */
     uint64_t seconds;   /* that a crew works */
 };
 

@@ -35,6 +35,9 @@ struct option {
 
 /* One batch is one commit: Quipu's defaults allow 4 096 events and 64 MiB in it. */
 enum { BATCH_EVENTS_MAX = 4096, EVENT_BYTES_EXTRA = 1024 };
+
+/* With Quipu's defaults more are not pending at once. */
+enum { IN_FLIGHT_MAX = 1024 };
 #define BATCH_BYTES_MAX (UINT64_C(64) << 20)
 
 #define AT(field) offsetof(struct bench_options, field)
@@ -57,6 +60,8 @@ static const struct option options[] = {
      KIND_LIST, AT(threads), 1, BENCH_THREADS_MAX},
     {"processes", "N,N,...", "that these threads are shared by (1)", KIND_LIST, AT(processes), 1,
      BENCH_PROCESSES_MAX},
+    {"async", "N", "and then one thread with so many asynchronous commits in flight (none)",
+     KIND_NUMBER, AT(in_flight), 1, IN_FLIGHT_MAX},
     {"seconds", "N", "that append-one and wake append for, in each round (3)", KIND_NUMBER,
      AT(plan.seconds), 1, 3600},
     {"rounds", "N", "runs of each system, taking turns (3)", KIND_NUMBER, AT(rounds), 1,

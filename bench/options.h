@@ -21,6 +21,7 @@ struct bench_options {
     struct bench_plan plan;
     struct bench_list threads; /* of a crew: each with each of the processes */
     struct bench_list processes;
+    uint64_t in_flight; /* of one thread, after these; 0: not measured */
     uint64_t rounds;
     const char *directory;
     int json;

@@ -45,7 +45,8 @@ static int measure_one(const struct bench_options *options, const struct bench_t
 /* All systems of a round take their turns before the next round begins: whatever else the machine
  * does meanwhile hits all of them. `stores` has one for each system, NULL without. */
 static int measure(const struct bench_options *options, const struct bench_workload *workload,
-                   const struct bench_events *events, const struct bench_scratch *const *stores)
+                   const struct bench_events *events, const struct bench_scratch *const *stores,
+                   double *median)
 {
     struct bench_round *rounds =
         calloc(options->system_count * options->rounds, sizeof(struct bench_round));
@@ -72,7 +73,7 @@ static int measure(const struct bench_options *options, const struct bench_workl
                 goto done;
         }
     }
-    rc = bench_report_summary(options, workload, rounds);
+    rc = bench_report_summary(options, workload, rounds, median);
     if (rc < 0)
         fail(workload->name, "out of memory");
 
@@ -85,6 +86,8 @@ static int is_able(const struct bench_options *own, const struct bench_workload 
                    const struct bench_peer *peer)
 {
     if (own->plan.processes > 1 && !peer->processes)
+        return 0;
+    if (own->plan.in_flight > 0 && peer->append_async == NULL)
         return 0;
     return workload->can == NULL || workload->can(peer);
 }
@@ -102,21 +105,25 @@ static void leave_out(struct bench_options *own, const struct bench_workload *wo
         } else {
             bench_text_put(stderr, "quipu-bench: %s: %s cannot%s: left out\n", workload->name,
                            own->systems[i]->name,
-                           own->plan.processes > 1 ? " with several processes" : "");
+                           own->plan.processes > 1   ? " with several processes"
+                           : own->plan.in_flight > 0 ? " without waiting"
+                                                     : "");
         }
     }
     own->system_count = kept;
 }
 
-/* With the systems that can, each on its store or from nothing. */
+/* With the systems that can, each on its store or from nothing. `*median` is Quipu's, 0 without. */
 static int run_workload(const struct bench_options *options, const struct bench_workload *workload,
-                        const struct bench_events *events, struct bench_stores *stores)
+                        const struct bench_events *events, struct bench_stores *stores,
+                        double *median)
 {
     const struct bench_scratch *used[BENCH_SYSTEMS_MAX] = {NULL};
     struct bench_failure failure = {{0}};
     struct bench_options own = *options;
     size_t i;
 
+    *median = 0;
     leave_out(&own, workload);
     if (own.system_count == 0 || own.systems[0] != options->systems[0])
         return 0; /* nothing to hold the others against */
@@ -126,29 +133,48 @@ static int run_workload(const struct bench_options *options, const struct bench_
         if (rc < 0)
             return fail_run(workload, rc, &failure);
     }
-    return measure(&own, workload, workload->of_store ? NULL : events, used);
+    return measure(&own, workload, workload->of_store ? NULL : events, used, median);
 }
 
-/* Once for each number of processes with each number of threads. */
+/* By one crew. */
+static int run_shape(const struct bench_options *options, const struct bench_workload *workload,
+                     const struct bench_events *events, struct bench_stores *stores,
+                     struct bench_shape *shape)
+{
+    struct bench_options own = *options;
+
+    own.plan = shape->plan;
+    if (shape->plan.threads >= shape->plan.processes)
+        return run_workload(&own, workload, events, stores, &shape->events_per_s);
+    bench_text_put(stderr,
+                   "quipu-bench: %s: fewer threads (%llu) than processes (%llu): left out\n",
+                   workload->name, (unsigned long long)shape->plan.threads,
+                   (unsigned long long)shape->plan.processes);
+    return 0;
+}
+
+/* Once for each number of processes with each number of threads, and once asynchronously. */
 static int run_crews(const struct bench_options *options, const struct bench_workload *workload,
                      const struct bench_events *events, struct bench_stores *stores)
 {
-    struct bench_options own = *options;
+    struct bench_shape shapes[BENCH_LIST_MAX * BENCH_LIST_MAX + 1];
+    size_t waiting = options->processes.count * options->threads.count;
+    size_t count = waiting + (options->in_flight > 0 ? 1 : 0);
     size_t i;
     int rc = 0;
 
-    for (i = 0; i < own.processes.count * own.threads.count && rc == 0; i++) {
-        own.plan.processes = own.processes.items[i / own.threads.count];
-        own.plan.threads = own.threads.items[i % own.threads.count];
-        if (own.plan.threads >= own.plan.processes) {
-            rc = run_workload(&own, workload, events, stores);
+    for (i = 0; i < count && rc == 0; i++) {
+        shapes[i] = (struct bench_shape){.plan = options->plan};
+        if (i < waiting) {
+            shapes[i].plan.processes = options->processes.items[i / options->threads.count];
+            shapes[i].plan.threads = options->threads.items[i % options->threads.count];
         } else {
-            bench_text_put(
-                stderr, "quipu-bench: %s: fewer threads (%llu) than processes (%llu): left out\n",
-                workload->name, (unsigned long long)own.plan.threads,
-                (unsigned long long)own.plan.processes);
+            shapes[i].plan.in_flight = options->in_flight;
         }
+        rc = run_shape(options, workload, events, stores, &shapes[i]);
     }
+    if (rc == 0)
+        bench_report_shapes(options, shapes, count);
     return rc;
 }
 
@@ -156,6 +182,7 @@ static int run(const struct bench_options *options)
 {
     struct bench_stores stores = {.count = 0};
     struct bench_events events = {0};
+    double median;
     struct bench_env env;
     size_t i;
     int rc = 0;
@@ -175,7 +202,7 @@ static int run(const struct bench_options *options)
         } else if (workload->of_crew) {
             rc = run_crews(options, workload, &events, &stores);
         } else {
-            rc = run_workload(options, workload, &events, &stores);
+            rc = run_workload(options, workload, &events, &stores, &median);
         }
     }
     bench_stores_release(&stores, options);

@@ -128,7 +128,7 @@ void bench_report_round(const struct bench_options *options, const struct bench_
 }
 
 int bench_report_summary(const struct bench_options *options, const struct bench_workload *workload,
-                         const struct bench_round *rounds)
+                         const struct bench_round *rounds, double *median)
 {
     const struct bench_field *main = bench_field_main(workload);
     struct bench_summary summaries[BENCH_SYSTEMS_MAX] = {0};
@@ -146,6 +146,44 @@ int bench_report_summary(const struct bench_options *options, const struct bench
         own->ratio.median = summaries[0].main.median / own->main.median;
     }
     form_of(options)->summary(options, workload, summaries);
+    *median = summaries[0].main.median;
     free(scratch);
     return 0;
+}
+
+/* What a shape is held against: the same threads in one process; for asynchronous commits the most
+ * threads. NULL: nothing. */
+static const struct bench_shape *find_base(const struct bench_shape *shape,
+                                           const struct bench_shape *shapes, size_t count)
+{
+    const struct bench_shape *found = NULL;
+    size_t i;
+
+    if (shape->plan.processes == 1 && shape->plan.in_flight == 0)
+        return NULL;
+    for (i = 0; i < count; i++) {
+        const struct bench_plan *plan = &shapes[i].plan;
+
+        if (plan->processes > 1 || plan->in_flight > 0 || shapes[i].events_per_s <= 0)
+            continue;
+        if (shape->plan.in_flight == 0 && plan->threads != shape->plan.threads)
+            continue;
+        if (found == NULL || plan->threads > found->plan.threads)
+            found = &shapes[i];
+    }
+    return found;
+}
+
+void bench_report_shapes(const struct bench_options *options, const struct bench_shape *shapes,
+                         size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        const struct bench_shape *base = find_base(&shapes[i], shapes, count);
+
+        if (base != NULL && shapes[i].events_per_s > 0) {
+            form_of(options)->shape(&shapes[i], base, shapes[i].events_per_s / base->events_per_s);
+        }
+    }
 }

@@ -23,6 +23,9 @@ struct bench_form {
     /* `summaries` has one for each of the options' systems. */
     void (*summary)(const struct bench_options *options, const struct bench_workload *workload,
                     const struct bench_summary *summaries);
+
+    /* `shape` was so much faster than `base`. */
+    void (*shape)(const struct bench_shape *shape, const struct bench_shape *base, double ratio);
 };
 
 extern const struct bench_form bench_form_text;

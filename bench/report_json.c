@@ -91,6 +91,8 @@ static void row_begin(const struct bench_options *options, const struct bench_wo
                    (unsigned long long)plan->seed, bench_ids_name(plan->ids),
                    (unsigned long long)plan->threads, (unsigned long long)plan->processes);
     bench_text_put(stdout, ",\"durability\":\"sync\"");
+    if (workload->of_crew)
+        bench_text_put(stdout, ",\"async\":%llu", (unsigned long long)plan->in_flight);
     if (workload->kind == BENCH_RECOVER)
         bench_text_put(stdout, ",\"tail\":%llu", (unsigned long long)plan->tail);
     if (workload->kind == BENCH_COLD)
@@ -155,10 +157,19 @@ static void json_summary(const struct bench_options *options, const struct bench
     }
 }
 
+static void json_shape(const struct bench_shape *shape, const struct bench_shape *base,
+                       double ratio)
+{
+    (void)shape; /* the rows say it */
+    (void)base;
+    (void)ratio;
+}
+
 const struct bench_form bench_form_json = {
     .environment = json_environment,
     .workload = json_workload,
     .store = json_store,
     .round = json_round,
     .summary = json_summary,
+    .shape = json_shape,
 };

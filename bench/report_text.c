@@ -101,13 +101,21 @@ static void text_store(const struct bench_options *options, const struct bench_p
     (void)fflush(stdout);
 }
 
+static void put_shape(const struct bench_plan *plan)
+{
+    bench_text_put(stdout, "--threads %llu --processes %llu", (unsigned long long)plan->threads,
+                   (unsigned long long)plan->processes);
+    if (plan->in_flight > 0)
+        bench_text_put(stdout, " --async %llu", (unsigned long long)plan->in_flight);
+}
+
 /* What is appended or read. */
 static void put_plan(const struct bench_workload *workload, const struct bench_plan *plan)
 {
     if (workload->of_crew) {
-        bench_text_put(stdout, "threads: %llu, in processes: %llu; %llu s, %s streams, ",
-                       (unsigned long long)plan->threads, (unsigned long long)plan->processes,
-                       (unsigned long long)plan->seconds, grouped((double)plan->streams).text);
+        put_shape(plan);
+        bench_text_put(stdout, ": %llu s, %s streams, ", (unsigned long long)plan->seconds,
+                       grouped((double)plan->streams).text);
         bench_text_put(stdout, "%s bytes each, ", grouped((double)plan->size).text);
     } else {
         bench_text_put(stdout, "%s events in %s streams, ", grouped((double)plan->events).text,
@@ -198,10 +206,20 @@ static void text_summary(const struct bench_options *options, const struct bench
         put_ratio(workload, options->systems[0], options->systems[i], &summaries[i].ratio);
 }
 
+static void text_shape(const struct bench_shape *shape, const struct bench_shape *base,
+                       double ratio)
+{
+    put_shape(&shape->plan);
+    bench_text_put(stdout, " / ");
+    put_shape(&base->plan);
+    bench_text_put(stdout, ": %.2f\n", ratio);
+}
+
 const struct bench_form bench_form_text = {
     .environment = text_environment,
     .workload = text_workload,
     .store = text_store,
     .round = text_round,
     .summary = text_summary,
+    .shape = text_shape,
 };

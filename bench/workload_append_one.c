@@ -83,33 +83,114 @@ static int prepare(const struct append *self, const struct bench_work *work,
     return rc;
 }
 
+/* What a thread chooses its next event by. */
+struct choice {
+    uint64_t own; /* streams */
+    uint64_t chance;
+    uint64_t id_chance;
+    uint64_t like;
+    unsigned char id[BENCH_ID_BYTES];
+};
+
+static struct choice choose_first(const struct bench_hand *hand)
+{
+    const struct append *self = hand->payload;
+    struct choice choice = {.own = (self->streams - hand->number + hand->hands - 1) / hand->hands,
+                            .chance = hand->work->plan->seed + hand->number};
+
+    choice.id_chance = ~choice.chance ^ BENCH_IDS_SEED;
+    choice.like = bench_chance_next(&choice.chance) % self->events->count;
+    return choice;
+}
+
+/* It points into `choice`, until the next call. */
+static struct bench_event choose_next(const struct bench_hand *hand, struct choice *choice)
+{
+    uint64_t stream = bench_chance_below(&choice->chance, choice->own) * hand->hands + hand->number;
+    struct bench_event event = make_event(hand->payload, stream, choice->like);
+
+    choice->like++;
+    bench_event_identify(&event, hand->work->plan, &choice->id_chance, choice->id);
+    return event;
+}
+
 /* A thread: one commit after another, each of a stream that is its own. */
 static int append_until_end(struct bench_hand *hand, struct bench_failure *failure)
 {
-    const struct append *self = hand->payload;
     const struct bench_peer *peer = hand->work->peer;
-    uint64_t own = (self->streams - hand->number + hand->hands - 1) / hand->hands;
-    uint64_t chance = hand->work->plan->seed + hand->number;
-    uint64_t id_chance = ~chance ^ BENCH_IDS_SEED;
-    uint64_t like = bench_chance_next(&chance) % self->events->count;
-    unsigned char id[BENCH_ID_BYTES];
+    struct choice choice = choose_first(hand);
     double start_us = bench_clock_us();
 
     while (start_us < hand->end_us) {
-        uint64_t stream = bench_chance_below(&chance, own) * hand->hands + hand->number;
-        struct bench_event event = make_event(self, stream, like);
+        struct bench_event event = choose_next(hand, &choice);
         double ended_us;
 
-        bench_event_identify(&event, hand->work->plan, &id_chance, id);
         if (peer->append_one(hand->store, &event, failure) < 0)
             return -1;
         ended_us = bench_clock_us();
         bench_histogram_add(hand->latency, ended_us - start_us);
         start_us = ended_us;
         hand->events++;
-        like++;
     }
     return 0;
+}
+
+/* A thread with asynchronous commits: their times, from the call on, in the order of the calls. */
+struct window {
+    struct bench_hand *hand;
+    double *started_us; /* plan->in_flight of them, used in turns */
+    uint64_t told;
+    int failed;
+};
+
+static void take_told(void *payload, int status)
+{
+    struct window *window = payload;
+    uint64_t slot = window->told % window->hand->work->plan->in_flight;
+
+    bench_histogram_add(window->hand->latency, bench_clock_us() - window->started_us[slot]);
+    window->told++;
+    if (status < 0)
+        window->failed = 1;
+}
+
+/* Whenever so many are in flight, all are waited for. */
+static int send_until_end(struct window *window, struct bench_failure *failure)
+{
+    struct bench_hand *hand = window->hand;
+    const struct bench_peer *peer = hand->work->peer;
+    uint64_t in_flight = hand->work->plan->in_flight;
+    struct choice choice = choose_first(hand);
+
+    for (;;) {
+        double start_us = bench_clock_us();
+        struct bench_event event;
+
+        if (start_us >= hand->end_us)
+            return peer->flush(hand->store, failure);
+        event = choose_next(hand, &choice);
+        window->started_us[hand->events % in_flight] = start_us;
+        if (peer->append_async(hand->store, &event, take_told, window, failure) < 0)
+            return -1;
+        hand->events++;
+        if (hand->events - window->told == in_flight && peer->flush(hand->store, failure) < 0)
+            return -1;
+    }
+}
+
+static int append_async_until_end(struct bench_hand *hand, struct bench_failure *failure)
+{
+    struct window window = {.hand = hand};
+    int rc;
+
+    window.started_us = calloc(hand->work->plan->in_flight, sizeof(*window.started_us));
+    if (window.started_us == NULL)
+        return bench_failure_set(failure, "out of memory");
+    rc = send_until_end(&window, failure);
+    if (rc == 0 && (window.failed || window.told != hand->events))
+        rc = bench_failure_set(failure, "an asynchronous append has failed");
+    free(window.started_us);
+    return rc;
 }
 
 /* What is in the store now, and in how many groups it came. */
@@ -137,6 +218,7 @@ static int append_one_run(const struct bench_work *work, struct bench_round *out
                           struct bench_failure *failure)
 {
     struct append self = {.events = work->events, .streams = work->plan->streams};
+    bench_hand_fn run = work->plan->in_flight > 0 ? append_async_until_end : append_until_end;
     struct bench_crew crew = {.events = 0};
     int rc;
 
@@ -145,7 +227,7 @@ static int append_one_run(const struct bench_work *work, struct bench_round *out
         return bench_failure_set(failure, "out of memory");
     rc = prepare(&self, work, failure);
     if (rc == 0)
-        rc = bench_crew_run(work, append_until_end, &self, &crew, failure);
+        rc = bench_crew_run(work, run, &self, &crew, failure);
     free(self.versions);
     if (rc < 0)
         return rc;

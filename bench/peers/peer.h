@@ -12,6 +12,9 @@
 
 enum { BENCH_PEERS_MAX = 8 };
 
+/* An asynchronous append is durable: `status` 0, or below it has failed. */
+typedef void (*bench_appended_fn)(void *payload, int status);
+
 struct bench_peer {
     const char *name;
     const char *settings; /* one line, printed with the results */
@@ -55,6 +58,12 @@ struct bench_peer {
     /* As append(), one event, also by several threads at once. */
     int (*append_one)(void *store, const struct bench_event *event, struct bench_failure *failure);
     int processes; /* 1: several processes may have the store open at once */
+
+    /* As append_one(), but do not wait: `appended` is called once, by a later call or by flush(),
+     * in the order of the appends. flush() waits for all. */
+    int (*append_async)(void *store, const struct bench_event *event, bench_appended_fn appended,
+                        void *payload, struct bench_failure *failure);
+    int (*flush)(void *store, struct bench_failure *failure);
 
     /* Wait until there is an event behind `after`, whoever appended it, or the time is over.
      * `*head` is the newest position then. */

@@ -128,6 +128,59 @@ static int quipu_peer_append_one(void *store, const struct bench_event *event,
     return 0;
 }
 
+/* What an asynchronous commit calls. */
+struct appended {
+    bench_appended_fn call;
+    void *payload;
+};
+
+static void tell_appended(void *payload, int status, const quipu_receipt *receipt,
+                          const quipu_batch *batch, const quipu_error *error)
+{
+    struct appended *appended = payload;
+
+    (void)receipt;
+    (void)batch;
+    (void)error;
+    appended->call(appended->payload, status);
+    free(appended);
+}
+
+static int quipu_peer_append_async(void *store, const struct bench_event *event,
+                                   bench_appended_fn call, void *payload,
+                                   struct bench_failure *failure)
+{
+    struct quipu_store *self = store;
+    struct appended *appended = malloc(sizeof(*appended));
+    quipu_batch *batch = quipu_batch_new();
+    quipu_draft draft = draft_of(event);
+    quipu_error error = {0};
+    int rc = QUIPU_NO_MEMORY;
+
+    if (appended != NULL && batch != NULL) {
+        *appended = (struct appended){.call = call, .payload = payload};
+        (void)quipu_batch_append(batch, event->stream, QUIPU_ANY, &draft, 1); /* told below */
+        rc = quipu_commit_async(self->store, batch, tell_appended, appended, &error);
+    }
+    if (rc < 0) {
+        quipu_batch_free(batch);
+        free(appended);
+        return fail(failure, "append", rc, error.text);
+    }
+    return 0;
+}
+
+static int quipu_peer_flush(void *store, struct bench_failure *failure)
+{
+    struct quipu_store *self = store;
+    quipu_error error = {0};
+    int rc = quipu_flush(self->store, &error);
+
+    if (rc < 0)
+        return fail(failure, "flush", rc, error.text);
+    return 0;
+}
+
 static int quipu_peer_wait(void *store, uint64_t after, int timeout_ms, uint64_t *head,
                            struct bench_failure *failure)
 {
@@ -270,6 +323,8 @@ const struct bench_peer bench_peer_quipu = {
     .reindex = quipu_peer_reindex,
     .append_one = quipu_peer_append_one,
     .processes = 1,
+    .append_async = quipu_peer_append_async,
+    .flush = quipu_peer_flush,
     .wait = quipu_peer_wait,
     .merges = 1,
     .groups = quipu_peer_groups,
