@@ -88,6 +88,33 @@ static int look_at_edge(struct qp_handle *handle, struct qp_moment *moment, stru
     return QUIPU_OK;
 }
 
+/* May a receipt of this group tell of what only the cache holds? What is written by a handle that
+ * is not lazy is flushed with all before it. Who flushes asks for just that. */
+static bool must_flush(const struct qp_handle *handle, const struct qp_request *group, bool written)
+{
+    bool lazy = handle->options.durability == QUIPU_LAZY;
+
+    if (!qp_shared_get(&handle->shared, QP_SHARED_LAZY_SEEN) || (written && !lazy))
+        return false;
+    for (const struct qp_request *request = group; request != NULL; request = request->next)
+        if (request->batch == NULL || (!lazy && request->status == QUIPU_OK))
+            return true;
+    return false;
+}
+
+/* A flush that fails leaves open what a power cut would take, as one of a commit does. */
+static int flush_group(struct qp_handle *handle, const struct qp_request *group, bool written,
+                       quipu_error *error)
+{
+    int rc = QUIPU_OK;
+
+    if (must_flush(handle, group, written))
+        rc = qp_store_flush(handle->log, error);
+    if (rc < 0)
+        qp_shared_set(&handle->shared, QP_SHARED_POISONED, true);
+    return rc;
+}
+
 /* One transaction. A failure here is the whole group's: nobody was told anything. The write
  * transaction is begun first, so that the head is fixed before anything is decided. If the outcome
  * of the commit is unknown the store is poisoned while the lock is still held: no other process may
@@ -115,6 +142,8 @@ static int transact(struct qp_handle *handle, struct qp_request *group, bool *co
     qp_txn_end(&txn);
     if (outcome == QP_COMMIT_UNKNOWN)
         qp_shared_set(&handle->shared, QP_SHARED_POISONED, true);
+    if (rc == QUIPU_OK)
+        rc = flush_group(handle, group, *committed, error);
     if (rc < 0)
         *committed = false;
     handle->seen = qp_store_newest(handle->log);

@@ -1,4 +1,4 @@
-/* environment.h - what one LMDB environment is inside: for store.c and table.c only. */
+/* environment.h - what one LMDB environment is inside: for store.c, txn.c and table.c only. */
 #ifndef QP_ENVIRONMENT_H
 #define QP_ENVIRONMENT_H
 
@@ -19,6 +19,12 @@ struct qp_store {
     unsigned live;              /* transactions of this process that may look into the map */
     bool map_lost; /* a larger one could not be had, and the old one is gone: nothing works */
 };
+
+#define QP_MAP_LOST (MDB_LAST_ERRCODE + 1) /* not LMDB's: see map_lost */
+
+/* What LMDB's code, or an errno that it passed up, means to who called. CORRUPT is also what LMDB
+ * says of a transaction in which something has failed before. */
+int qp_store_status(const struct qp_store *store, int rc);
 
 /* LMDB's code as a status, and as a text with the file's name. Returns the status: never OK. */
 int qp_store_fail(const struct qp_store *store, int rc, const char *what, quipu_error *error);

@@ -10,8 +10,8 @@
 #include "place.h"
 #include "queue.h"
 #include "shared.h"
-#include "store.h"
 #include "tail.h"
+#include "txn.h"
 
 #include <stdatomic.h>
 

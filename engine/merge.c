@@ -158,6 +158,55 @@ done:
     return rc;
 }
 
+/* The log as it is now, and `merge->head`. */
+static int begin_log(struct merge *merge, quipu_error *error)
+{
+    int rc = qp_txn_begin_read(merge->handle->log, &merge->log, error);
+
+    if (rc == QUIPU_OK)
+        rc = qp_log_open(&merge->cursor, &merge->log, true, error);
+    if (rc == QUIPU_OK)
+        rc = qp_log_edge(&merge->cursor, &merge->head, error);
+    return rc;
+}
+
+/* Give the snapshot back, and take a newer one that is on the disk. No flush of the log happens
+ * outside of the store lock: on one descriptor one thread's takes the error that another's needed.
+ */
+static int begin_again_durable(struct merge *merge, quipu_error *error)
+{
+    struct qp_handle *handle = merge->handle;
+    int rc = qp_lock_take(handle, qp_clock_deadline_ns(handle->options.busy_timeout_ms), error);
+
+    if (rc < 0)
+        return rc;
+    qp_log_close(&merge->cursor);
+    qp_txn_reset(&merge->log);
+    if (qp_shared_get(&handle->shared, QP_SHARED_POISONED))
+        rc = qp_fail(error, QUIPU_IO, "a flush of the log has failed: close the store everywhere");
+    if (rc == QUIPU_OK)
+        rc = begin_log(merge, error);
+    if (rc == QUIPU_OK) {
+        rc = qp_store_flush(handle->log, error);
+        if (rc < 0)
+            qp_shared_set(&handle->shared, QP_SHARED_POISONED, true);
+    }
+    qp_lock_stand_back(handle, qp_lock_release(handle, false));
+    return rc;
+}
+
+/* What a lazy handle has committed may be in the cache only, and the index must not know more than
+ * a power cut leaves of the log. Such a handle says that it is there before it commits: whose
+ * snapshot has something of it finds the word set. */
+static int begin_durable(struct merge *merge, quipu_error *error)
+{
+    int rc = begin_log(merge, error);
+
+    if (rc == QUIPU_OK && qp_shared_get(&merge->handle->shared, QP_SHARED_LAZY_SEEN))
+        rc = begin_again_durable(merge, error);
+    return rc;
+}
+
 /* Slice by slice, as long as a slice is worth a transaction. A map that is full is enlarged between
  * two slices: a transaction of ours is the only one that may have to end for it. */
 static int merge_all(struct merge *merge, quipu_error *error)
@@ -165,11 +214,7 @@ static int merge_all(struct merge *merge, quipu_error *error)
     int rc;
 
     qp_tail_seal(&merge->handle->tail); /* before the head is read: it then has all of it */
-    rc = qp_txn_begin_read(merge->handle->log, &merge->log, error);
-    if (rc == QUIPU_OK)
-        rc = qp_log_open(&merge->cursor, &merge->log, true, error);
-    if (rc == QUIPU_OK)
-        rc = qp_log_edge(&merge->cursor, &merge->head, error);
+    rc = begin_durable(merge, error);
     while (rc == QUIPU_OK || rc == QUIPU_ROW) {
         rc = merge_slice(merge, error);
         if (rc == QUIPU_FULL && qp_store_grow(merge->handle->index))

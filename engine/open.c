@@ -57,6 +57,7 @@ static int open_file(struct qp_handle *handle, const char *name, bool create,
                                      .map_bytes = map_bytes_of(handle, log),
                                      .readers_max = handle->options.readers_max,
                                      .read_only = handle->read_only,
+                                     .lazy = log && handle->options.durability == QUIPU_LAZY,
                                      .create = create};
 
     qp_place_path(&handle->place, name, path);
@@ -414,6 +415,8 @@ static int enter(struct qp_handle *handle, int64_t deadline, quipu_error *error)
         rc = qp_guard_lock(&handle->guard, QP_GUARD_LIFE, QP_GUARD_SHARED, deadline, error);
     if (rc == QUIPU_OK)
         rc = qp_shared_open(&handle->place, &handle->shared, error);
+    if (rc == QUIPU_OK && handle->options.durability == QUIPU_LAZY && !handle->read_only)
+        qp_shared_set(&handle->shared, QP_SHARED_LAZY_SEEN, true); /* before it can commit */
     if (rc == QUIPU_OK && !alone)
         rc = open_with_others(handle, deadline, error);
     return rc;

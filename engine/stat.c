@@ -38,8 +38,8 @@ static void look_at_ends(struct qp_moment *moment, quipu_stat *out)
 int qp_stat(struct qp_handle *handle, quipu_stat *out, quipu_error *error)
 {
     struct qp_moment *moment;
-    struct qp_store_stat log;
-    struct qp_store_stat index = {0};
+    struct qp_txn_stat log;
+    struct qp_txn_stat index = {0};
     int rc;
 
     qp_store_clear_readers(handle->log);
@@ -48,9 +48,9 @@ int qp_stat(struct qp_handle *handle, quipu_stat *out, quipu_error *error)
     rc = qp_moment_begin(handle, true, &moment, error);
     if (rc < 0)
         return rc;
-    rc = qp_store_stat(&moment->log_txn, &log, error);
+    rc = qp_txn_stat(&moment->log_txn, &log, error);
     if (rc == QUIPU_OK && handle->index != NULL)
-        rc = qp_store_stat(&moment->index_txn, &index, error);
+        rc = qp_txn_stat(&moment->index_txn, &index, error);
     if (rc < 0)
         goto done;
     assert(moment->txn == &moment->log_txn && moment->pin.indexed <= moment->pin.head);

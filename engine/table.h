@@ -5,7 +5,7 @@
 #ifndef QP_TABLE_H
 #define QP_TABLE_H
 
-#include "store.h"
+#include "txn.h"
 
 /* One row. Returns: ROW; OK: no such key; IO, CORRUPT. */
 int qp_get(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, struct qp_bytes *value,

@@ -410,7 +410,7 @@ Test(store, slots_of_the_dead)
     enum { READERS = 3 };
     struct qp_store *store;
     struct qp_txn readers[READERS];
-    struct qp_store_stat stat;
+    struct qp_txn_stat stat;
     pid_t child;
 
     (void)support_dir();
@@ -430,7 +430,7 @@ Test(store, slots_of_the_dead)
     store = open_store(16 * QP_MIB, READERS);
     cr_assert_eq(qp_txn_begin_read(store, &readers[0], NULL), QUIPU_OK);
     cr_expect_eq(qp_txn_begin_read(store, &readers[1], NULL), QUIPU_FULL, "it lives");
-    cr_assert_eq(qp_store_stat(&readers[0], &stat, NULL), QUIPU_OK);
+    cr_assert_eq(qp_txn_stat(&readers[0], &stat, NULL), QUIPU_OK);
     cr_expect_eq(stat.readers, 3);
     cr_expect_eq(stat.oldest_reader_pid, (uint32_t)child);
     cr_assert_eq(kill(child, SIGKILL), 0);
@@ -445,7 +445,7 @@ Test(store, slots_of_the_dead)
 Test(store, stat)
 {
     struct qp_store *store = open_store(16 * QP_MIB, 10);
-    struct qp_store_stat stat;
+    struct qp_txn_stat stat;
     struct qp_txn old = {0};
     struct qp_txn reader = {0};
     struct qp_txn writer;
@@ -457,7 +457,7 @@ Test(store, stat)
         commit(&writer);
     }
     cr_assert_eq(qp_txn_begin_read(store, &reader, NULL), QUIPU_OK);
-    cr_assert_eq(qp_store_stat(&reader, &stat, NULL), QUIPU_OK);
+    cr_assert_eq(qp_txn_stat(&reader, &stat, NULL), QUIPU_OK);
     cr_expect_geq(stat.file_bytes, 500 * 4096);
     cr_expect_eq(stat.file_bytes % 4096, 0);
     cr_expect(stat.free_bytes > 0 && stat.free_bytes % 4096 == 0 && stat.free_bytes < 100 * 4096);
@@ -465,7 +465,7 @@ Test(store, stat)
     cr_expect_eq(stat.oldest_reader_pid, (uint32_t)getpid());
     cr_expect_eq(stat.oldest_reader_lag, 5);
     qp_txn_end(&old);
-    cr_assert_eq(qp_store_stat(&reader, &stat, NULL), QUIPU_OK);
+    cr_assert_eq(qp_txn_stat(&reader, &stat, NULL), QUIPU_OK);
     cr_expect_eq(stat.readers, 1);
     cr_expect_eq(stat.oldest_reader_lag, 0);
     qp_txn_end(&reader);
