@@ -5,7 +5,7 @@
 #include "workload.h"
 
 /* The systems of a run: Quipu first, then its peers. */
-enum { BENCH_SYSTEMS_MAX = BENCH_PEERS_MAX + 1, BENCH_ROUNDS_MAX = 1000, BENCH_LIST_MAX = 16 };
+enum { BENCH_SYSTEMS_MAX = BENCH_PEERS_MAX + 1, BENCH_ROUNDS_MAX = 1000, BENCH_LIST_MAX = 8 };
 
 /* Several numbers of one option. */
 struct bench_list {

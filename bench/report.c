@@ -23,6 +23,9 @@ enum {
 
 const struct bench_field bench_fields[] = {
     {FIELD(events_per_s), 0, SPEEDS | CREW, "events/s", 10, 0, 1},
+    {FIELD(threads), 0, BENCH_APPEND, "threads", 7, 0, 1},
+    {FIELD(processes), 0, BENCH_APPEND, "proc.", 5, 0, 1},
+    {FIELD(in_flight), 0, BENCH_APPEND, "async", 5, 0, 1},
     {FIELD(seconds), 6, LONG | CREW, "seconds", 8, 2, 1},
     {FIELD(close_seconds), 6, BENCH_LOAD | CREW, "close", 6, 2, 1},
     {FIELD(cpu_seconds), 6, LONG | CREW | BENCH_WAKE, "cpu s", 6, 2, 1},
@@ -128,7 +131,7 @@ void bench_report_round(const struct bench_options *options, const struct bench_
 }
 
 int bench_report_summary(const struct bench_options *options, const struct bench_workload *workload,
-                         const struct bench_round *rounds, double *median)
+                         const struct bench_round *rounds)
 {
     const struct bench_field *main = bench_field_main(workload);
     struct bench_summary summaries[BENCH_SYSTEMS_MAX] = {0};
@@ -146,7 +149,6 @@ int bench_report_summary(const struct bench_options *options, const struct bench
         own->ratio.median = summaries[0].main.median / own->main.median;
     }
     form_of(options)->summary(options, workload, summaries);
-    *median = summaries[0].main.median;
     free(scratch);
     return 0;
 }
@@ -156,34 +158,43 @@ int bench_report_summary(const struct bench_options *options, const struct bench
 static const struct bench_shape *find_base(const struct bench_shape *shape,
                                            const struct bench_shape *shapes, size_t count)
 {
+    const struct bench_plan *own = &shape->options.plan;
     const struct bench_shape *found = NULL;
     size_t i;
 
-    if (shape->plan.processes == 1 && shape->plan.in_flight == 0)
+    if (own->processes == 1 && own->in_flight == 0)
         return NULL;
     for (i = 0; i < count; i++) {
-        const struct bench_plan *plan = &shapes[i].plan;
+        const struct bench_plan *plan = &shapes[i].options.plan;
 
-        if (plan->processes > 1 || plan->in_flight > 0 || shapes[i].events_per_s <= 0)
+        if (plan->processes > 1 || plan->in_flight > 0)
             continue;
-        if (shape->plan.in_flight == 0 && plan->threads != shape->plan.threads)
+        if (own->in_flight == 0 && plan->threads != own->threads)
             continue;
-        if (found == NULL || plan->threads > found->plan.threads)
+        if (found == NULL || plan->threads > found->options.plan.threads)
             found = &shapes[i];
     }
     return found;
 }
 
-void bench_report_shapes(const struct bench_options *options, const struct bench_shape *shapes,
-                         size_t count)
+int bench_report_shapes(const struct bench_shape *shapes, size_t count)
 {
     size_t i;
 
     for (i = 0; i < count; i++) {
+        const struct bench_options *options = &shapes[i].options;
         const struct bench_shape *base = find_base(&shapes[i], shapes, count);
+        double *scratch = malloc(options->rounds * sizeof(*scratch));
+        struct bench_spread ratio;
 
-        if (base != NULL && shapes[i].events_per_s > 0) {
-            form_of(options)->shape(&shapes[i], base, shapes[i].events_per_s / base->events_per_s);
+        if (scratch == NULL)
+            return -1;
+        if (base != NULL) {
+            ratio =
+                compare(shapes[i].rounds, base->rounds, options->rounds, &bench_fields[0], scratch);
+            form_of(options)->shape(&options->plan, &base->options.plan, &ratio);
         }
+        free(scratch);
     }
+    return 0;
 }

@@ -24,21 +24,23 @@ void bench_report_round(const struct bench_options *options, const struct bench_
                         const struct bench_peer *peer, uint64_t number,
                         const struct bench_round *round);
 
-/* Medians, spread and ratios. `rounds` holds all runs of a system, then all of the next. `*median`
- * is Quipu's, of the field by which systems are compared.
+/* Medians, spread and ratios. `rounds` holds all runs of a system, then all of the next.
  *
  * Returns: 0, or -1 if memory is out. */
 int bench_report_summary(const struct bench_options *options, const struct bench_workload *workload,
-                         const struct bench_round *rounds, double *median);
+                         const struct bench_round *rounds);
 
-/* One crew that did a workload. */
+/* One crew and what it did: most workloads have one shape, of one thread. */
 struct bench_shape {
-    struct bench_plan plan;
-    double events_per_s; /* Quipu's median; 0: it was left out */
+    struct bench_options options; /* its plan, and the systems that can */
+    struct bench_round *rounds;   /* as for the summary */
 };
 
-/* Quipu's in several processes, and asynchronous, beside its own of threads that wait in one. */
-void bench_report_shapes(const struct bench_options *options, const struct bench_shape *shapes,
-                         size_t count);
+enum { BENCH_SHAPES_MAX = BENCH_LIST_MAX * BENCH_LIST_MAX + 1 };
+
+/* Quipu's in several processes, and asynchronous, beside its own of threads that wait in one.
+ *
+ * Returns: 0, or -1 if memory is out. */
+int bench_report_shapes(const struct bench_shape *shapes, size_t count);
 
 #endif

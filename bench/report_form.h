@@ -24,8 +24,9 @@ struct bench_form {
     void (*summary)(const struct bench_options *options, const struct bench_workload *workload,
                     const struct bench_summary *summaries);
 
-    /* `shape` was so much faster than `base`. */
-    void (*shape)(const struct bench_shape *shape, const struct bench_shape *base, double ratio);
+    /* The crew of `plan` was so much faster than that of `base`, round by round. */
+    void (*shape)(const struct bench_plan *plan, const struct bench_plan *base,
+                  const struct bench_spread *ratio);
 };
 
 extern const struct bench_form bench_form_text;
@@ -45,7 +46,7 @@ struct bench_field {
     double scale; /* how much of it is one of the column's unit */
 };
 
-enum { BENCH_FIELD_COUNT = 17 };
+enum { BENCH_FIELD_COUNT = 20 };
 extern const struct bench_field bench_fields[BENCH_FIELD_COUNT];
 
 double bench_field_get(const struct bench_round *round, const struct bench_field *field);

@@ -87,12 +87,10 @@ static void row_begin(const struct bench_options *options, const struct bench_wo
                    (unsigned long long)plan->events, (unsigned long long)plan->streams,
                    (unsigned long long)plan->size,
                    (unsigned long long)(workload->of_crew ? 1 : plan->batch));
-    bench_text_put(stdout, ",\"seed\":%llu,\"ids\":\"%s\",\"threads\":%llu,\"processes\":%llu",
-                   (unsigned long long)plan->seed, bench_ids_name(plan->ids),
-                   (unsigned long long)plan->threads, (unsigned long long)plan->processes);
-    bench_text_put(stdout, ",\"durability\":\"sync\"");
-    if (workload->of_crew)
-        bench_text_put(stdout, ",\"async\":%llu", (unsigned long long)plan->in_flight);
+    bench_text_put(stdout, ",\"seed\":%llu,\"ids\":\"%s\",\"durability\":\"sync\"",
+                   (unsigned long long)plan->seed, bench_ids_name(plan->ids));
+    if (!workload->of_crew)
+        bench_text_put(stdout, ",\"threads\":1,\"processes\":1");
     if (workload->kind == BENCH_RECOVER)
         bench_text_put(stdout, ",\"tail\":%llu", (unsigned long long)plan->tail);
     if (workload->kind == BENCH_COLD)
@@ -157,10 +155,10 @@ static void json_summary(const struct bench_options *options, const struct bench
     }
 }
 
-static void json_shape(const struct bench_shape *shape, const struct bench_shape *base,
-                       double ratio)
+static void json_shape(const struct bench_plan *plan, const struct bench_plan *base,
+                       const struct bench_spread *ratio)
 {
-    (void)shape; /* the rows say it */
+    (void)plan; /* the rows say it */
     (void)base;
     (void)ratio;
 }

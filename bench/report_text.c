@@ -113,8 +113,7 @@ static void put_shape(const struct bench_plan *plan)
 static void put_plan(const struct bench_workload *workload, const struct bench_plan *plan)
 {
     if (workload->of_crew) {
-        put_shape(plan);
-        bench_text_put(stdout, ": %llu s, %s streams, ", (unsigned long long)plan->seconds,
+        bench_text_put(stdout, "%llu s, %s streams, ", (unsigned long long)plan->seconds,
                        grouped((double)plan->streams).text);
         bench_text_put(stdout, "%s bytes each, ", grouped((double)plan->size).text);
     } else {
@@ -206,13 +205,14 @@ static void text_summary(const struct bench_options *options, const struct bench
         put_ratio(workload, options->systems[0], options->systems[i], &summaries[i].ratio);
 }
 
-static void text_shape(const struct bench_shape *shape, const struct bench_shape *base,
-                       double ratio)
+static void text_shape(const struct bench_plan *plan, const struct bench_plan *base,
+                       const struct bench_spread *ratio)
 {
-    put_shape(&shape->plan);
+    put_shape(plan);
     bench_text_put(stdout, " / ");
-    put_shape(&base->plan);
-    bench_text_put(stdout, ": %.2f\n", ratio);
+    put_shape(base);
+    bench_text_put(stdout, ": %.2f (%.2f .. %.2f round by round)\n", ratio->median, ratio->min,
+                   ratio->max);
 }
 
 const struct bench_form bench_form_text = {

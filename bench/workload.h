@@ -16,6 +16,9 @@ enum { BENCH_WORKLOADS_MAX = 32 };
  * 0, and no report shows it. */
 struct bench_round {
     double events_per_s;
+    double threads; /* of a crew, in all its processes */
+    double processes;
+    double in_flight;     /* asynchronous commits of each */
     double seconds;       /* the clock; of a load the close included */
     double close_seconds; /* of these, in the close */
     double cpu_seconds;   /* user and system, while the clock ran */

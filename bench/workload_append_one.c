@@ -232,6 +232,9 @@ static int append_one_run(const struct bench_work *work, struct bench_round *out
     if (rc < 0)
         return rc;
     bench_crew_report(&crew, out);
+    out->threads = (double)work->plan->threads;
+    out->processes = (double)work->plan->processes;
+    out->in_flight = (double)work->plan->in_flight;
     return look_back(work, self.streams, crew.events, out, failure);
 }
 
