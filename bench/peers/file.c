@@ -10,10 +10,14 @@
  * There is no index, no version, no id, no checksum, and no second process. */
 #include "peer.h"
 
+#include "../clock.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -25,6 +29,8 @@ enum {
     FILE_MODE = 0600,
     ZERO_BYTES = 1 << 20,     /* written at a time */
     RESERVE_BYTES = 64 << 20, /* whenever the room is used up */
+    GATHER_LEAST = 4,         /* fewer commits are not worth a wait */
+    GATHER_US_MAX = 200,
     ALIGNMENT = 8
 };
 
@@ -45,7 +51,7 @@ struct request {
     size_t count;
     int os_error; /* 0: durable */
     enum { WAITING, LEADING, TOLD } state;
-    pthread_cond_t wake;
+    sem_t wake; /* behind `state` and `os_error` */
 };
 
 struct file_store {
@@ -53,6 +59,8 @@ struct file_store {
     pthread_mutex_t lock; /* of the queue */
     struct request *first;
     struct request *last;
+    size_t waiting;  /* in the queue */
+    size_t gathered; /* in the last group: so many may come again */
     int leading;
 
     /* The leader's. */
@@ -259,10 +267,10 @@ static int write_group(struct file_store *self, const struct request *group)
     return rc;
 }
 
-/* Wait until told, or until it is ours to lead. Returns: the group if we do. */
-static struct request *join(struct file_store *self, struct request *request)
+/* Wait until told, or until it is ours to lead. */
+static void join(struct file_store *self, struct request *request)
 {
-    struct request *group = NULL;
+    int waits;
 
     (void)pthread_mutex_lock(&self->lock);
     if (self->last != NULL)
@@ -270,25 +278,49 @@ static struct request *join(struct file_store *self, struct request *request)
     else
         self->first = request;
     self->last = request;
-    if (!self->leading) {
-        self->leading = 1;
+    self->waiting++;
+    waits = self->leading;
+    self->leading = 1;
+    (void)pthread_mutex_unlock(&self->lock);
+    if (!waits)
         request->state = LEADING;
-    }
-    while (request->state == WAITING)
-        (void)pthread_cond_wait(&request->wake, &self->lock);
-    if (request->state == LEADING) {
-        group = self->first;
-        self->first = NULL;
-        self->last = NULL;
-    }
+    while (waits && sem_wait(&request->wake) < 0) /* a signal came */
+        continue;
+}
+
+/* Those who were told just now come again: a group without them is a flush for nearly nobody. */
+static void gather(struct file_store *self)
+{
+    double end_us = bench_clock_us() + GATHER_US_MAX;
+    int enough;
+
+    do {
+        (void)pthread_mutex_lock(&self->lock);
+        enough = self->gathered < GATHER_LEAST || self->waiting >= self->gathered;
+        (void)pthread_mutex_unlock(&self->lock);
+        if (!enough)
+            (void)sched_yield();
+    } while (!enough && bench_clock_us() < end_us);
+}
+
+/* All of the queue. */
+static struct request *take(struct file_store *self)
+{
+    struct request *group;
+
+    (void)pthread_mutex_lock(&self->lock);
+    group = self->first;
+    self->gathered = self->waiting;
+    self->first = NULL;
+    self->last = NULL;
+    self->waiting = 0;
     (void)pthread_mutex_unlock(&self->lock);
     return group;
 }
 
-/* Tell the group, and let the next lead. Who is told may be gone at once. */
-static void tell(struct file_store *self, struct request *group, int os_error)
+/* Tell the group. Who is told may be gone at once. */
+static void tell(struct request *group, int os_error)
 {
-    (void)pthread_mutex_lock(&self->lock);
     while (group != NULL) {
         struct request *next = group->next;
         int leads = group->state == LEADING;
@@ -296,12 +328,18 @@ static void tell(struct file_store *self, struct request *group, int os_error)
         group->os_error = os_error;
         group->state = TOLD;
         if (!leads)
-            (void)pthread_cond_signal(&group->wake);
+            (void)sem_post(&group->wake);
         group = next;
     }
+}
+
+/* The first who waits leads. */
+static void hand_on(struct file_store *self)
+{
+    (void)pthread_mutex_lock(&self->lock);
     if (self->first != NULL) {
         self->first->state = LEADING;
-        (void)pthread_cond_signal(&self->first->wake);
+        (void)sem_post(&self->first->wake);
     } else {
         self->leading = 0;
     }
@@ -313,13 +351,18 @@ static int file_peer_append(void *store, const struct bench_event *events, size_
 {
     struct file_store *self = store;
     struct request request = {.events = events, .count = count};
-    struct request *group;
 
-    (void)pthread_cond_init(&request.wake, NULL);
-    group = join(self, &request);
-    if (group != NULL)
-        tell(self, group, write_group(self, group));
-    (void)pthread_cond_destroy(&request.wake);
+    (void)sem_init(&request.wake, 0, 0);
+    join(self, &request);
+    if (request.state == LEADING) {
+        struct request *group;
+
+        gather(self);
+        group = take(self);
+        tell(group, write_group(self, group));
+        hand_on(self);
+    }
+    (void)sem_destroy(&request.wake);
     return request.os_error == 0 ? 0 : fail(failure, "append", request.os_error);
 }
 
