@@ -350,6 +350,7 @@ void quipu_close(quipu *store)
     lock_registry();
     if (store->opens > 0 && --store->opens == 0) {
         atomic_fetch_add(&store->generation, 1);
+        qp_wait_disturb(store->handle);
         store->children++; /* while we wait it must not go */
         wait_for_commits(store);
         drop_child(store);

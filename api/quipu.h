@@ -164,12 +164,18 @@ QUIPU_API int quipu_set_allocator(void *(*resize)(void *memory, size_t size, voi
 
 typedef struct quipu quipu;
 
+/* MERGE_THREAD: a thread that the library starts for the store merges what commits leave for the
+ * index, and ends with the last close; no signal is handled in it. Without it the thread whose
+ * commit makes the tail long merges before its call returns, which now and then makes that call
+ * slow. No other thread is ever started. When commits are faster than the merges, for long, they
+ * wait. */
 enum quipu_open_flags {
     QUIPU_OPEN_READ_ONLY = 1,   /* write neither log nor index; needs write access to lock files */
     QUIPU_OPEN_EXISTING = 2,    /* never create: NOT_FOUND */
     QUIPU_OPEN_NEW = 4,         /* create, or TARGET_EXISTS */
     QUIPU_OPEN_UNSAFE_PATH = 8, /* allow a link, another owner, a directory others may write */
-    QUIPU_OPEN_NETWORK_FS = 16  /* allow NFS, SMB, 9p, FUSE */
+    QUIPU_OPEN_NETWORK_FS = 16, /* allow NFS, SMB, 9p, FUSE */
+    QUIPU_OPEN_MERGE_THREAD = 128 /* see above; not with READ_ONLY */
 };
 
 enum quipu_durability {
@@ -218,7 +224,8 @@ QUIPU_API void quipu_options_init(quipu_options *options, size_t struct_size);
  * Threads: any. The handle is for all threads of the process that opened it.
  * Returns: QUIPU_OK; QUIPU_NOT_FOUND: no store (with EXISTING or READ_ONLY), or no directory to
  *          create it in; QUIPU_TARGET_EXISTS (with NEW); QUIPU_MISUSE: unknown flags, NEW together
- *          with EXISTING or READ_ONLY, or other options than the handle already open has;
+ *          with EXISTING or READ_ONLY, READ_ONLY with MERGE_THREAD, or other options than the
+ *          handle already open has;
  *          QUIPU_TOO_LARGE: an option over its limit, or a new store's name over 216 bytes;
  *          QUIPU_INVALID: log.mdb is not a store's, or a path that is empty, too long, or no name;
  *          QUIPU_UNSAFE: a symbolic link, another owner, writable by others, hard links, a network
@@ -250,8 +257,8 @@ QUIPU_API int quipu_head(quipu *store, uint64_t *position, quipu_error *error);
  *     while (quipu_wait(store, seen, -1, NULL, &error) == 1)
  *         seen = read_on(store, seen);
  *
- * `timeout_ms` -1 waits for ever, 0 is a look. In this release it looks each millisecond; a later
- * one wakes at once. It holds no snapshot meanwhile.
+ * `timeout_ms` -1 waits for ever, 0 is a look. A commit wakes it at once, in any process; that of a
+ * process which dies just then is found within 100 ms. It holds no snapshot meanwhile.
  *
  * Memory:  `head` may be NULL; on 1 and 0 it is the newest position.
  * Threads: any number of them at once.
@@ -598,9 +605,9 @@ QUIPU_API size_t quipu_batch_steps(const quipu_batch *batch);
 QUIPU_API int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_result *out);
 
 /* Commit a batch. Batches of all threads queue; one thread leads and commits those that wait in one
- * transaction, so that a hundred threads cost about as many flushes as one. On QUIPU_OK everything
- * is durable. Each batch has its own verdict: what another one of its group is refused for is not
- * this one's business.
+ * transaction, and what other processes have waiting, so that a hundred threads cost about as many
+ * flushes as one. On QUIPU_OK everything is durable. Each batch has its own verdict: what another
+ * one of its group is refused for is not this one's business.
  *
  * Events that were sent before are recognised by their ids, within their stream, for as long as the
  * event is in the store. Who does not know whether a commit is in sends the same batch again:
@@ -628,14 +635,16 @@ QUIPU_API int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_re
  *          zeroed.
  * Threads: any for `store`; the batch is used by this call alone.
  * Returns: QUIPU_OK, and the receipt has the verdict; QUIPU_CONFLICT, QUIPU_DUPLICATE_ID,
- *          QUIPU_PARTIAL_DUPLICATE, QUIPU_ALREADY_TRACKED: see above, each step that failed has its
- *          result; QUIPU_BUSY: another process held the store, or merged into the index, for longer
- *          than busy_timeout_ms; QUIPU_FULL: the disk or the map, nothing is in and it works again
- *          when there is room; QUIPU_IO: unknown outcome, reopen; QUIPU_CORRUPT: an event is
- *          damaged of which nobody knows the stream, and no batch can be committed; or, of this
- *          batch alone, what one of its ids, streams, marks, sources or queries is looked up in
- *          cannot be read; QUIPU_NEWER_FORMAT likewise; QUIPU_READ_ONLY; QUIPU_TOO_LARGE;
- *          QUIPU_UNSAFE: the store's files were replaced; what a step before has failed with. */
+ *          QUIPU_PARTIAL_DUPLICATE, QUIPU_ALREADY_TRACKED: see above, each step that failed has
+ *          its result; QUIPU_BUSY: another process held the store, or merged into the index, for
+ *          longer than busy_timeout_ms; QUIPU_FULL: the disk or the map, nothing is in and it
+ *          works again when there is room; QUIPU_IO: unknown outcome, reopen - or, as the text
+ *          says, a process that was stopped while it committed this batch with its own, and then
+ *          nothing needs to be reopened; QUIPU_CORRUPT: an event is damaged of which nobody
+ *          knows the stream, and no batch can be committed; or, of this batch alone, what one of
+ *          its ids, streams, marks, sources or queries is looked up in cannot be read;
+ *          QUIPU_NEWER_FORMAT likewise; QUIPU_READ_ONLY; QUIPU_TOO_LARGE; QUIPU_UNSAFE: the
+ *          store's files were replaced; what a step before has failed with. */
 QUIPU_API int quipu_commit(quipu *store, quipu_batch *batch, quipu_receipt *receipt,
                            quipu_error *error);
 

@@ -14,8 +14,10 @@
 
 void qp_edge_init(struct qp_edge *edge, const struct qp_log_head *head, int64_t now_ns)
 {
-    *edge =
-        (struct qp_edge){.now_ns = now_ns, .recorded_ns = head->recorded_ns, .chain = head->chain};
+    *edge = (struct qp_edge){.position = head->position,
+                             .now_ns = now_ns,
+                             .recorded_ns = head->recorded_ns,
+                             .chain = head->chain};
     if (head->position > 0 && now_ns < head->recorded_ns)
         edge->now_ns = head->recorded_ns;
     if (head->position == 0)
@@ -40,6 +42,7 @@ static int apply_draft(struct qp_txn *txn, struct qp_batch *batch, size_t draft,
         record->recorded_wish_ns <= edge->now_ns)
         stamp.recorded_ns = record->recorded_wish_ns;
     edge->recorded_ns = stamp.recorded_ns;
+    edge->position = position;
     edge->chain = qp_record_stamp(qp_batch_record(batch, draft), record->size, &stamp);
     return qp_log_append(txn, position, qp_batch_record(batch, draft), record->size, error);
 }

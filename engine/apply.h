@@ -11,6 +11,7 @@
 struct qp_edge {
     int64_t now_ns;
     int64_t recorded_ns;
+    uint64_t position;
     uint64_t chain;
 };
 

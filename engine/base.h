@@ -61,7 +61,7 @@
 #define QP_POSITION_MAX    ((UINT64_C(1) << 48) - 1)
 #define QP_BLOCK_POSITIONS 512
 
-/* The tail and its merge, in events. A longer tail is merged by who committed; a segment of it, and
+/* The tail and its merge, in events. A longer tail is merged after the commit; a segment of it, and
  * so one index transaction, has at most as many. Each such transaction rewrites most pages of
  * `terms`: few and large ones cost least, and the memory of a tail this long is the price. What is
  * less than the minimum waits for the next merge, at close too: folding it takes 1 ms. */

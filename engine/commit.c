@@ -14,12 +14,12 @@
 #include "commit.h"
 
 #include "apply.h"
-#include "clock.h"
 #include "decide.h"
 #include "lock.h"
 #include "merge.h"
 #include "moment.h"
 #include "status.h"
+#include "turn.h"
 
 #include <assert.h>
 
@@ -115,11 +115,18 @@ static int flush_group(struct qp_handle *handle, const struct qp_request *group,
     return rc;
 }
 
+/* What one turn commits: what waits in this process, and what others have put. */
+struct group {
+    struct qp_request *own;
+    struct qp_parcel *parcels;
+    struct qp_request *all; /* both in one list, as long as they are joined */
+};
+
 /* One transaction. A failure here is the whole group's: nobody was told anything. The write
  * transaction is begun first, so that the head is fixed before anything is decided. If the outcome
  * of the commit is unknown the store is poisoned while the lock is still held: no other process may
  * write over what may be the only durable snapshot. */
-static int transact(struct qp_handle *handle, struct qp_request *group, bool *committed,
+static int transact(struct qp_handle *handle, const struct group *group, bool *committed,
                     quipu_error *error)
 {
     struct qp_txn txn = {0};
@@ -133,17 +140,19 @@ static int transact(struct qp_handle *handle, struct qp_request *group, bool *co
     if (rc == QUIPU_OK)
         rc = look_at_edge(handle, moment, &edge, error);
     if (rc == QUIPU_OK)
-        rc = decide_group(moment, group, error);
+        rc = decide_group(moment, group->all, error);
     qp_moment_end(moment); /* its cursor must not outlive the transaction */
     if (rc == QUIPU_OK)
-        rc = apply_group(&txn, group, &edge, committed, error);
+        rc = apply_group(&txn, group->all, &edge, committed, error);
+    if (rc == QUIPU_OK)
+        qp_post_plan(&handle->post, group->parcels, edge.position, edge.chain);
     if (rc == QUIPU_OK && *committed)
         rc = qp_txn_commit(&txn, &outcome, error);
     qp_txn_end(&txn);
     if (outcome == QP_COMMIT_UNKNOWN)
         qp_shared_set(&handle->shared, QP_SHARED_POISONED, true);
     if (rc == QUIPU_OK)
-        rc = flush_group(handle, group, *committed, error);
+        rc = flush_group(handle, group->all, *committed, error);
     if (rc < 0)
         *committed = false;
     handle->seen = qp_store_newest(handle->log);
@@ -189,30 +198,80 @@ static void publish(struct qp_handle *handle, struct qp_request *group)
  * the store lock. A failure will be met again, by who can tell it. */
 static void catch_up(struct qp_handle *handle)
 {
-    if (qp_store_newest(handle->log) - handle->seen >= UNSEEN_COMMITS_MAX)
-        (void)qp_merge_look(handle, NULL);
+    uint64_t newest = qp_store_newest(handle->log);
+
+    if (newest - handle->seen < UNSEEN_COMMITS_MAX)
+        return;
+    (void)qp_merge_look(handle, NULL);
+    handle->seen = newest;
 }
 
-/* The lock is ours. The group is taken whatever has failed before: it is who is told of it. */
-static int commit_group(struct qp_handle *handle, struct qp_request **group, bool *committed,
+/* Where the list goes on. */
+static struct qp_request **end_of(struct qp_request **list)
+{
+    while (*list != NULL)
+        list = &(*list)->next;
+    return list;
+}
+
+static void join(struct group *group)
+{
+    struct qp_request **end = end_of(&group->own);
+
+    group->all = group->own;
+    if (group->all == NULL)
+        end = &group->all;
+    for (struct qp_parcel *parcel = group->parcels; parcel != NULL; parcel = parcel->next) {
+        *end = parcel->first;
+        end = &parcel->last->next;
+    }
+}
+
+/* Each parcel ends where it ended, and so does the own list: its requests are gone once told. */
+static void part(struct group *group)
+{
+    struct qp_request *request = group->all;
+    struct qp_request *last = NULL;
+
+    while (request != NULL && (group->parcels == NULL || request != group->parcels->first)) {
+        last = request;
+        request = request->next;
+    }
+    if (last != NULL)
+        last->next = NULL;
+    for (struct qp_parcel *parcel = group->parcels; parcel != NULL; parcel = parcel->next)
+        parcel->last->next = NULL;
+}
+
+/* The lock is ours: who has come meanwhile is in the group. It is taken whatever has failed before:
+ * it is who is told of it. Other processes' groups are not. */
+static int commit_group(struct qp_handle *handle, struct group *group, bool *committed,
                         quipu_error *error)
 {
     int rc = check_store(handle, error);
 
-    *group = qp_queue_take(&handle->queue);
-    if (rc < 0 || *group == NULL)
-        return rc;
-    rc = transact(handle, *group, committed, error);
-    while (rc == QUIPU_FULL && qp_store_grow(handle->log))
-        rc = transact(handle, *group, committed, error);
+    *end_of(&group->own) = qp_queue_take(&handle->queue, QP_GROUP_BATCHES_MAX, QP_GROUP_BYTES_MAX);
+    if (rc == QUIPU_OK)
+        group->parcels = qp_turn_collect(handle);
+    join(group);
+    if (rc == QUIPU_OK && group->all != NULL) {
+        rc = transact(handle, group, committed, error);
+        while (rc == QUIPU_FULL && qp_store_grow(handle->log))
+            rc = transact(handle, group, committed, error);
+    }
+    fail_requests(group->all, rc, error);
+    qp_post_answer(&handle->post, group->parcels, rc == QUIPU_OK);
     return rc;
 }
 
 /* The steps in this order: nothing that may take long is done while the store lock is held, and the
- * followers hear of it before this process stands back for another. */
+ * followers hear of it before this process stands back for another. After the lock is given back
+ * comes the tail: other processes need not wait for our memory, and a reader that is faster folds
+ * these events from the log itself. */
 static void lead(struct qp_handle *handle)
 {
-    struct qp_request *group = NULL;
+    struct group group = {0};
+    enum qp_turn turn = QP_TURN_LOCKED;
     quipu_error error = {0};
     bool committed = false;
     uint64_t ticket = 0;
@@ -223,19 +282,20 @@ static void lead(struct qp_handle *handle)
     rc = qp_merge_if_full(handle, &error);
     qp_queue_gather(&handle->queue);
     if (rc == QUIPU_OK) /* each wait for others has its own time */
-        rc = qp_lock_take(handle, qp_clock_deadline_ns(handle->options.busy_timeout_ms), &error);
-    if (rc == QUIPU_OK) {
-        rc = commit_group(handle, &group, &committed, &error);
+        rc = qp_turn_take(handle, &group.own, &turn, &error);
+    if (rc == QUIPU_OK && turn == QP_TURN_LOCKED) {
+        (void)commit_group(handle, &group, &committed, &error);
         ticket = qp_lock_release(handle, committed);
-    } else {
-        group = qp_queue_take(&handle->queue);
+        if (committed)
+            publish(handle, group.all);
+        part(&group);
+    } else if (rc < 0) {
+        if (group.own == NULL)
+            group.own = qp_queue_take(&handle->queue, QP_GROUP_BATCHES_MAX, QP_GROUP_BYTES_MAX);
+        fail_requests(group.own, rc, &error);
     }
-    fail_requests(group, rc, &error);
-    /* After the lock is given back: other processes need not wait for our memory. A reader that is
-     * faster folds these events from the log itself. */
-    if (committed)
-        publish(handle, group);
-    qp_queue_end(&handle->queue, group);
+    qp_queue_end(&handle->queue, group.own);
+    qp_parcels_free(group.parcels);
     qp_lock_stand_back(handle, ticket);
 }
 

@@ -11,7 +11,7 @@
 
 enum {
     KNOWN_FLAGS = QUIPU_OPEN_READ_ONLY | QUIPU_OPEN_EXISTING | QUIPU_OPEN_NEW |
-                  QUIPU_OPEN_UNSAFE_PATH | QUIPU_OPEN_NETWORK_FS
+                  QUIPU_OPEN_UNSAFE_PATH | QUIPU_OPEN_NETWORK_FS | QUIPU_OPEN_MERGE_THREAD
 };
 
 /* What this release does not know is refused, never ignored: a program that asks for a durability
@@ -24,6 +24,9 @@ static int check_options(const quipu_options *options, quipu_error *error)
     if ((options->flags & QUIPU_OPEN_NEW) != 0 &&
         (options->flags & (QUIPU_OPEN_EXISTING | QUIPU_OPEN_READ_ONLY)) != 0)
         return qp_fail(error, QUIPU_MISUSE, "NEW goes neither with EXISTING nor with READ_ONLY");
+    if ((options->flags & QUIPU_OPEN_MERGE_THREAD) != 0 &&
+        (options->flags & QUIPU_OPEN_READ_ONLY) != 0)
+        return qp_fail(error, QUIPU_MISUSE, "READ_ONLY has nothing to do for a MERGE_THREAD");
     if (options->durability != QUIPU_SYNC && options->durability != QUIPU_LAZY)
         return qp_fail(error, QUIPU_MISUSE, "unknown durability %u", options->durability);
     if (options->async_pending_max > QP_ASYNC_PENDING_MAX)

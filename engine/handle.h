@@ -8,14 +8,25 @@
 #include "guard.h"
 #include "meta.h"
 #include "place.h"
+#include "post.h"
 #include "queue.h"
 #include "shared.h"
 #include "tail.h"
 #include "txn.h"
+#include "worker.h"
 
 #include <stdatomic.h>
 
 struct qp_moment;
+
+/* Threads that wait for events: one sleeps on the word in `shared`, the others here (wait.c). */
+struct qp_waiting {
+    pthread_mutex_t lock; /* a leaf */
+    pthread_cond_t changed;
+    bool watched;    /* one of them watches */
+    uint64_t head;   /* the newest that a watcher saw */
+    uint64_t untold; /* looks that found events, and nobody had woken the watcher */
+};
 
 struct qp_handle {
     struct qp_place place;
@@ -31,6 +42,11 @@ struct qp_handle {
     uint8_t uuid[16];
     struct qp_tail tail;
     struct qp_queue queue;
+    struct qp_post post; /* the leader's, as the next two */
+    bool post_ready;     /* the own box is known to be ours */
+    size_t parcels;      /* that were taken along last time */
+    struct qp_waiting waiting;
+    struct qp_worker merger;   /* its work: merge.c */
     atomic_bool merging;       /* a thread of this process merges */
     atomic_ullong unmerged;    /* events, as the last commit saw it */
     uint64_t seen;             /* the log's newest transaction then; the leader's own */

@@ -362,13 +362,38 @@ static void merge_and_tell(struct qp_handle *handle)
         qp_handle_tell(handle, 1, "the index stays behind: %s", error.text);
 }
 
-void qp_merge_if_long(struct qp_handle *handle)
+static bool is_long(struct qp_handle *handle)
 {
     uint64_t unmerged = atomic_load(&handle->unmerged);
 
-    if (unmerged >= QP_MERGE_EVENTS ||
-        is_worth_its_memory(handle, unmerged, handle->options.tail_bytes_max / 2))
+    return unmerged >= QP_MERGE_EVENTS ||
+           is_worth_its_memory(handle, unmerged, handle->options.tail_bytes_max / 2);
+}
+
+void qp_merge_if_long(struct qp_handle *handle)
+{
+    if (is_long(handle) && !qp_worker_ask(&handle->merger))
         merge_and_tell(handle);
+}
+
+/* Commits ask for it again and again until it is done: then it may be that nothing is left. */
+static void merge_when_asked(void *payload)
+{
+    struct qp_handle *handle = payload;
+
+    if (is_long(handle))
+        merge_and_tell(handle);
+}
+
+int qp_merge_start_thread(struct qp_handle *handle, quipu_error *error)
+{
+    assert(!handle->read_only);
+    return qp_worker_start(&handle->merger, "quipu-merge", merge_when_asked, handle, error);
+}
+
+void qp_merge_end_thread(struct qp_handle *handle)
+{
+    qp_worker_end(&handle->merger);
 }
 
 /* How far the index is behind, without folding anything. */

@@ -24,8 +24,16 @@ int qp_merge_look(struct qp_handle *handle, quipu_error *error);
  * index? Then merge, or wait for who does. BUSY when that takes too long; else as qp_merge(). */
 int qp_merge_if_full(struct qp_handle *handle, quipu_error *error);
 
-/* After a commit: merge if the tail has become long. Failures are only told to the log. */
+/* After a commit: if the tail has become long, merge, or wake the thread that does. Failures are
+ * only told to the log. */
 void qp_merge_if_long(struct qp_handle *handle);
+
+/* From now on a thread merges and not who commits, but for qp_merge_if_full(). SYSTEM. */
+int qp_merge_start_thread(struct qp_handle *handle, quipu_error *error);
+
+/* Wait for its merge under way; it does not begin another one. If there is no such thread: nothing.
+ */
+void qp_merge_end_thread(struct qp_handle *handle);
 
 /* When a store is opened or closed: merge if more than `events` are not in the index. Failures are
  * only told to the log. */

@@ -22,6 +22,7 @@
 #include "moment.h"
 #include "row.h"
 #include "status.h"
+#include "wait.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -319,6 +320,7 @@ static int open_alone(struct qp_handle *handle, bool discard_index, quipu_error 
     else
         memset(flags, 0, sizeof(flags));
     flags[QP_SHARED_MERGING] = false;
+    (void)qp_place_remove(&handle->place, QP_POST_FILE, NULL); /* of those who were there before */
     return qp_shared_create(&handle->place, flags, anchor_of(handle), error);
 }
 
@@ -419,6 +421,8 @@ static int enter(struct qp_handle *handle, int64_t deadline, quipu_error *error)
         qp_shared_set(&handle->shared, QP_SHARED_LAZY_SEEN, true); /* before it can commit */
     if (rc == QUIPU_OK && !alone)
         rc = open_with_others(handle, deadline, error);
+    if (rc == QUIPU_OK && !alone && !handle->read_only)
+        qp_post_make(&handle->place, handle->shared.inode);
     return rc;
 }
 
@@ -452,6 +456,7 @@ static struct qp_handle *new_handle(struct qp_place *place, const quipu_options 
     handle->read_only = (options->flags & QUIPU_OPEN_READ_ONLY) != 0;
     (void)pthread_mutex_init(&handle->pool_lock, NULL);
     qp_queue_init(&handle->queue);
+    qp_wait_init(&handle->waiting);
     qp_tail_init(&handle->tail, 0);
     return handle;
 }
@@ -519,6 +524,8 @@ int qp_handle_open(struct qp_place *place, const quipu_options *options, struct 
 
     if (rc == QUIPU_OK)
         rc = enter(*out, deadline, error);
+    if (rc == QUIPU_OK && (options->flags & QUIPU_OPEN_MERGE_THREAD) != 0)
+        rc = qp_merge_start_thread(*out, error);
     if (rc < 0)
         return give_up(out, rc);
     qp_guard_unlock(&(*out)->guard, QP_GUARD_DOOR);
@@ -552,6 +559,7 @@ void qp_handle_close(struct qp_handle *handle)
         let_go(handle);
         return;
     }
+    qp_merge_end_thread(handle);
     if (handle->opened) {
         qp_merge_rest(handle, QP_MERGE_EVENTS_MIN);
         /* Closing must end. Without the door an opener may see this one half gone: byte 1 is held
@@ -564,6 +572,7 @@ void qp_handle_close(struct qp_handle *handle)
     qp_moment_drain(handle);
     qp_store_close(handle->index);
     qp_store_close(handle->log);
+    qp_post_close(&handle->post);
     qp_shared_close(&handle->shared);
     /* A child that was forked meanwhile has a copy of the descriptor: closing ours would not end
      * the locks. The door last, so that nobody comes in between. */
@@ -573,6 +582,7 @@ void qp_handle_close(struct qp_handle *handle)
     qp_guard_close(&handle->guard);
     qp_place_close(&handle->place);
     qp_tail_release(&handle->tail);
+    qp_wait_release(&handle->waiting);
     qp_queue_release(&handle->queue);
     (void)pthread_mutex_destroy(&handle->pool_lock);
     if (handle->alive != NULL)

@@ -10,6 +10,7 @@
 #define QP_INDEX_LOCK_FILE "index.mdb-lock"
 #define QP_GUARD_FILE      "guard"
 #define QP_SHARED_FILE     "shared"
+#define QP_POST_FILE       "post"
 
 /* "/proc/self/fd/" + a number + "/" + the longest of the names above */
 #define QP_PLACE_PATH_BYTES 64

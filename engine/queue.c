@@ -24,13 +24,9 @@
 #include <sched.h>
 
 enum {
-    GROUP_BATCHES_MAX = 1024,
     GATHER_LEAST = 4,      /* fewer threads are not worth a wait */
     GATHER_NS_MAX = 200000 /* less than a flush takes */
 };
-#define GROUP_BYTES_MAX                                                                            \
-    (8 * QP_MIB) /* of records: what a follower waits for is written by then                       \
-                  */
 
 void qp_queue_init(struct qp_queue *queue)
 {
@@ -156,9 +152,8 @@ void qp_queue_gather(struct qp_queue *queue)
     }
 }
 
-/* Whatever the size of the first, it is taken: a batch over the limit of a group is a group by
- * itself. */
-struct qp_request *qp_queue_take(struct qp_queue *queue)
+/* A batch over the limit of a group is a group by itself. */
+struct qp_request *qp_queue_take(struct qp_queue *queue, size_t batches_max, size_t bytes_max)
 {
     struct qp_request *group;
     struct qp_request *last;
@@ -169,11 +164,11 @@ struct qp_request *qp_queue_take(struct qp_queue *queue)
     group = queue->first;
     last = NULL;
     queue->gathered = 0;
-    for (size_t count = 0; queue->first != NULL && count < GROUP_BATCHES_MAX; count++) {
+    for (size_t count = 0; queue->first != NULL && count < batches_max; count++) {
         struct qp_request *next = queue->first;
 
         bytes += next->batch != NULL ? next->batch->bytes.size : 0;
-        if (last != NULL && bytes > GROUP_BYTES_MAX)
+        if (last != NULL && bytes > bytes_max)
             break;
         queue->gathered += next->done == NULL;
         queue->first = next->next;

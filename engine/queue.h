@@ -62,8 +62,11 @@ int qp_queue_put(struct qp_queue *queue, struct qp_request *request, size_t most
  * for nearly nobody, and they wait for it. At most a fraction of a millisecond. */
 void qp_queue_gather(struct qp_queue *queue);
 
-/* For the leader: the front of the queue as a list of its own; NULL if it is empty. */
-struct qp_request *qp_queue_take(struct qp_queue *queue);
+/* For the leader: the front of the queue as a list of its own, of at most so many batches and
+ * bytes; NULL if it is empty. The first is taken whatever its size. */
+#define QP_GROUP_BATCHES_MAX 1024
+#define QP_GROUP_BYTES_MAX   (8 * QP_MIB) /* what a follower waits for is written by then */
+struct qp_request *qp_queue_take(struct qp_queue *queue, size_t batches_max, size_t bytes_max);
 
 /* Each request of the group has its outcome. Those that threads wait for are told; the others are
  * told by qp_queue_tell(). */

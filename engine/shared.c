@@ -17,6 +17,7 @@
 
 #include "clock.h"
 #include "memory.h"
+#include "origin.h"
 #include "status.h"
 
 #include <assert.h>
@@ -26,7 +27,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -42,9 +42,7 @@
 /* What must be equal for the lock to work between two processes. */
 struct identity {
     uint64_t magic;
-    uint8_t boot[40]; /* the kernel's boot id as text */
-    uint64_t pid_namespace;
-    uint64_t time_namespace;
+    struct qp_origin origin;
     uint32_t pointer_bytes;
     uint32_t mutex_bytes;
     uint64_t page_bytes; /* of the struct below: another layout, another size */
@@ -66,8 +64,7 @@ struct qp_shared_page {
     atomic_uint merger;   /* pid of who has guard byte 2; 0: nobody */
     atomic_uint acquired; /* how often the lock was taken: waited on by the polite */
     atomic_uint polite;   /* owners that stand back just now */
-    atomic_uint wake;     /* commits: waited on by who wants new events */
-    atomic_uint sleepers;
+    atomic_uint commits;  /* counted by twos: waited on by who wants new events; SLEEPS is added */
     atomic_uint flags[QP_SHARED_FLAGS];
     atomic_llong anchor_wall_ns;     /* what the store's clock showed ... */
     atomic_llong anchor_boottime_ns; /* ... when the machine had been up for so long */
@@ -76,61 +73,15 @@ struct qp_shared_page {
 
 /* ---- identity ---- */
 
-/* A namespace is known by its inode. 0: this kernel has none of the kind, so all share one. */
-static uint64_t namespace_inode(const char *path)
-{
-    struct stat info;
-
-    return stat(path, &info) == 0 ? (uint64_t)info.st_ino : 0;
-}
-
 /* Zeroed first: identities are compared as bytes. */
 static int own_identity(struct identity *identity, quipu_error *error)
 {
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t got;
-
     memset(identity, 0, sizeof(*identity));
-    if (fd < 0)
-        return qp_fail_os(error, QUIPU_SYSTEM, errno, "read the boot id (is /proc mounted?)");
-    got = read(fd, identity->boot, sizeof(identity->boot));
-    (void)close(fd);
-    if (got <= 0)
-        return qp_fail(error, QUIPU_SYSTEM, "the boot id is empty");
     identity->magic = SHARED_MAGIC;
-    identity->pid_namespace = namespace_inode("/proc/self/ns/pid");
-    identity->time_namespace = namespace_inode("/proc/self/ns/time");
     identity->pointer_bytes = sizeof(void *);
     identity->mutex_bytes = sizeof(pthread_mutex_t);
     identity->page_bytes = sizeof(struct qp_shared_page);
-    return QUIPU_OK;
-}
-
-/* When a process began, in clock ticks since boot: tells a pid from its next use. 0: no such one.
- */
-static uint64_t start_time_of(uint32_t pid)
-{
-    char path[32];
-    char line[1024];
-    ssize_t size;
-    char *at;
-    int fd;
-
-    (void)snprintf(path, sizeof(path), "/proc/%u/stat", pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    size = read(fd, line, sizeof(line) - 1);
-    (void)close(fd);
-    if (size <= 0)
-        return 0;
-    line[size] = '\0';
-    at = strrchr(line, ')'); /* the name before it may hold anything; field 3 follows */
-    if (at != NULL && (at[2] == 'Z' || at[2] == 'X'))
-        return 0; /* dead, and nobody has asked for its exit code */
-    for (int field = 3; at != NULL && field <= 22; field++)
-        at = strchr(at + 1, ' ');
-    return at != NULL ? strtoull(at + 1, NULL, 10) : 0;
+    return qp_origin_read(&identity->origin, error);
 }
 
 /* ---- create, open, close ---- */
@@ -290,10 +241,10 @@ static int take_slot(struct qp_shared *shared, quipu_error *error)
         struct slot *slot = &shared->page->slots[i];
         uint32_t pid = atomic_load(&slot->pid);
 
-        if (pid != 0 && start_time_of(pid) == atomic_load(&slot->start_time))
+        if (pid != 0 && qp_origin_start_time(pid) == atomic_load(&slot->start_time))
             continue;
         atomic_store(&slot->waiting, 0);
-        atomic_store(&slot->start_time, start_time_of((uint32_t)getpid()));
+        atomic_store(&slot->start_time, qp_origin_start_time((uint32_t)getpid()));
         atomic_store(&slot->pid, (uint32_t)getpid());
         shared->slot = i;
         return QUIPU_OK;
@@ -308,13 +259,13 @@ static int check_identity(const struct identity *found, const struct identity *o
 {
     if (memcmp(found, own, sizeof(*own)) == 0)
         return QUIPU_OK;
-    if (found->pid_namespace != own->pid_namespace ||
-        found->time_namespace != own->time_namespace) {
+    if (found->origin.pid_namespace != own->origin.pid_namespace ||
+        found->origin.time_namespace != own->origin.time_namespace) {
         return qp_fail(error, QUIPU_UNSAFE,
                        "the store is open in another pid or time namespace: share the pid "
                        "namespace");
     }
-    if (memcmp(found->boot, own->boot, sizeof(own->boot)) != 0)
+    if (memcmp(found->origin.boot, own->origin.boot, sizeof(own->origin.boot)) != 0)
         return qp_fail(error, QUIPU_UNSAFE, "%s is of another boot, and others use the store",
                        QP_SHARED_FILE);
     return qp_fail(error, QUIPU_UNSAFE, "the store is open in another release of the library");
@@ -434,6 +385,8 @@ uint32_t qp_shared_merger(const struct qp_shared *shared)
     return atomic_load(&shared->page->merger);
 }
 
+/* ---- sleeping ---- */
+
 /* Not FUTEX_PRIVATE_FLAG: the sleepers are other processes. Errors mean what a wake means: look
  * again. */
 static void futex_wake(atomic_uint *word)
@@ -441,12 +394,48 @@ static void futex_wake(atomic_uint *word)
     (void)syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
-static void futex_wait(atomic_uint *word, uint32_t value, int64_t timeout_ns)
+/* false: the time was over. */
+static bool futex_wait(atomic_uint *word, uint32_t value, int64_t timeout_ns)
 {
     struct timespec timeout = {.tv_sec = timeout_ns / QP_NS_PER_S,
                                .tv_nsec = timeout_ns % QP_NS_PER_S};
 
-    (void)syscall(SYS_futex, word, FUTEX_WAIT, value, &timeout, NULL, 0);
+    return syscall(SYS_futex, word, FUTEX_WAIT, value, &timeout, NULL, 0) == 0 ||
+           errno != ETIMEDOUT;
+}
+
+/* The lowest bit of `commits`: somebody sleeps until the next one. In the same word as the count,
+ * so that one step of a sleeper says "as long as there is none, I sleep", and one step of a
+ * committer both counts and learns whether to wake. A sleeper that dies leaves a bit that costs one
+ * call. */
+#define SLEEPS 1U
+
+uint32_t qp_shared_commits(const struct qp_shared *shared)
+{
+    return atomic_load(&shared->page->commits) & ~SLEEPS;
+}
+
+bool qp_shared_sleep(struct qp_shared *shared, uint32_t commits, int64_t timeout_ns)
+{
+    atomic_uint *word = &shared->page->commits;
+    uint32_t found = commits;
+
+    assert((commits & SLEEPS) == 0);
+    if (!atomic_compare_exchange_strong(word, &found, commits | SLEEPS) &&
+        found != (commits | SLEEPS))
+        return true;
+    return futex_wait(word, commits | SLEEPS, timeout_ns);
+}
+
+void qp_shared_wake(struct qp_shared *shared)
+{
+    atomic_uint *word = &shared->page->commits;
+    uint32_t found = atomic_load(word);
+
+    while (!atomic_compare_exchange_weak(word, &found, (found & ~SLEEPS) + 2))
+        continue;
+    if ((found & SLEEPS) != 0)
+        futex_wake(word);
 }
 
 /* ---- the store lock ---- */
@@ -534,7 +523,7 @@ enum qp_lock_state qp_shared_lock(struct qp_shared *shared, int64_t deadline_ns,
 }
 
 /* Did another process ask for the lock, without having got it yet? */
-static bool others_wait(struct qp_shared *shared)
+bool qp_shared_others_wait(const struct qp_shared *shared)
 {
     for (unsigned i = 0; i < QP_PROCESSES_MAX; i++) {
         if (i != shared->slot && atomic_load(&shared->page->slots[i].waiting) != 0 &&
@@ -559,7 +548,7 @@ uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed)
 {
     struct qp_shared_page *page = shared->page;
     uint32_t acquired = atomic_load(&page->acquired);
-    bool waited = others_wait(shared);
+    bool waited = qp_shared_others_wait(shared);
 
     assert(atomic_load(&page->holder) == (uint32_t)getpid());
     if (waited)
@@ -567,11 +556,8 @@ uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed)
     atomic_store(&page->holder, 0); /* before another owner can write its own pid */
     tell_unlocking(&page->lock);
     (void)pthread_mutex_unlock(&page->lock);
-    if (committed) {
-        atomic_fetch_add(&page->wake, 1);
-        if (atomic_load(&page->sleepers) > 0)
-            futex_wake(&page->wake);
-    }
+    if (committed)
+        qp_shared_wake(shared);
     return waited ? TICKET_WAITED | acquired : 0;
 }
 
@@ -583,7 +569,7 @@ void qp_shared_stand_back(struct qp_shared *shared, uint64_t ticket)
     if (ticket == 0)
         return;
     assert((ticket & TICKET_WAITED) != 0 && atomic_load(&page->polite) > 0);
-    futex_wait(&page->acquired, acquired, POLITE_WAIT_NS);
+    (void)futex_wait(&page->acquired, acquired, POLITE_WAIT_NS);
     atomic_fetch_sub(&page->polite, 1);
     if (atomic_load(&page->acquired) == acquired)
         clear_waiting(shared);

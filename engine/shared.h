@@ -1,4 +1,5 @@
-/* shared.h - a few pages that all processes of a store map: the store lock and small flags.
+/* shared.h - a few pages that all processes of a store map: the store lock, small flags, and
+ * a word to sleep on.
  *
  * Made whole by a sole opener under a temporary name and renamed, never resized or rewritten in
  * place. Never unmapped while a thread holds the lock or waits for it. Nothing in it survives the
@@ -64,13 +65,27 @@ enum qp_lock_state {
 /* Wait until `deadline_ns` on the monotonic clock. `*holder` is a pid for the message. */
 enum qp_lock_state qp_shared_lock(struct qp_shared *shared, int64_t deadline_ns, uint32_t *holder);
 
-/* Release it and wake who sleeps for new events. Returns what qp_shared_stand_back() needs: 0 if no
+/* Release it; after a commit, qp_shared_wake(). Returns what qp_shared_stand_back() needs: 0 if no
  * other process waits. */
 uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed);
+
+/* Does another process wait for it just now? */
+bool qp_shared_others_wait(const struct qp_shared *shared);
 
 /* Let a process that waits go first: a plain mutex would be taken again before it wakes. At most a
  * few milliseconds; between the two calls the lock is free and nothing is owed. */
 void qp_shared_stand_back(struct qp_shared *shared, uint64_t ticket);
+
+/* ---- until somebody commits ---- */
+
+/* Read it, look for events, and sleep as long as it is the same: then none is missed. */
+uint32_t qp_shared_commits(const struct qp_shared *shared);
+
+/* Sleep until another count than `commits`. false: the time was over; true may have no reason. */
+bool qp_shared_sleep(struct qp_shared *shared, uint32_t commits, int64_t timeout_ns);
+
+/* Count a commit, and wake who sleeps, in all processes. No system call if nobody does. */
+void qp_shared_wake(struct qp_shared *shared);
 
 /* ---- who is it? For messages ---- */
 

@@ -1,7 +1,8 @@
 /* race.c - processes on one store: spawned programs, not forked children.
  *
- * race 2    two race for one version; a reader among writers; one that is killed; one that is
- * stopped race 8    eight append to shared streams at exact versions and try again on a conflict
+ * race 2    two race for one version; a reader among writers; one that is killed, in a merge too;
+ *           one that is stopped
+ * race 8    eight append to shared streams at exact versions and try again on a conflict
  *
  * Children are this very program: race child ROLE STORE NUMBER COUNT. */
 #include "handles.h"
@@ -17,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ROUNDS = 1000, WRITERS = 8, EVENTS = 1000, STREAMS = 10, KILLS = 60 };
+enum { ROUNDS = 1000, WRITERS = 8, EVENTS = 1000, STREAMS = 10, KILLS = 60, MERGE_BATCH = 4096 };
 
 static const quipu_draft draft = {.type = "raced", .data = "x", .data_size = 1};
 
@@ -379,6 +380,88 @@ static void test_kill(const char *path)
     check_verified(path, UINT64_MAX);
 }
 
+/* Its thread merges more or less all the time. Says on descriptor 3 how many batches are in. */
+static int child_merge(const char *path, unsigned number, unsigned count)
+{
+    quipu_options options = {QUIPU_INIT(quipu_options), .flags = QUIPU_OPEN_MERGE_THREAD,
+                             .tail_bytes_max = 1};
+    quipu *store = NULL;
+
+    CHECK(quipu_open(path, &options, &store, NULL) == QUIPU_OK, "open");
+    for (unsigned i = 0; i < count; i++) {
+        quipu_batch *batch = quipu_batch_new();
+        char stream[32];
+
+        for (unsigned j = 0; j < MERGE_BATCH; j++) {
+            (void)snprintf(stream, sizeof(stream), "m-%u", (number + j) % 1000);
+            CHECK(quipu_batch_append(batch, stream, QUIPU_ANY, &draft, 1) == QUIPU_OK, "batch");
+        }
+        CHECK(quipu_commit(store, batch, NULL, NULL) == QUIPU_OK, "commit");
+        quipu_batch_free(batch);
+        CHECK(write(3, &i, sizeof(i)) == (ssize_t)sizeof(i), "tell");
+    }
+    quipu_close(store);
+    return 0;
+}
+
+/* Until another process merges, and a moment longer. */
+static void await_merge(quipu *store, struct sys_random *random)
+{
+    double until = sys_seconds() + 10;
+
+    while (!qp_shared_get(&store->handle->shared, QP_SHARED_MERGING))
+        CHECK(sys_seconds() < until, "nobody merges");
+    until = sys_seconds() + (double)sys_below(random, 1000) / 1e6;
+    while (sys_seconds() < until)
+        continue;
+}
+
+/* Killed while its thread merges and it commits: what was acknowledged is in, and the next one who
+ * merges makes the index whole. */
+static void test_kill_merger(const char *path)
+{
+    enum { MERGER_KILLS = 25 };
+    struct sys_random random = {.state = sys_seed()};
+    uint64_t batches = 0;
+    unsigned merging = 0;
+
+    (void)snprintf(sys_note, sizeof(sys_note), "kill merger: seed %" PRIu64, random.state);
+    CHECK(dup2(STDERR_FILENO, 3) == 3, "dup2"); /* the store must not take it */
+    for (unsigned i = 0; i < MERGER_KILLS; i++) {
+        quipu_stat stat = {QUIPU_INIT(quipu_stat), .format = 0};
+        quipu *store = i % 2 == 0 ? open_store(path, 0) : NULL; /* somebody else, or nobody */
+        unsigned told;
+        int ends[2];
+        pid_t child;
+
+        CHECK(pipe(ends) == 0 && dup2(ends[1], 3) == 3 && close(ends[1]) == 0, "pipe");
+        child = spawn("merge", path, i, 1000000);
+        CHECK(dup2(STDERR_FILENO, 3) == 3, "dup2"); /* closes the pipe's end */
+        CHECK(read(ends[0], &told, sizeof(told)) == (ssize_t)sizeof(told), "it died early");
+        batches++;
+        sys_sleep_ms((unsigned)sys_below(&random, 40));
+        if (store != NULL)
+            await_merge(store, &random);
+        CHECK(kill(child, SIGKILL) == 0 && sys_wait(child) == 256 + SIGKILL, "kill");
+        while (read(ends[0], &told, sizeof(told)) == (ssize_t)sizeof(told))
+            batches++;
+        (void)close(ends[0]);
+        if (store == NULL)
+            store = open_store(path, 0);
+        else
+            merging += qp_shared_get(&store->handle->shared, QP_SHARED_MERGING);
+        append_any(store, "survivor");
+        CHECK(qp_merge(store->handle, NULL) == QUIPU_OK, "merge");
+        CHECK(quipu_stat_get(store, &stat, NULL) == QUIPU_OK, "stat");
+        CHECK(stat.head >= batches * MERGE_BATCH + i + 1, "%" PRIu64 " batches in %" PRIu64,
+              batches, stat.head);
+        CHECK(stat.indexed == stat.head, "%" PRIu64 " of %" PRIu64, stat.indexed, stat.head);
+        quipu_close(store);
+    }
+    check_verified(path, UINT64_MAX);
+    (void)printf("kill merger: %u of %u died in a merge\n", merging, MERGER_KILLS / 2 + 1);
+}
+
 /* ---- stopped while it holds the store -------------------------------------------------------- */
 
 static int child_hold(const char *path, unsigned number, unsigned count)
@@ -480,6 +563,7 @@ static const struct {
 } roles[] = {
     {"contend", child_contend},     {"write", child_write}, {"echo", child_echo},
     {"victim", child_until_killed}, {"hold", child_hold},   {"visit", child_visit},
+    {"merge", child_merge},
 };
 
 static int run_child(char **arguments)
@@ -496,13 +580,10 @@ static const struct {
     const char *name;
     void (*run)(const char *path);
 } tests[] = {
-    {2, "contend", test_contend},
-    {2, "echo", test_echo},
-    {2, "kill", test_kill},
-    {2, "stop", test_stop},
-    {2, "kill holder", test_kill_holder},
-    {2, "visit", test_visit},
-    {8, "write", test_write},
+    {2, "contend", test_contend}, {2, "echo", test_echo},
+    {2, "kill", test_kill},       {2, "kill merger", test_kill_merger},
+    {2, "stop", test_stop},       {2, "kill holder", test_kill_holder},
+    {2, "visit", test_visit},     {8, "write", test_write},
 };
 
 int main(int count, char **arguments)

@@ -18,6 +18,7 @@ enum { STREAMS = 8, DATA_MAX = 6000, KNOWN_IDS = 4000 };
 static struct {
     char path[SYS_PATH_BYTES];      /* of the store that stays open */
     char door_path[SYS_PATH_BYTES]; /* of the one that is opened and closed */
+    char left_path[SYS_PATH_BYTES]; /* of the one that is closed while a thread waits in it */
     quipu *store;
     atomic_bool stop;
     atomic_ullong acked;      /* newest position that somebody was told of */
@@ -26,6 +27,16 @@ static struct {
     unsigned seed;
     atomic_uint known[KNOWN_IDS]; /* how often each was acknowledged as new */
 } stress;
+
+/* What the thread that merges fails at is told here alone. */
+static void tell(void *payload, int level, const char *text)
+{
+    (void)payload;
+    CHECK(level == 0, "the store told: %s", text);
+}
+
+static const quipu_options options = {QUIPU_INIT(quipu_options), .flags = QUIPU_OPEN_MERGE_THREAD,
+                                      .log = tell};
 
 static void raise_to(atomic_ullong *value, uint64_t at_least)
 {
@@ -265,6 +276,36 @@ static void wait_for_one(struct sys_random *random)
     CHECK(head >= before, "head");
 }
 
+static void *wait_until_closed(void *store)
+{
+    int rc = quipu_wait(store, UINT64_MAX, -1, NULL, NULL);
+
+    CHECK(rc == QUIPU_CLOSED, "a wait whose store was closed: %d", rc);
+    return NULL;
+}
+
+/* Close a store in which a thread sleeps. Its call must have begun: nobody may call a closed one.
+ */
+static void close_on_a_wait(struct sys_random *random)
+{
+    quipu *store = NULL;
+    struct qp_waiting *waiting;
+    bool watched = false;
+    pthread_t thread;
+
+    CHECK(quipu_open(stress.left_path, NULL, &store, NULL) == QUIPU_OK, "open");
+    waiting = &store->handle->waiting;
+    CHECK(pthread_create(&thread, NULL, wait_until_closed, store) == 0, "thread");
+    while (!watched) {
+        (void)pthread_mutex_lock(&waiting->lock);
+        watched = waiting->watched;
+        (void)pthread_mutex_unlock(&waiting->lock);
+    }
+    sys_sleep_ms((unsigned)sys_below(random, 3));
+    quipu_close(store);
+    CHECK(pthread_join(thread, NULL) == 0, "join");
+}
+
 /* ---- the rest -------------------------------------------------------------------------------- */
 
 static int count_up(void *state, const quipu_event *event, void *payload, quipu_error *error)
@@ -327,12 +368,20 @@ static void execute(struct sys_random *random)
     sys_sleep_ms(5 + (unsigned)sys_below(random, 20)); /* each loads all that were before */
 }
 
+/* By this thread, or by the store's: that one is made to believe that the tail is long. */
 static void merge(struct sys_random *random)
 {
+    struct qp_handle *handle = stress.store->handle;
     quipu_error error = {0};
-    int rc = qp_merge(stress.store->handle, &error);
+    int rc;
 
-    CHECK(rc == QUIPU_OK, "merge: %d %s", rc, error.text);
+    if (sys_chance(random, 50)) {
+        atomic_store(&handle->unmerged, QP_MERGE_EVENTS);
+        qp_merge_if_long(handle);
+    } else {
+        rc = qp_merge(handle, &error);
+        CHECK(rc == QUIPU_OK, "merge: %d %s", rc, error.text);
+    }
     sys_sleep_ms((unsigned)sys_below(random, 20));
 }
 
@@ -343,7 +392,7 @@ static void open_again(struct sys_random *random)
     quipu_reader *reader;
     quipu_event event;
     quipu_error error = {0};
-    int rc = quipu_open(stress.path, NULL, &store, &error);
+    int rc = quipu_open(stress.path, &options, &store, &error);
 
     (void)random;
     CHECK(rc == QUIPU_OK && store == stress.store, "open again: %d %s", rc, error.text);
@@ -395,9 +444,9 @@ static const struct job {
 } jobs[] = {
     {"singles", append_single, 2},  {"batches", append_batch, 1}, {"exact", append_exact, 2},
     {"all", read_all, 1},           {"streams", read_stream, 1},  {"queries", read_query, 1},
-    {"known", append_known, 2},     {"tags", read_tags, 1},       {"waits", wait_for_one, 1},
+    {"known", append_known, 2},     {"tags", read_tags, 1},       {"waits", wait_for_one, 3},
     {"executes", execute, 2},       {"looks", look, 1},           {"merges", merge, 1},
-    {"opens again", open_again, 1}, {"opens", open_and_close, 3},
+    {"opens again", open_again, 1}, {"opens", open_and_close, 3}, {"leaves", close_on_a_wait, 1},
 };
 
 enum { JOBS = sizeof(jobs) / sizeof(jobs[0]), THREADS_MAX = 32 };
@@ -469,7 +518,8 @@ int main(int count, char **arguments)
     sys_directory(directory, true);
     sys_join(stress.path, directory, "store");
     sys_join(stress.door_path, directory, "door");
-    CHECK(quipu_open(stress.path, NULL, &stress.store, NULL) == QUIPU_OK, "open");
+    sys_join(stress.left_path, directory, "left");
+    CHECK(quipu_open(stress.path, &options, &stress.store, NULL) == QUIPU_OK, "open");
     run(seconds);
     check_store(stress.path, atomic_load(&stress.events));
     quipu_close(stress.store);

@@ -150,6 +150,7 @@ Test(api, open_arguments)
         {{.flags = 0x80000000U}, QUIPU_MISUSE},
         {{.flags = QUIPU_OPEN_NEW | QUIPU_OPEN_EXISTING}, QUIPU_MISUSE},
         {{.flags = QUIPU_OPEN_NEW | QUIPU_OPEN_READ_ONLY}, QUIPU_MISUSE},
+        {{.flags = QUIPU_OPEN_MERGE_THREAD | QUIPU_OPEN_READ_ONLY}, QUIPU_MISUSE},
         {{.durability = 2}, QUIPU_MISUSE},
         {{.async_pending_max = 1048577}, QUIPU_TOO_LARGE},
         {{.data_bytes_max = QP_DATA_BYTES_MAX + 1}, QUIPU_TOO_LARGE},

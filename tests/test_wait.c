@@ -1,11 +1,18 @@
-/* test_wait.c - quipu_wait(): whoever appends, and who does not. LMDB's writes come here first:
- * this program defines pwrite() itself, to be slow. */
+/* test_wait.c - quipu_wait(): whoever appends, and who does not. Some calls come here first,
+ * because this program defines them itself: LMDB's writes, to be slow; the kernel's futexes, to be
+ * counted or left out; the release of locks, to die there or to have something come
+ * between. */
 #include "clock.h"
 #include "handles.h"
 #include "support_suite.h"
 
+#include <dlfcn.h>
+#include <linux/futex.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -223,59 +230,422 @@ Test(wait, for_a_process)
     quipu_close(store);
 }
 
-/* ---- what a wait holds ----------------------------------------------------------------------- */
+/* ---- how it is woken ------------------------------------------------------------------------- */
+
+static atomic_uint wakes;      /* calls that wake who sleeps on a word of several processes */
+static atomic_uint woken;      /* by them */
+static atomic_bool lose_wakes; /* they do nothing */
+
+__attribute__((visibility("default"))) long syscall(long number, ...)
+{
+    static long (*real)(long number, ...);
+    bool wakes_some;
+    long values[6];
+    va_list list;
+    long rc;
+
+    va_start(list, number);
+    for (size_t i = 0; i < 6; i++)
+        values[i] = va_arg(list, long);
+    va_end(list);
+    wakes_some = number == SYS_futex && values[1] == FUTEX_WAKE;
+    if (wakes_some) {
+        atomic_fetch_add(&wakes, 1);
+        if (atomic_load(&lose_wakes))
+            return 0;
+    }
+    if (real == NULL)
+        *(void **)&real = dlsym(RTLD_NEXT, "syscall");
+    rc = real(number, values[0], values[1], values[2], values[3], values[4], values[5]);
+    if (wakes_some && rc > 0)
+        atomic_fetch_add(&woken, (unsigned)rc);
+    return rc;
+}
+
+static void commit_beside(void);
+
+static atomic_bool die_unlocking;
+static _Thread_local unsigned unlocks_left; /* until commit_beside(); 0: never */
+enum { KIND_ROBUST = 16 }; /* glibc's bit of a mutex whose next owner hears of a dead one */
+
+/* The first that a commit lets go of is LMDB's, when its transaction can be seen. */
+__attribute__((visibility("default"))) int pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+    static int (*real)(pthread_mutex_t * mutex);
+
+    bool robust = (mutex->__data.__kind & KIND_ROBUST) != 0;
+    int rc;
+
+    if (robust && atomic_load(&die_unlocking))
+        (void)raise(SIGKILL);
+    if (real == NULL)
+        *(void **)&real = dlsym(RTLD_NEXT, "pthread_mutex_unlock");
+    rc = real(mutex);
+    /* LMDB's lock of readers is taken under one of ours, which a commit needs: not there. */
+    if (!robust && unlocks_left > 0 && --unlocks_left == 0)
+        commit_beside();
+    return rc;
+}
+
+static bool is_watched(quipu *store)
+{
+    struct qp_waiting *waiting = &store->handle->waiting;
+    bool watched;
+
+    (void)pthread_mutex_lock(&waiting->lock);
+    watched = waiting->watched;
+    (void)pthread_mutex_unlock(&waiting->lock);
+    return watched;
+}
 
 struct waiter {
     pthread_t thread;
     quipu *store;
+    uint64_t after;
+    int timeout_ms;
     int got;
+    uint64_t head;
+    int64_t took_ns;
 };
 
-static void *wait_for_ever(void *payload)
+static void *wait_once(void *payload)
 {
     struct waiter *waiter = payload;
+    int64_t begun_ns = qp_clock_monotonic_ns();
 
-    waiter->got = quipu_wait(waiter->store, 1000, -1, NULL, NULL);
+    waiter->got = quipu_wait(waiter->store, waiter->after, waiter->timeout_ms, &waiter->head, NULL);
+    waiter->took_ns = qp_clock_monotonic_ns() - begun_ns;
     return NULL;
 }
 
-static void begin_waiter(struct waiter *waiter, quipu *store)
+/* In the order given: each is asleep before the next one comes. */
+static void begin_waiters(struct waiter *waiters, unsigned count, quipu *store)
 {
-    waiter->store = store;
-    cr_assert_eq(pthread_create(&waiter->thread, NULL, wait_for_ever, waiter), 0);
-    while (__atomic_load_n(&store->children, __ATOMIC_SEQ_CST) == 0)
-        qp_clock_sleep_ms(1);
+    for (unsigned i = 0; i < count; i++) {
+        waiters[i].store = store;
+        cr_assert_eq(pthread_create(&waiters[i].thread, NULL, wait_once, &waiters[i]), 0);
+        while (__atomic_load_n(&store->children, __ATOMIC_SEQ_CST) <= i || !is_watched(store))
+            qp_clock_sleep_ms(1);
+    }
     qp_clock_sleep_ms(LATER_MS);
 }
+
+static void end_waiters(struct waiter *waiters, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        cr_assert_eq(pthread_join(waiters[i].thread, NULL), 0);
+}
+
+/* One call that wakes one of them; and none where nobody sleeps. */
+Test(wait, of_many_threads_costs_one_call)
+{
+    enum { WAITERS = 64 };
+    static struct waiter waiters[WAITERS];
+    quipu *store = open_store();
+
+    cr_assert_eq(append(store), QUIPU_OK);
+    for (uint64_t round = 1; round <= 5; round++) {
+        for (unsigned i = 0; i < WAITERS; i++)
+            waiters[i] = (struct waiter){.after = round, .timeout_ms = PATIENCE_MS};
+        begin_waiters(waiters, WAITERS, store);
+        atomic_store(&wakes, 0);
+        atomic_store(&woken, 0);
+        cr_assert_eq(append(store), QUIPU_OK);
+        end_waiters(waiters, WAITERS);
+        for (unsigned i = 0; i < WAITERS; i++)
+            cr_expect(waiters[i].got == 1 && waiters[i].head == round + 1, "%u: %d, head %lu", i,
+                      waiters[i].got, waiters[i].head);
+        cr_expect_eq(atomic_load(&wakes), 1, "%u calls", atomic_load(&wakes));
+        cr_expect_eq(atomic_load(&woken), 1, "%u threads", atomic_load(&woken));
+    }
+    atomic_store(&wakes, 0);
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(append(store), QUIPU_OK);
+    cr_expect_eq(atomic_load(&wakes), 0);
+    quipu_close(store);
+}
+
+/* The first one watches for all. When it leaves, because its time is over or its event is there,
+ * another one takes over. Those that nothing concerns sleep on. */
+Test(wait, goes_on_when_the_watcher_leaves)
+{
+    struct waiter waiters[5] = {{.after = 0, .timeout_ms = 1000},
+                                {.after = 1, .timeout_ms = -1},
+                                {.after = 2, .timeout_ms = -1},
+                                {.after = 3, .timeout_ms = -1},
+                                {.after = 99, .timeout_ms = 60}};
+    quipu *store = open_store();
+
+    begin_waiters(waiters, 5, store);
+    end_waiters(waiters + 4, 1);
+    cr_expect_eq(waiters[4].got, 0, "the last one was not the watcher");
+    end_waiters(waiters, 1);
+    cr_expect_eq(waiters[0].got, 0, "in time");
+    cr_assert_eq(append(store), QUIPU_OK, "nobody waits for the first");
+    for (unsigned i = 1; i < 4; i++) {
+        cr_assert_eq(append(store), QUIPU_OK);
+        end_waiters(waiters + i, 1);
+        cr_expect(waiters[i].got == 1 && waiters[i].head == i + 1, "head %lu", waiters[i].head);
+    }
+    cr_expect_eq(store->handle->waiting.untold, 0);
+    quipu_close(store);
+}
+
+/* Who watches on tells the others. */
+Test(wait, beside_a_watcher_that_stays)
+{
+    struct waiter waiters[3] = {{.after = 1, .timeout_ms = PATIENCE_MS},
+                                {.after = 0, .timeout_ms = PATIENCE_MS},
+                                {.after = 0, .timeout_ms = PATIENCE_MS}};
+    quipu *store = open_store();
+
+    begin_waiters(waiters, 3, store);
+    cr_assert_eq(append(store), QUIPU_OK);
+    end_waiters(waiters + 1, 2);
+    for (unsigned i = 1; i < 3; i++) {
+        cr_expect(waiters[i].got == 1 && waiters[i].head == 1, "head %lu", waiters[i].head);
+        cr_expect_lt(waiters[i].took_ns, PATIENCE_MS * QP_NS_PER_MS);
+    }
+    cr_expect(is_watched(store));
+    cr_assert_eq(append(store), QUIPU_OK);
+    end_waiters(waiters, 1);
+    cr_expect(waiters[0].got == 1 && waiters[0].head == 2, "head %lu", waiters[0].head);
+    quipu_close(store);
+}
+
+/* Waits of any length, among commits that come close to their ends: no event is missed for good. */
+Test(wait, of_different_lengths)
+{
+    enum { WAITERS = 8, ROUNDS = 60 };
+    struct support_random random = {.state = 7};
+    quipu *store = open_store();
+    uint64_t head = 0;
+
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct waiter waiters[WAITERS];
+        uint64_t before;
+
+        cr_assert_eq(quipu_head(store, &before, &why), QUIPU_OK);
+        for (unsigned i = 0; i < WAITERS; i++) {
+            waiters[i] = (struct waiter){
+                .store = store,
+                .after = before + support_random_below(&random, 3),
+                .timeout_ms = i == 0 ? PATIENCE_MS : (int)support_random_below(&random, 8)};
+            waiters[i].after = i == 0 ? before + 2 : waiters[i].after;
+            cr_assert_eq(pthread_create(&waiters[i].thread, NULL, wait_once, &waiters[i]), 0);
+        }
+        for (unsigned i = 0; i < 3; i++) {
+            qp_clock_sleep_ns((int64_t)support_random_below(&random, 4 * QP_NS_PER_MS));
+            cr_assert_eq(append(store), QUIPU_OK);
+        }
+        end_waiters(waiters, WAITERS);
+        for (unsigned i = 0; i < WAITERS; i++) {
+            cr_expect_eq(waiters[i].got, waiters[i].head > waiters[i].after);
+            cr_expect(waiters[i].got == 1 ||
+                      waiters[i].took_ns >= waiters[i].timeout_ms * QP_NS_PER_MS);
+        }
+        cr_expect_eq(waiters[0].head, before + 3, "%lu", waiters[0].head);
+    }
+    cr_assert_eq(quipu_head(store, &head, &why), QUIPU_OK);
+    cr_expect_eq(head, 3 * ROUNDS);
+    cr_expect_eq(store->handle->waiting.untold, 0);
+    quipu_close(store);
+}
+
+static quipu *beside;
+
+static void *append_beside(void *payload)
+{
+    (void)payload;
+    if (append(beside) != QUIPU_OK)
+        abort();
+    return NULL;
+}
+
+static void commit_beside(void)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, append_beside, NULL) != 0 || pthread_join(thread, NULL) != 0)
+        abort();
+}
+
+/* A wait releases a lock ten times until it sleeps, and once at each look thereafter. A whole
+ * commit at any of these moments is seen, or does not let it sleep. */
+Test(wait, for_a_commit_at_each_of_its_steps)
+{
+    enum { STEPS = 16 };
+
+    beside = open_store();
+    for (unsigned step = 1; step <= STEPS; step++) {
+        uint64_t head = 0;
+
+        unlocks_left = step;
+        cr_expect_eq(quipu_wait(beside, step - 1, PATIENCE_MS, &head, &why), 1);
+        cr_expect_eq(unlocks_left, 0);
+        cr_expect_eq(head, step);
+        cr_expect_eq(beside->handle->waiting.untold, 0, "lost at step %u", step);
+        beside->handle->waiting.untold = 0;
+    }
+    quipu_close(beside);
+}
+
+/* A child that runs on the store of its parent, which it opens when it is told to through `*go`. */
+static pid_t begin_child(void (*run)(quipu *store, int told), int *go)
+{
+    int ends[2];
+    pid_t child;
+    char byte;
+
+    (void)support_dir(); /* one for both */
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    child = fork();
+    if (child == 0) {
+        quipu *store;
+
+        (void)close(ends[1]);
+        if (read(ends[0], &byte, 1) != 1)
+            _exit(1);
+        store = open_store();
+        if (store == NULL)
+            _exit(2);
+        run(store, ends[0]);
+        quipu_close(store);
+        _exit(0);
+    }
+    (void)close(ends[0]);
+    *go = ends[1];
+    return child;
+}
+
+static void wait_and_die(quipu *store, int told)
+{
+    struct waiter waiter = {.after = 1000, .timeout_ms = -1};
+
+    begin_waiters(&waiter, 1, store);
+    cr_assert_eq(write(told, "x", 1), 1);
+    end_waiters(&waiter, 1);
+}
+
+/* Who is killed in its sleep costs the next commit one call that wakes nobody, and no other one. */
+Test(wait, of_one_that_is_killed)
+{
+    int go;
+    pid_t child = begin_child(wait_and_die, &go);
+    quipu *store = open_store();
+    struct waiter waiter = {.after = 11, .timeout_ms = PATIENCE_MS};
+    char byte;
+
+    cr_assert_eq(write(go, "x", 1), 1);
+    cr_assert_eq(read(go, &byte, 1), 1);
+    cr_assert_eq(kill(child, SIGKILL), 0);
+    cr_assert_eq(waitpid(child, NULL, 0), child);
+    atomic_store(&wakes, 0);
+    cr_assert_eq(append(store), QUIPU_OK);
+    cr_expect_eq(atomic_load(&wakes), 1, "it slept");
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(append(store), QUIPU_OK);
+    cr_expect_eq(atomic_load(&wakes), 1, "and is forgotten: %u calls", atomic_load(&wakes));
+    begin_waiters(&waiter, 1, store);
+    cr_assert_eq(append(store), QUIPU_OK);
+    end_waiters(&waiter, 1);
+    cr_expect_eq(waiter.head, 12);
+    cr_expect_eq(store->handle->waiting.untold, 0);
+    (void)close(go);
+    quipu_close(store);
+}
+
+static void commit_and_die(quipu *store, int told)
+{
+    uint64_t head;
+
+    (void)told;
+    (void)quipu_head(store, &head, NULL); /* has its slots as a reader, which take a lock too */
+    atomic_store(&die_unlocking, true);
+    (void)append(store);
+}
+
+/* Its commit is in, and nobody counts it: whoever waits finds it all the same. */
+Test(wait, for_one_that_dies_before_it_tells)
+{
+    int go;
+    pid_t child = begin_child(commit_and_die, &go);
+    quipu *store = open_store();
+    struct waiter waiters[2] = {{.after = 0, .timeout_ms = PATIENCE_MS},
+                                {.after = 0, .timeout_ms = PATIENCE_MS}};
+    int status;
+
+    begin_waiters(waiters, 2, store);
+    cr_assert_eq(write(go, "x", 1), 1);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%x", (unsigned)status);
+    end_waiters(waiters, 2);
+    for (unsigned i = 0; i < 2; i++)
+        cr_expect(waiters[i].got == 1 && waiters[i].head == 1 &&
+                      waiters[i].took_ns < PATIENCE_MS * QP_NS_PER_MS,
+                  "%d", waiters[i].got);
+    cr_expect_eq(store->handle->waiting.untold, 1);
+    (void)close(go);
+    quipu_close(store);
+}
+
+/* The same of one that is stopped between counting and waking. */
+Test(wait, for_a_wake_that_does_not_come)
+{
+    struct waiter waiter = {.after = 0, .timeout_ms = PATIENCE_MS};
+    quipu *store = open_store();
+
+    begin_waiters(&waiter, 1, store);
+    atomic_store(&lose_wakes, true);
+    cr_assert_eq(append(store), QUIPU_OK);
+    end_waiters(&waiter, 1);
+    cr_expect_eq(waiter.got, 1);
+    cr_expect_lt(waiter.took_ns, PATIENCE_MS * QP_NS_PER_MS);
+    cr_expect_eq(store->handle->waiting.untold, 1);
+    atomic_store(&lose_wakes, false);
+    quipu_close(store);
+}
+
+/* ---- what a wait holds ----------------------------------------------------------------------- */
 
 Test(wait, holds_no_snapshot)
 {
     quipu_stat stat = {QUIPU_INIT(quipu_stat), .format = 0};
     quipu *store = open_store();
-    struct waiter waiter;
+    struct waiter waiter = {.after = 1000, .timeout_ms = -1};
 
-    begin_waiter(&waiter, store);
+    begin_waiters(&waiter, 1, store);
     cr_assert_eq(quipu_stat_get(store, &stat, &why), QUIPU_OK);
     cr_expect_eq(stat.readers, 1, "the call's own: %u", stat.readers);
     quipu_close(store);
-    cr_assert_eq(pthread_join(waiter.thread, NULL), 0);
+    end_waiters(&waiter, 1);
 }
 
-/* A close ends it. Whoever of the two comes last closes the files: what they leave is told by the
- * end of each test. */
+/* A close ends them, at once and in whatever they sleep. Whoever of all comes last closes the
+ * files: what they leave is told by the end of each test. */
 Test(wait, ends_with_its_store)
 {
-    quipu *store = open_store();
-    struct waiter waiter;
+    enum { WAITERS = 8 };
+    struct waiter waiters[WAITERS];
 
-    begin_waiter(&waiter, store);
-    quipu_close(store);
-    cr_assert_eq(pthread_join(waiter.thread, NULL), 0);
-    cr_expect_eq(waiter.got, QUIPU_CLOSED, "%d", waiter.got);
-    store = open_store();
-    cr_assert_not_null(store, "%s", why.text);
-    cr_expect_eq(append(store), QUIPU_OK);
-    quipu_close(store);
+    for (unsigned count = 1; count <= WAITERS; count++) {
+        quipu *store = open_store();
+
+        cr_assert_not_null(store, "%s", why.text);
+        for (unsigned i = 0; i < count; i++)
+            waiters[i] = (struct waiter){.after = 1000, .timeout_ms = -1};
+        begin_waiters(waiters, count, store);
+        atomic_store(&wakes, 0);
+        quipu_close(store);
+        end_waiters(waiters, count);
+        cr_expect_eq(atomic_load(&wakes), 1, "who watches is woken");
+        for (unsigned i = 0; i < count; i++)
+            cr_expect_eq(waiters[i].got, QUIPU_CLOSED, "%u: %d", i, waiters[i].got);
+        store = open_store();
+        cr_assert_not_null(store, "%s", why.text);
+        cr_expect_eq(append(store), QUIPU_OK);
+        quipu_close(store);
+    }
 }
 
 Test(wait, in_a_forked_child)

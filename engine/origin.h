@@ -1,0 +1,22 @@
+/* origin.h - where a process runs: who agrees in it may share memory, futexes and pids. And which
+ * process a pid is. */
+#ifndef QP_ORIGIN_H
+#define QP_ORIGIN_H
+
+#include "base.h"
+
+/* No padding, and zeroed first: compared as bytes. */
+struct qp_origin {
+    uint8_t boot[40]; /* the kernel's boot id as text */
+    uint64_t pid_namespace;
+    uint64_t time_namespace; /* by their inodes; 0: this kernel has none of the kind */
+};
+
+/* This process's own. SYSTEM: no /proc. */
+int qp_origin_read(struct qp_origin *origin, quipu_error *error);
+
+/* When a process began, in clock ticks since boot: tells a pid from its next use. 0: no such one.
+ */
+uint64_t qp_origin_start_time(uint32_t pid);
+
+#endif

@@ -1,0 +1,89 @@
+/* post.h - groups of batches handed to who has the store lock, by a process that waits for it.
+ *
+ * Each process has a box in the mapped file `post`. It puts a group there, and waits for the lock.
+ * Who has the lock may take groups along in its own transaction, and puts what became of them where
+ * they were. Only who has the lock takes and answers; only its owner puts, withdraws and reads:
+ *
+ *     EMPTY --- put ---> POSTED --- take ---> TAKEN --- answer ---> DONE --- read ---> EMPTY
+ *                           `--- withdraw ---> EMPTY
+ *
+ * An owner that has the lock itself and finds its box TAKEN knows that who took it is dead. Then
+ * the plan, which stood in the box before the commit, says whether it was committed. */
+#ifndef QP_POST_H
+#define QP_POST_H
+
+#include "place.h"
+#include "queue.h"
+
+struct qp_post_file; /* its layout is post.c's business */
+
+/* A zeroed one is not open: then nothing is handed over. */
+struct qp_post {
+    struct qp_post_file *file;
+    unsigned own; /* the number of this process's box */
+};
+
+/* Under the door, beside others: make the file if there is none of this `shared` yet. What fails is
+ * no failure of the store's: nothing is handed over then. */
+void qp_post_make(const struct qp_place *place, uint64_t shared_inode);
+
+/* Map it, if it is there and of this `shared`. */
+void qp_post_open(struct qp_post *post, const struct qp_place *place, uint64_t shared_inode,
+                  unsigned own);
+void qp_post_close(struct qp_post *post);
+
+/* ---- its owner ---- */
+
+/* Of what a box holds at most. */
+#define QP_POST_BATCHES_MAX 40
+#define QP_POST_BYTES_MAX   (20 * QP_KIB)
+
+/* The owner has the store lock: nobody else looks at its box. */
+void qp_post_empty(struct qp_post *post);
+
+/* Put a group. false: there is no file, it does not fit, it has what cannot be handed over (a
+ * query, a flush), or the box is not empty. */
+bool qp_post_put(struct qp_post *post, const struct qp_request *group);
+
+enum qp_post_state {
+    QP_POST_WITHDRAWN, /* nobody has seen it */
+    QP_POST_TAKEN,     /* somebody has it: commits it now, or is dead */
+    QP_POST_DONE       /* what became of it stands in the group */
+};
+
+/* Withdraw the group that was put, or read what became of it. */
+enum qp_post_state qp_post_end(struct qp_post *post, struct qp_request *group);
+
+/* Where the log ends if the group that was taken was committed. false: it was not even decided. */
+bool qp_post_plan_of(const struct qp_post *post, uint64_t *position, uint64_t *chain);
+
+/* It was committed, though who took it is dead: read what was planned. */
+void qp_post_read_plan(struct qp_post *post, struct qp_request *group);
+
+/* ---- who has the store lock ---- */
+
+/* What was taken out of one box. */
+struct qp_parcel {
+    struct qp_parcel *next;
+    unsigned box;
+    struct qp_request *first; /* a list of its own, until it is joined with others */
+    struct qp_request *last;
+    size_t count;
+};
+
+/* How many groups are there to be taken? */
+size_t qp_post_count(const struct qp_post *post);
+
+/* Take them all but the own one. What there is no memory for stays where it is. */
+struct qp_parcel *qp_post_take(struct qp_post *post);
+
+/* Before the commit: what will have become of them if the log then ends at this position. */
+void qp_post_plan(struct qp_post *post, const struct qp_parcel *parcels, uint64_t position,
+                  uint64_t chain);
+
+/* What became of them: what was planned, or something else. Before the lock is given back. */
+void qp_post_answer(struct qp_post *post, const struct qp_parcel *parcels, bool as_planned);
+
+void qp_parcels_free(struct qp_parcel *parcels);
+
+#endif

@@ -1,0 +1,155 @@
+/* turn.c - who finds the lock taken puts its group into its box, where the owner may take it along:
+ * four processes of four threads would else be four transactions of four events, each with its
+ * flushes, where four processes as one make one.
+ *
+ *     A   has the lock: takes B, C ---- commit ---- answers B, C -- unlocks
+ *     B   puts ........ waits for the lock ......................... has it: DONE -- unlocks, tells
+ *     C        puts ... waits ......................................................... the same
+ *     D                           puts ... waits ................... has it: its own to commit
+ *
+ * If A dies, the next owner has settled the log before it looks here. What A had planned for B says
+ * where the log ends if it was committed: at that position, with that chain. */
+#include "turn.h"
+
+#include "clock.h"
+#include "lock.h"
+#include "log.h"
+#include "status.h"
+
+#include <assert.h>
+#include <sched.h>
+
+enum { GATHER_NS_MAX = 200000 /* less than a flush takes */ };
+
+/* The file may have come after this process had opened the store. */
+static void open_post(struct qp_handle *handle)
+{
+    if (handle->post.file == NULL)
+        qp_post_open(&handle->post, &handle->place, handle->shared.inode, handle->shared.slot);
+}
+
+/* The lock is ours: nobody else touches the own box, whatever an earlier process with this number
+ * has left in it. */
+static void own_box(struct qp_handle *handle)
+{
+    qp_post_empty(&handle->post);
+    handle->post_ready = handle->post.file != NULL;
+}
+
+/* Does the log have that chain at that position? In a write transaction, because LMDB shows readers
+ * the last commit of a process that died only then. */
+static int log_has(struct qp_handle *handle, uint64_t position, uint64_t chain, bool *has,
+                   quipu_error *error)
+{
+    struct qp_txn txn = {0};
+    struct qp_log_cursor log = {0};
+    struct qp_log_head head = {0};
+    struct qp_record record;
+    int rc = qp_txn_begin_write(handle->log, &txn, error);
+
+    *has = false;
+    if (rc == QUIPU_OK)
+        rc = qp_log_open(&log, &txn, true, error);
+    if (rc == QUIPU_OK)
+        rc = qp_log_head(&log, &head, error);
+    if (rc == QUIPU_OK && position > 0 && position <= head.position)
+        rc = qp_log_get(&log, position, &record, error);
+    *has = position == 0 || (rc == QUIPU_ROW && record.chain == chain);
+    qp_log_close(&log);
+    qp_txn_end(&txn);
+    return rc < 0 ? rc : QUIPU_OK;
+}
+
+/* Who took it is dead, and the lock is ours. */
+static int resolve(struct qp_handle *handle, struct qp_request *group, enum qp_turn *turn,
+                   quipu_error *error)
+{
+    uint64_t position;
+    uint64_t chain;
+    bool has = false;
+    int rc = QUIPU_OK;
+
+    if (qp_shared_get(&handle->shared, QP_SHARED_POISONED))
+        return QUIPU_OK; /* who looks whether anything may be written says so */
+    if (qp_post_plan_of(&handle->post, &position, &chain))
+        rc = log_has(handle, position, chain, &has, error);
+    if (rc == QUIPU_OK && has) {
+        qp_post_read_plan(&handle->post, group);
+        *turn = QP_TURN_ANSWERED;
+    }
+    qp_post_empty(&handle->post);
+    return rc;
+}
+
+/* The group was put. A process that took it and does not end is given the same time again: whether
+ * it will commit nobody else can say. */
+static int wait_for_turn(struct qp_handle *handle, struct qp_request *group, enum qp_turn *turn,
+                         quipu_error *error)
+{
+    enum qp_post_state state = QP_POST_TAKEN;
+    int rc = QUIPU_BUSY;
+
+    for (int tries = 0; tries < 2 && rc == QUIPU_BUSY && state == QP_POST_TAKEN; tries++) {
+        rc = qp_lock_take(handle, qp_clock_deadline_ns(handle->options.busy_timeout_ms), error);
+        state = qp_post_end(&handle->post, group);
+    }
+    if (state == QP_POST_WITHDRAWN)
+        return rc;
+    if (state == QP_POST_TAKEN && rc == QUIPU_OK) {
+        rc = resolve(handle, group, turn, error);
+        if (rc < 0 || *turn == QP_TURN_ANSWERED)
+            (void)qp_lock_release(handle, false);
+        return rc;
+    }
+    if (state == QP_POST_TAKEN)
+        return qp_fail(error, QUIPU_IO,
+                       "the process that commits this does not go on: the outcome is unknown");
+    if (rc == QUIPU_OK)
+        qp_lock_stand_back(handle, qp_lock_release(handle, false));
+    *turn = QP_TURN_ANSWERED;
+    return QUIPU_OK;
+}
+
+int qp_turn_take(struct qp_handle *handle, struct qp_request **group, enum qp_turn *turn,
+                 quipu_error *error)
+{
+    int64_t deadline = qp_clock_deadline_ns(handle->options.busy_timeout_ms);
+    int rc = qp_lock_take(handle, 0, error);
+
+    *group = NULL;
+    *turn = QP_TURN_LOCKED;
+    if (rc == QUIPU_BUSY && handle->post_ready) {
+        *group = qp_queue_take(&handle->queue, QP_POST_BATCHES_MAX, QP_POST_BYTES_MAX);
+        if (qp_post_put(&handle->post, *group))
+            return wait_for_turn(handle, *group, turn, error);
+    }
+    if (rc == QUIPU_BUSY) {
+        open_post(handle);
+        rc = qp_lock_take(handle, deadline, error);
+    }
+    if (rc == QUIPU_OK)
+        own_box(handle);
+    return rc;
+}
+
+/* Those who were answered just now come again, if they do, within the time that it takes to run
+ * them once. They would wait for the lock in any case. A lazy handle takes nobody along: its
+ * commits promise less than others may have asked for. */
+struct qp_parcel *qp_turn_collect(struct qp_handle *handle)
+{
+    struct qp_parcel *parcels;
+    int64_t deadline;
+
+    if (handle->options.durability == QUIPU_LAZY)
+        return NULL;
+    if (qp_shared_others_wait(&handle->shared))
+        open_post(handle);
+    deadline = qp_clock_monotonic_ns() + GATHER_NS_MAX;
+    while (qp_post_count(&handle->post) < handle->parcels && qp_clock_monotonic_ns() < deadline)
+        (void)sched_yield();
+    parcels = qp_post_take(&handle->post);
+    handle->parcels = 0;
+    for (const struct qp_parcel *parcel = parcels; parcel != NULL; parcel = parcel->next)
+        handle->parcels++;
+    return parcels;
+}
