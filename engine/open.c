@@ -380,7 +380,7 @@ static int see_last_commit(struct qp_handle *handle, quipu_error *error)
     if (!qp_shared_get(&handle->shared, QP_SHARED_POISONED))
         rc = qp_txn_begin_write(handle->log, &txn, error); /* LMDB looks at its meta pages */
     qp_txn_end(&txn);
-    qp_lock_stand_back(handle, qp_lock_release(handle, false));
+    qp_lock_stand_back(handle, qp_lock_release(handle, true));
     return rc;
 }
 

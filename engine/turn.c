@@ -97,8 +97,8 @@ static int wait_for_turn(struct qp_handle *handle, struct qp_request *group, enu
         return rc;
     if (state == QP_POST_TAKEN && rc == QUIPU_OK) {
         rc = resolve(handle, group, turn, error);
-        if (rc < 0 || *turn == QP_TURN_ANSWERED)
-            (void)qp_lock_release(handle, false);
+        if (rc < 0 || *turn == QP_TURN_ANSWERED) /* a dead process's commit can be seen now */
+            qp_lock_stand_back(handle, qp_lock_release(handle, true));
         return rc;
     }
     if (state == QP_POST_TAKEN)
