@@ -9,6 +9,7 @@ static const struct bench_workload *const workloads[] = {
     &bench_workload_bulk_load,
     &bench_workload_append_one,
     &bench_workload_append_long_merging,
+    &bench_workload_append_long_thread,
     &bench_workload_append_long_unmerged,
     &bench_workload_wake,
     &bench_workload_read_category,

@@ -87,6 +87,7 @@ struct bench_workload {
 extern const struct bench_workload bench_workload_bulk_load;
 extern const struct bench_workload bench_workload_append_one;
 extern const struct bench_workload bench_workload_append_long_merging;
+extern const struct bench_workload bench_workload_append_long_thread;
 extern const struct bench_workload bench_workload_append_long_unmerged;
 extern const struct bench_workload bench_workload_wake;
 extern const struct bench_workload bench_workload_read_category;

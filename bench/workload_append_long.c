@@ -3,8 +3,9 @@
  *
  * One thread loads the plan's events, a batch a commit. Beside it another one commits event after
  * event, and these commits are timed one by one; of the load the longest commit is told. In the
- * first variant the index is kept up as always. In the second no merge is within the clock: before
- * there is enough for one, both threads stop, the store is closed, which merges, and opened again.
+ * first variant the index is kept up as always, by whose commit it falls to; in the second by a
+ * thread of its own. In the third no merge is within the clock: before there is enough for one,
+ * both threads stop, the store is closed, which merges, and opened again.
  *
  *     merging      | load, single events, merges                                  | close |
  *     unmerged     | load, single events | close, open | load, single events | close, open | ...
@@ -126,6 +127,17 @@ static int merging_run(const struct bench_work *work, struct bench_round *out,
     return append_long_run(work, work->events->count, out, failure);
 }
 
+static int thread_run(const struct bench_work *work, struct bench_round *out,
+                      struct bench_failure *failure)
+{
+    struct bench_peer peer = *work->peer;
+    struct bench_work own = *work;
+
+    peer.open = peer.open_merge_thread;
+    own.peer = &peer;
+    return append_long_run(&own, work->events->count, out, failure);
+}
+
 static int unmerged_run(const struct bench_work *work, struct bench_round *out,
                         struct bench_failure *failure)
 {
@@ -134,7 +146,7 @@ static int unmerged_run(const struct bench_work *work, struct bench_round *out,
 
 static int can(const struct bench_peer *peer)
 {
-    return peer->append_one != NULL && peer->merges;
+    return peer->append_one != NULL && peer->open_merge_thread != NULL;
 }
 
 const struct bench_workload bench_workload_append_long_merging = {
@@ -144,6 +156,15 @@ const struct bench_workload bench_workload_append_long_merging = {
     .kind = BENCH_BESIDE,
     .can = can,
     .run = merging_run,
+};
+
+const struct bench_workload bench_workload_append_long_thread = {
+    .name = "append-long",
+    .variant = "thread",
+    .about = "the same, but a thread of its own merges",
+    .kind = BENCH_BESIDE,
+    .can = can,
+    .run = thread_run,
 };
 
 const struct bench_workload bench_workload_append_long_unmerged = {

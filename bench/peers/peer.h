@@ -69,7 +69,10 @@ struct bench_peer {
      * `*head` is the newest position then. */
     int (*wait)(void *store, uint64_t after, int timeout_ms, uint64_t *head,
                 struct bench_failure *failure);
-    int merges; /* 1: what reading needs is made of many commits at once, behind them */
+
+    /* What reading needs is made of many commits at once, by one of those who commit: as open(),
+     * but a thread of its own does it. */
+    int (*open_merge_thread)(const char *directory, void **out, struct bench_failure *failure);
 
     /* Before appends, never timed: room for as many bytes of events more. */
     int (*reserve)(void *store, uint64_t bytes, struct bench_failure *failure);

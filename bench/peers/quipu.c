@@ -46,8 +46,10 @@ static void store_path(const char *directory, char *out)
     bench_text_set(out, PATH_BYTES_MAX, "%s/store", directory);
 }
 
-static int quipu_peer_open(const char *directory, void **out, struct bench_failure *failure)
+static int open_with(const char *directory, uint32_t flags, void **out,
+                     struct bench_failure *failure)
 {
+    quipu_options options = {QUIPU_INIT(quipu_options), .flags = flags};
     struct quipu_store *self = calloc(1, sizeof(*self));
     quipu_error error = {0};
     char path[PATH_BYTES_MAX];
@@ -57,7 +59,7 @@ static int quipu_peer_open(const char *directory, void **out, struct bench_failu
     if (self == NULL)
         return fail(failure, "open", QUIPU_NO_MEMORY, "");
     store_path(directory, path);
-    rc = quipu_open(path, NULL, &self->store, &error);
+    rc = quipu_open(path, &options, &self->store, &error);
     if (rc < 0) {
         fail(failure, "open", rc, error.text);
         goto done;
@@ -73,6 +75,17 @@ done:
     }
     *out = self;
     return 0;
+}
+
+static int quipu_peer_open(const char *directory, void **out, struct bench_failure *failure)
+{
+    return open_with(directory, 0, out, failure);
+}
+
+static int quipu_peer_open_merge_thread(const char *directory, void **out,
+                                        struct bench_failure *failure)
+{
+    return open_with(directory, QUIPU_OPEN_MERGE_THREAD, out, failure);
 }
 
 static quipu_draft draft_of(const struct bench_event *event)
@@ -326,6 +339,6 @@ const struct bench_peer bench_peer_quipu = {
     .append_async = quipu_peer_append_async,
     .flush = quipu_peer_flush,
     .wait = quipu_peer_wait,
-    .merges = 1,
+    .open_merge_thread = quipu_peer_open_merge_thread,
     .groups = quipu_peer_groups,
 };
