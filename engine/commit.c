@@ -135,8 +135,10 @@ static int transact(struct qp_handle *handle, const struct group *group, bool *c
     struct qp_edge edge = {0};
     int rc = qp_txn_begin_write(handle->log, &txn, error);
 
-    if (rc == QUIPU_OK)
+    if (rc == QUIPU_OK) {
+        qp_txn_extend(&txn);
         rc = qp_moment_begin_writing(handle, &txn, &moment, error);
+    }
     if (rc == QUIPU_OK)
         rc = look_at_edge(handle, moment, &edge, error);
     if (rc == QUIPU_OK)
