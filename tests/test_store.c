@@ -552,7 +552,7 @@ Test(store, the_file_is_ahead_of_its_pages)
         commit(&txn);
         cr_assert_eq(file_bytes(), before, "the commit found its blocks there");
     }
-    cr_expect_gt(position, 300, "a page at a time");
+    cr_expect_gt(position, 100, "a page at a time");
     qp_store_close(store);
 }
 
