@@ -192,7 +192,9 @@ static int open_index(struct qp_handle *handle, quipu_error *error)
     bool fits = false;
     int rc = qp_place_probe(&handle->place, QP_INDEX_FILE, &state, error);
 
-    handle->index_refused = state != QP_FILE_MISSING;
+    handle->index_refused = state != QP_FILE_MISSING || rc == QUIPU_IO;
+    if (rc == QUIPU_IO)
+        return QUIPU_OK; /* it cannot be read, but made again */
     if (rc < 0 || state != QP_FILE_WHOLE)
         return rc;
     rc = open_file(handle, QP_INDEX_FILE, false, &handle->index, &why);
