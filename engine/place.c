@@ -307,6 +307,28 @@ int qp_place_probe(const struct qp_place *place, const char *name, enum qp_file_
     return rc;
 }
 
+/* fsync() of a file or, as ".", of the directory: its names. A descriptor that reads is enough. */
+static int flush(int directory, const char *name, quipu_error *error)
+{
+    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
+    int rc = QUIPU_OK;
+
+    if (fd < 0 || fsync(fd) != 0)
+        rc = qp_fail_os(error, QUIPU_IO, errno, "flush %s", name);
+    if (fd >= 0)
+        (void)close(fd);
+    return rc;
+}
+
+/* Who may not look into the parent has not created the store in it. */
+int qp_place_flush_name(const struct qp_place *place, quipu_error *error)
+{
+    assert(place->fd >= 0);
+    if (faccessat(place->fd, "..", R_OK, AT_EACCESS) != 0 && errno == EACCES)
+        return QUIPU_OK;
+    return flush(place->fd, "..", error);
+}
+
 /* ---- making one ---- */
 
 /* Where the store is to stand: its parent directory and its name there. */
@@ -420,19 +442,6 @@ int qp_staging_begin(const char *path, struct qp_staging *staging, quipu_error *
         return qp_fail_os(error, QUIPU_SYSTEM, errno, "open %s", staging->staged);
     (void)flock(staging->place.fd, LOCK_SH | LOCK_NB); /* says that we live */
     return QUIPU_OK;
-}
-
-/* fsync() of a file or, as ".", of the directory: its names. A descriptor that reads is enough. */
-static int flush(int directory, const char *name, quipu_error *error)
-{
-    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
-    int rc = QUIPU_OK;
-
-    if (fd < 0 || fsync(fd) != 0)
-        rc = qp_fail_os(error, QUIPU_IO, errno, "flush %s", name);
-    if (fd >= 0)
-        (void)close(fd);
-    return rc;
 }
 
 /* LMDB's lock file is of the creation and not of the store; it was never flushed. The files before
