@@ -65,6 +65,7 @@ int main(int argc, char **argv)
                             .faulty = crash_flag(argv, "--faulty"),
                             .stops_on_io = crash_flag(argv, "--stops-on-io"),
                             .hold = crash_option(argv, "--hold"),
+                            .readable = disk.ballast != NULL,
                             .heal = heal,
                             .payload = &disk};
 
@@ -77,8 +78,10 @@ int main(int argc, char **argv)
     (void)alarm(SECONDS_MAX);
     crash_run(&run, (uint32_t)crash_number(argv, "--from", 0),
               end < plan.op_count ? (uint32_t)end : (uint32_t)plan.op_count);
-    if (disk.state != NULL)
+    if (disk.state != NULL) {
+        atomic_store(&disk.state->failures, run.failures);
         atomic_store(&disk.state->unknown, run.unknown);
+    }
     crash_plan_free(&plan);
     return 0;
 }

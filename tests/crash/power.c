@@ -261,6 +261,7 @@ static void cut_heir(struct cutting *cutting, const char *part, const char *fail
     const struct crash_fault none = {.log = cutting->log};
     struct crash_disk *disk;
     char scenario[128];
+    bool refused; /* it has lived to see that the outcome is unknown */
     pid_t heir;
     int rc;
 
@@ -280,10 +281,16 @@ static void cut_heir(struct cutting *cutting, const char *part, const char *fail
     while (atomic_load(&heirs.state->acked) < 1)
         sys_sleep_ms(1);
     rc = crash_work_run(driver, &work, &fault);
+    refused = rc == 0 && atomic_load(&driver->state->acked) < work.end;
     (void)unlink(hold);
     CHECK(rc == 0 || rc == 256 + SIGKILL, "%s: %d", scenario, rc);
     rc = sys_wait(heir);
     CHECK(rc == 0, "%s: the heir ended with %d", scenario, rc);
+    if (refused) { /* it is poisoned: nothing but its open went well */
+        (void)snprintf(driver->repeat, sizeof(driver->repeat),
+                       "power --seed %" PRIu64 " --scenario %s", driver->seed, scenario);
+        crash_count(driver, atomic_load(&heirs.state->acked) == 1, "others must be refused too");
+    }
     begin_bounds(cutting, work.first);
     cutting->writers = 2;
     cutting->bounds[1] = (struct crash_bounds){&cutting->heir, 0, 0};

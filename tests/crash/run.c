@@ -346,6 +346,11 @@ static void do_in_spite(struct crash_run *run, int rc)
             return;
         CHECK(is_fault(run, rc), "the second time a fault is told as %d: %s", rc, run->error.text);
     }
+    if (commits(op) && run->readable)
+        CHECK(crash_look(run->store, run->path, run->plan, op->first_position - 1, &run->error) ==
+                      QUIPU_OK ||
+                  !crash_op_writes(op),
+              "it cannot be read meanwhile: %s", run->error.text);
     run->heal(run->payload);
     if (commits(op) && rc == QUIPU_IO) {
         settle_unknown(run);

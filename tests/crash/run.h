@@ -12,6 +12,7 @@ struct crash_run {
     struct crash_state *state; /* whoever watches reads there what was acknowledged; may be NULL */
     bool beside;               /* others write too: positions are not known beforehand */
     bool faulty;               /* calls may fail: with statuses that say so, and never for good */
+    bool readable;             /* as long as a commit fails, everything can be read */
     bool stops_on_io;          /* a commit that is refused so ends the run, without a word */
     const char *hold;          /* a file: as long as it is there, nothing is done after an open */
     void (*heal)(void *payload); /* faulty: ends the faults, makes room */

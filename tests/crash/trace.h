@@ -37,7 +37,8 @@ struct crash_state {
     atomic_uint off;   /* 1: no more faults, the disk is well again */
     atomic_uint begun; /* the workload: operations that were begun, and that were acknowledged */
     atomic_uint acked;
-    atomic_uint unknown; /* failures of which the outcome had to be found out */
+    atomic_uint failures; /* operations that failed, and were done later */
+    atomic_uint unknown;  /* of them: nobody knew whether it was done */
     atomic_uint by_class[CRASH_CLASS_COUNT];
 };
 
