@@ -117,8 +117,7 @@ static bool fail_at(struct failing *failing, unsigned long n, bool sticky)
 
 static void fail_in_part(struct failing *failing)
 {
-    bool all = failing->driver.all || failing->driver.deadline > 0;
-    unsigned stride = all ? 1 : STRIDE;
+    unsigned stride = failing->driver.all ? 1 : STRIDE;
     unsigned long n = 1 + sys_below(&failing->random, stride);
     unsigned long before = failing->met;
     bool met = true;

@@ -93,7 +93,7 @@ static void fail_one(struct failing *failing, unsigned part, const char *calls, 
 static void fail_in_part(struct failing *failing, unsigned part, const char *calls)
 {
     bool all = failing->driver.all;
-    unsigned stride = all || failing->driver.deadline > 0 ? 1 : STRIDE;
+    unsigned stride = all ? 1 : STRIDE;
     unsigned count = count_calls(failing, part, calls);
     unsigned n = 1 + (unsigned)sys_below(&failing->random, stride);
 
@@ -113,7 +113,7 @@ static void fail_in_part(struct failing *failing, unsigned part, const char *cal
 
 static void fail_allocations(struct failing *failing, unsigned part)
 {
-    unsigned stride = failing->driver.all || failing->driver.deadline > 0 ? 1 : STRIDE;
+    unsigned stride = failing->driver.all ? 1 : STRIDE;
     unsigned count = count_calls(failing, part, "A");
     char fail[48];
 

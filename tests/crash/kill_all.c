@@ -71,7 +71,7 @@ static unsigned count_calls(struct killing *killing, unsigned part)
 
 static void kill_in_part(struct killing *killing, unsigned part)
 {
-    unsigned stride = killing->driver.all || killing->driver.deadline > 0 ? 1 : STRIDE;
+    unsigned stride = killing->driver.all ? 1 : STRIDE;
     unsigned count = count_calls(killing, part);
     unsigned before = killing->kills;
     char at[48];

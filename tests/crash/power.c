@@ -141,7 +141,6 @@ static void replay(struct cutting *cutting, struct crash_disk *disk)
 {
     struct crash_driver *driver = &cutting->driver;
     bool often = driver->all || cutting->only_image != NULL;
-    bool each = often || driver->deadline > 0;
     unsigned before = cutting->images;
     size_t points = 0;
     size_t near = 0;
@@ -158,7 +157,7 @@ static void replay(struct cutting *cutting, struct crash_disk *disk)
         points++;
         if ((trace->flags & TRACE_FAILED) != 0)
             near = CHANGES_NEAR;
-        if (each || near > 0 || (points + driver->seed) % STRIDE == 0)
+        if (often || near > 0 || (points + driver->seed) % STRIDE == 0)
             cut_at(cutting, disk, op, often || near > 0);
         near -= near > 0;
         crash_disk_end(disk, op);
