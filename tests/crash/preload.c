@@ -221,16 +221,29 @@ static void die(void)
 
 static volatile sig_atomic_t steps_left;
 
+#ifdef __x86_64__
+/* The processor traps after the next instruction of what goes on. */
+static void set_trap(ucontext_t *going_on)
+{
+    going_on->uc_mcontext.gregs[REG_EFL] |= 0x100;
+}
+#else
+/* No way to step: it dies at once. */
+static void set_trap(ucontext_t *going_on)
+{
+    (void)going_on;
+    die();
+}
+#endif
+
 /* Runs after each instruction: the flag stays on in the context that goes on. */
 static void on_step(int signal, siginfo_t *info, void *context)
 {
-    ucontext_t *going_on = context;
-
     (void)signal, (void)info;
     if (steps_left <= 0)
         die();
     steps_left--;
-    going_on->uc_mcontext.gregs[REG_EFL] |= 0x100;
+    set_trap(context);
 }
 
 static void die_later(void)
