@@ -13,8 +13,9 @@
 static const char after_stream[] = "after-check"; /* what inspections have appended */
 
 struct finger {
-    uint32_t op;    /* the next that writes; op_count at the end */
-    uint32_t index; /* its next event */
+    uint32_t op;      /* the next that writes; op_count at the end */
+    uint32_t index;   /* its next event */
+    uint64_t tracked; /* what its source and mark must show, 0: nothing */
     uint64_t versions[CRASH_STREAMS];
 };
 
@@ -128,6 +129,8 @@ static void check_planned(struct walk *walk, const quipu_event *event)
     finger->index++;
     walk->open = which;
     if (finger->index == plan->ops[op].events) {
+        if (plan->ops[op].tracks)
+            finger->tracked = crash_tracked_number(op);
         finger->op = next_writing(plan, op + 1);
         finger->index = 0;
         walk->open = -1;
@@ -236,6 +239,25 @@ static void check_streams(const struct walk *walk, quipu *store)
     }
 }
 
+/* They were committed with events that are there, and with none that are not. */
+static void check_tracked(const struct walk *walk, quipu *store)
+{
+    for (size_t i = 0; i < walk->count; i++) {
+        int wanted = walk->fingers[i].tracked > 0 ? QUIPU_OK : QUIPU_NOT_FOUND;
+        char name[CRASH_NAME_BYTES];
+        uint64_t number = 0;
+        uint64_t mark = 0;
+
+        crash_source_name(walk->bounds[i].plan, name);
+        CHECK(quipu_tracked_get(store, name, &number, NULL) == wanted &&
+                  quipu_mark_get(store, name, &mark, NULL) == wanted,
+              "%s: neither there nor missing", name);
+        CHECK(number == walk->fingers[i].tracked && mark == number,
+              "%s: source %" PRIu64 ", mark %" PRIu64 ", not %" PRIu64, name, number, mark,
+              walk->fingers[i].tracked);
+    }
+}
+
 static int tell_finding(void *payload, const quipu_finding *finding)
 {
     (void)payload;
@@ -269,7 +291,7 @@ static void send_known(const struct walk *walk, const char *path, quipu *store, 
         for (run.op = walk->fingers[i].op; run.op-- > 0 && sent < BATCHES;) {
             quipu_receipt receipt;
 
-            if (plan->ops[run.op].kind != CRASH_COMMIT || !plan->ops[run.op].ids)
+            if (!crash_op_writes(&plan->ops[run.op]) || !plan->ops[run.op].ids)
                 continue;
             CHECK(crash_send_again(&run, run.op, &receipt) == QUIPU_DUPLICATE,
                   "operation %u of writer %u was not recognised", run.op, plan->writer);
@@ -355,6 +377,7 @@ uint32_t crash_inspect(const char *path, const struct crash_bounds *bounds, size
     walk_events(&walk, store);
     check_bounds(&walk);
     check_streams(&walk, store);
+    check_tracked(&walk, store);
     check_verified(path, walk.position);
     send_known(&walk, path, store, count == 1 && walk.after == 0);
     append_and_read(&walk, store);

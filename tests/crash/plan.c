@@ -19,6 +19,7 @@ struct builder {
     struct crash_plan *plan;
     struct sys_random random;
     unsigned part;
+    bool lazy; /* the open store is */
 };
 
 static void *grown(void *array, size_t count, size_t size)
@@ -40,6 +41,7 @@ static struct crash_op *add_op(struct builder *builder, enum crash_op_kind kind)
     op = &plan->ops[plan->op_count++];
     *op = (struct crash_op){.kind = kind,
                             .part = builder->part,
+                            .lazy = builder->lazy && kind != CRASH_OPEN,
                             .first_step = plan->step_count,
                             .first_position = plan->events + 1};
     return op;
@@ -114,6 +116,7 @@ static void add_open(struct builder *builder, uint32_t flags, uint64_t map_bytes
 
     op->open_flags = flags;
     op->map_bytes = map_bytes;
+    op->lazy = builder->lazy;
 }
 
 /* ---- parts ----------------------------------------------------------------------------------- */
@@ -194,6 +197,54 @@ static void part_look(struct builder *builder)
     (void)add_op(builder, CRASH_CLOSE);
 }
 
+/* Each commit moves a source and a mark too, on a condition that holds; some that do not. */
+static void part_track(struct builder *builder)
+{
+    add_open(builder, 0, 0);
+    for (unsigned i = 0; i < 6; i++) {
+        uint32_t of = add_one(builder, i, 100, true);
+
+        builder->plan->ops[of].tracks = true;
+        if (i % 2 == 0) {
+            add_refused(builder, CRASH_OUTDATED, of);
+            add_refused(builder, CRASH_TRACKED, of);
+            add_refused(builder, CRASH_AGAIN, of);
+        }
+    }
+    (void)add_op(builder, CRASH_CLOSE);
+}
+
+static void part_lazy(struct builder *builder)
+{
+    builder->lazy = true;
+    for (unsigned i = 0; i < 2; i++) {
+        add_open(builder, 0, 0);
+        for (unsigned j = 0; j < 5; j++) {
+            (void)add_one(builder, any_stream(builder), 300, j % 2 == 0);
+            if (j == 2)
+                (void)add_op(builder, CRASH_FLUSH);
+        }
+        (void)add_op(builder, CRASH_CLOSE);
+    }
+    builder->lazy = false;
+}
+
+/* Several in flight, some while another one is waited for. */
+static void part_async(struct builder *builder)
+{
+    add_open(builder, 0, 0);
+    for (unsigned i = 0; i < 24; i++) {
+        uint32_t op = add_one(builder, any_stream(builder), 400, i % 2 == 0);
+
+        if (i % 8 == 6)
+            continue;
+        builder->plan->ops[op].kind = CRASH_ASYNC;
+        if (i == 11)
+            (void)add_op(builder, CRASH_FLUSH);
+    }
+    (void)add_op(builder, CRASH_CLOSE);
+}
+
 static void part_reindex(struct builder *builder)
 {
     (void)add_op(builder, CRASH_REINDEX);
@@ -224,6 +275,19 @@ static void part_merge(struct builder *builder)
         op->ids = i % 2 == 0;
         for (unsigned j = 0; j < 4; j++)
             add_step(builder, op, (3 * i + j) % CRASH_STREAMS, 250, QUIPU_ANY);
+        (void)add_one(builder, i, 100, true);
+    }
+    (void)add_op(builder, CRASH_CLOSE);
+}
+
+static void part_thread(struct builder *builder)
+{
+    add_open(builder, QUIPU_OPEN_MERGE_THREAD, 0);
+    for (unsigned i = 0; i < 6; i++) {
+        struct crash_op *op = add_op(builder, CRASH_COMMIT);
+
+        for (unsigned j = 0; j < 4; j++)
+            add_step(builder, op, (2 * i + j) % CRASH_STREAMS, 250, QUIPU_ANY);
         (void)add_one(builder, i, 100, true);
     }
     (void)add_op(builder, CRASH_CLOSE);
@@ -267,7 +331,8 @@ static const struct {
     {"create", part_create},   {"append", part_append}, {"batch", part_batch},
     {"refuse", part_refuse},   {"look", part_look},     {"reindex", part_reindex},
     {"reopen", part_reopen},   {"merge", part_merge},   {"grow", part_grow},
-    {"traffic", part_traffic},
+    {"traffic", part_traffic}, {"track", part_track},   {"lazy", part_lazy},
+    {"async", part_async},     {"thread", part_thread},
 };
 
 static void build_part(struct builder *builder, const char *name, size_t size)
@@ -327,7 +392,7 @@ bool crash_plan_part(const struct crash_plan *plan, const char *name, uint32_t *
 
 bool crash_op_writes(const struct crash_op *op)
 {
-    return op->kind == CRASH_COMMIT || op->kind == CRASH_EXECUTE;
+    return op->kind == CRASH_COMMIT || op->kind == CRASH_EXECUTE || op->kind == CRASH_ASYNC;
 }
 
 const struct crash_step *crash_op_steps(const struct crash_plan *plan, uint32_t op, size_t *count)
@@ -338,6 +403,16 @@ const struct crash_step *crash_op_steps(const struct crash_plan *plan, uint32_t 
         own = &plan->ops[own->of];
     *count = own->step_count;
     return &plan->steps[own->first_step];
+}
+
+uint64_t crash_tracked_number(uint32_t op)
+{
+    return (uint64_t)op + 1;
+}
+
+void crash_source_name(const struct crash_plan *plan, char out[CRASH_NAME_BYTES])
+{
+    (void)snprintf(out, CRASH_NAME_BYTES, "source-%u", plan->writer);
 }
 
 void crash_stream_name(const struct crash_plan *plan, unsigned stream, char out[CRASH_NAME_BYTES])

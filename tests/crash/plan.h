@@ -14,7 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CRASH_PARTS "create,append,batch,refuse,look,reindex,reopen,merge,grow"
+#define CRASH_PARTS                                                                                \
+    "create,append,batch,refuse,look,track,lazy,async,reindex,reopen,merge,thread,grow"
 
 enum {
     CRASH_OWN_STREAMS = 12,
@@ -36,7 +37,11 @@ enum crash_op_kind {
     CRASH_CONFLICT, /* one of its versions is wrong */
     CRASH_PARTIAL,  /* the events of `of`, and one more: PARTIAL_DUPLICATE */
     CRASH_KNOWN,    /* new ones, and one of `of` among them: DUPLICATE_ID */
-    CRASH_TWICE     /* one id twice: DUPLICATE_ID */
+    CRASH_TWICE,    /* one id twice: DUPLICATE_ID */
+    CRASH_OUTDATED, /* unless events of a query, of which there are some: CONFLICT */
+    CRASH_TRACKED,  /* with a number that the source has had: ALREADY_TRACKED */
+    CRASH_ASYNC,    /* committed, without waiting for it */
+    CRASH_FLUSH
 };
 
 struct crash_step {
@@ -56,6 +61,8 @@ struct crash_op {
     uint32_t data_bytes_max;
     uint32_t of;
     bool ids;
+    bool tracks; /* moves the writer's source and mark to crash_tracked_number() */
+    bool lazy;   /* with an open of QUIPU_LAZY */
     uint32_t open_flags;
     uint64_t map_bytes;
     uint64_t first_position; /* if no other plan writes to the store; of AGAIN: that of `of` */
@@ -93,6 +100,12 @@ void crash_plan_free(struct crash_plan *plan);
 /* The part of that name: its operations are [*first, *end). */
 bool crash_plan_part(const struct crash_plan *plan, const char *name, uint32_t *first,
                      uint32_t *end);
+
+/* How far the source and the mark of a writer are when `op` is in. */
+uint64_t crash_tracked_number(uint32_t op);
+
+/* "source-3", which is the name of a mark too. */
+void crash_source_name(const struct crash_plan *plan, char out[CRASH_NAME_BYTES]);
 
 /* Does it leave events in the store? */
 bool crash_op_writes(const struct crash_op *op);

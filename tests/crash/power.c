@@ -37,6 +37,7 @@ struct cutting {
     char scenario[128];
     struct crash_plan heir;
     struct crash_bounds bounds[WRITERS];
+    uint32_t lazy[WRITERS]; /* the last operation that was acknowledged so, + 1 */
     size_t writers;
     unsigned flags; /* of the inspection */
     unsigned images;
@@ -122,17 +123,26 @@ static void cut_at(struct cutting *cutting, const struct crash_disk *disk, size_
 
 /* ---- a recorded log -------------------------------------------------------------------------- */
 
+/* A lazy commit is durable when the next one is acknowledged. */
 static void take_mark(struct cutting *cutting, const struct crash_trace *trace)
 {
+    uint32_t op = (uint32_t)(trace->offset / 4);
+    enum crash_mark_kind kind = (enum crash_mark_kind)(trace->offset % 4);
+
     for (size_t i = 0; i < cutting->writers; i++) {
         struct crash_bounds *bounds = &cutting->bounds[i];
 
         if (bounds->plan->writer != trace->inode)
             continue;
-        if (trace->offset % 2 == 0)
-            bounds->begun = (uint32_t)(trace->offset / 2) + 1;
-        else
-            bounds->acked = (uint32_t)(trace->offset / 2) + 1;
+        if (kind == MARK_BEGUN) {
+            bounds->begun = op + 1;
+        } else if (kind == MARK_DURABLE) {
+            bounds->acked = op + 1;
+        } else if (crash_op_writes(&bounds->plan->ops[op])) {
+            if (cutting->lazy[i] > bounds->acked)
+                bounds->acked = cutting->lazy[i];
+            cutting->lazy[i] = op + 1;
+        }
     }
 }
 
@@ -179,6 +189,7 @@ static bool is_wanted(struct cutting *cutting, const char *scenario)
 static void begin_bounds(struct cutting *cutting, uint32_t first)
 {
     cutting->writers = 1;
+    memset(cutting->lazy, 0, sizeof(cutting->lazy));
     cutting->bounds[0] = (struct crash_bounds){&cutting->driver.plan, first, first};
 }
 

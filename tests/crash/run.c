@@ -5,7 +5,7 @@
  *     commit    IO: nobody knows. No later commit may go well before the store was closed; after an
  *               open it is in, whole, or not at all, and sent again it is not doubled.
  *               anything else: nothing is in, and the same handle does it when the fault is over
- *     others    fail with a status, and go well when the fault is over */
+ *     others    fail with a status, and go well when the fault is over and the store opened anew */
 #include "run.h"
 
 #include "look.h"
@@ -22,9 +22,9 @@ enum { BUSY_MS = 20000 };
 
 static void describe(const struct crash_run *run)
 {
-    static const char *const kinds[] = {"open",    "close",   "reindex", "look",
-                                        "commit",  "execute", "again",   "conflict",
-                                        "partial", "known",   "twice"};
+    static const char *const kinds[] = {"open",    "close",    "reindex",  "look",    "commit",
+                                        "execute", "again",    "conflict", "partial", "known",
+                                        "twice",   "outdated", "tracked",  "async",   "flush"};
     const struct crash_op *op = &run->plan->ops[run->op];
     size_t size = strcspn(sys_note, "|");
 
@@ -42,19 +42,26 @@ static bool is_fault(const struct crash_run *run, int rc)
            rc == QUIPU_UNSAFE;
 }
 
-static void mark(const struct crash_run *run, bool acknowledged)
+static void mark(const struct crash_run *run, uint32_t number, bool acknowledged)
 {
+    const struct crash_op *op = &run->plan->ops[number];
+    bool lazy = op->lazy && op->kind != CRASH_OPEN && op->kind != CRASH_FLUSH;
+    enum crash_mark_kind kind = lazy ? MARK_LAZY : MARK_DURABLE;
+
     if (run->state != NULL)
-        atomic_store(acknowledged ? &run->state->acked : &run->state->begun, run->op + 1);
+        atomic_store(acknowledged ? &run->state->acked : &run->state->begun, number + 1);
     if (crash_mark != NULL)
-        crash_mark(run->plan->writer, 2 * (uint64_t)run->op + acknowledged);
+        crash_mark(run->plan->writer, 4 * (uint64_t)number + (acknowledged ? kind : MARK_BEGUN));
 }
 
 static int expected_rc(enum crash_op_kind kind)
 {
     switch (kind) {
     case CRASH_CONFLICT:
+    case CRASH_OUTDATED:
         return QUIPU_CONFLICT;
+    case CRASH_TRACKED:
+        return QUIPU_ALREADY_TRACKED;
     case CRASH_PARTIAL:
         return QUIPU_PARTIAL_DUPLICATE;
     case CRASH_KNOWN:
@@ -90,6 +97,28 @@ static struct crash_event *make_events(const struct crash_plan *plan, uint32_t o
     return events;
 }
 
+/* Steps that are no appends. */
+static void add_conditions(const struct crash_run *run, uint32_t number, quipu_batch *batch)
+{
+    const struct crash_op *op = &run->plan->ops[number];
+    char source[CRASH_NAME_BYTES];
+    char name[CRASH_NAME_BYTES];
+    const quipu_query_item item = {.stream = name};
+    const quipu_query query = {&item, 1};
+
+    crash_source_name(run->plan, source);
+    crash_stream_name(run->plan, crash_op_steps(run->plan, number, &(size_t){0})->stream, name);
+    if (op->kind == CRASH_OUTDATED) {
+        (void)quipu_batch_unless(batch, &query, run->plan->ops[op->of].first_position - 1);
+    } else if (op->kind == CRASH_TRACKED) {
+        (void)quipu_batch_track(batch, source, crash_tracked_number(op->of));
+    } else if (op->tracks) {
+        (void)quipu_batch_unless(batch, &query, op->first_position - 1);
+        (void)quipu_batch_track(batch, source, crash_tracked_number(number));
+        (void)quipu_batch_mark(batch, source, crash_tracked_number(number));
+    }
+}
+
 /* NULL: an allocation of the library failed. One of a step is told by the commit. */
 static quipu_batch *fill_batch(const struct crash_run *run, uint32_t number)
 {
@@ -116,6 +145,7 @@ static quipu_batch *fill_batch(const struct crash_run *run, uint32_t number)
                                  steps[i].count + more);
         next += steps[i].count + more;
     }
+    add_conditions(run, number, batch);
     free(drafts);
     free(events);
     return batch;
@@ -174,6 +204,46 @@ static int do_commit(struct crash_run *run)
     return QUIPU_OK;
 }
 
+/* ---- asynchronous commits -------------------------------------------------------------------- */
+
+struct flight {
+    struct crash_run *run;
+    uint32_t op;
+};
+
+static void landed(void *payload, int status, const quipu_receipt *receipt,
+                   const quipu_batch *batch, const quipu_error *error)
+{
+    struct flight *flight = payload;
+
+    (void)batch;
+    CHECK(status == QUIPU_OK && receipt->verdict == QUIPU_COMMITTED, "operation %u was told %d: %s",
+          flight->op, status, error->text);
+    check_positions(flight->run, flight->op, receipt);
+    mark(flight->run, flight->op, true);
+    flight->run->in_flight--;
+    free(flight);
+}
+
+/* Where calls may fail it waits: what is unknown then is one commit. */
+static int do_async(struct crash_run *run)
+{
+    struct flight *flight;
+    quipu_batch *batch;
+    int rc;
+
+    if (run->faulty)
+        return do_commit(run);
+    flight = malloc(sizeof(*flight));
+    batch = fill_batch(run, run->op);
+    CHECK(flight != NULL && batch != NULL, "out of memory");
+    *flight = (struct flight){run, run->op};
+    run->in_flight++;
+    rc = quipu_commit_async(run->store, batch, landed, flight, &run->error);
+    CHECK(rc == QUIPU_OK, "%d %s", rc, run->error.text);
+    return QUIPU_OK;
+}
+
 /* ---- execute --------------------------------------------------------------------------------- */
 
 static int count_event(void *state, const quipu_event *event, void *payload, quipu_error *error)
@@ -229,6 +299,7 @@ quipu_options crash_options(const struct crash_plan *plan, const struct crash_op
 {
     return (quipu_options){.struct_size = sizeof(quipu_options),
                            .flags = op->open_flags,
+                           .durability = op->lazy ? QUIPU_LAZY : QUIPU_SYNC,
                            .busy_timeout_ms = BUSY_MS,
                            .map_bytes = op->map_bytes != 0 ? op->map_bytes : UINT64_C(1) << 30,
                            .tail_bytes_max = plan->tail_mib * (UINT64_C(1) << 20),
@@ -256,6 +327,7 @@ static int do_op(struct crash_run *run, bool again)
     case CRASH_CLOSE:
         quipu_close(run->store);
         run->store = NULL;
+        CHECK(run->in_flight == 0, "%u commits were not told of", run->in_flight);
         return QUIPU_OK;
     case CRASH_REINDEX:
         return quipu_reindex(run->path, NULL, NULL, &run->error);
@@ -264,6 +336,10 @@ static int do_op(struct crash_run *run, bool again)
                           run->beside ? 0 : op->first_position - 1, &run->error);
     case CRASH_EXECUTE:
         return do_execute(run);
+    case CRASH_ASYNC:
+        return do_async(run);
+    case CRASH_FLUSH:
+        return quipu_flush(run->store, &run->error);
     default:
         return do_commit(run);
     }
@@ -283,7 +359,7 @@ static uint64_t head_of(struct crash_run *run)
 static bool commits(const struct crash_op *op)
 {
     return op->kind != CRASH_OPEN && op->kind != CRASH_CLOSE && op->kind != CRASH_REINDEX &&
-           op->kind != CRASH_LOOK;
+           op->kind != CRASH_LOOK && op->kind != CRASH_FLUSH;
 }
 
 /* The last open's options, but for what made it new. */
@@ -359,6 +435,10 @@ static void do_in_spite(struct crash_run *run, int rc)
     if (commits(op) && !run->beside)
         CHECK(head_of(run) == op->first_position - 1 || !crash_op_writes(op),
               "%d, and there is something of it", rc);
+    /* A flush that failed poisons, and a reader may have done without the index that it could not
+     * read: another open mends both. */
+    if (op->kind == CRASH_LOOK || op->kind == CRASH_FLUSH)
+        open_anew(run);
     rc = do_op(run, true);
     CHECK(rc == QUIPU_OK, "the fault is over: %d %s", rc, run->error.text);
 }
@@ -369,7 +449,7 @@ void crash_run(struct crash_run *run, uint32_t first, uint32_t end)
         int rc;
 
         describe(run);
-        mark(run, false);
+        mark(run, run->op, false);
         rc = do_op(run, false);
         if (rc == QUIPU_IO && run->stops_on_io)
             return;
@@ -377,7 +457,8 @@ void crash_run(struct crash_run *run, uint32_t first, uint32_t end)
             do_in_spite(run, rc);
         else
             CHECK(rc == QUIPU_OK, "%d %s", rc, run->error.text);
-        mark(run, true);
+        if (run->plan->ops[run->op].kind != CRASH_ASYNC || run->faulty)
+            mark(run, run->op, true);
         while (run->hold != NULL && run->plan->ops[run->op].kind == CRASH_OPEN &&
                sys_exists(run->hold))
             sys_sleep_ms(1);

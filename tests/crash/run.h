@@ -21,8 +21,9 @@ struct crash_run {
     quipu *store; /* own: open between OPEN and CLOSE */
     uint32_t op;
     quipu_error error;
-    unsigned failures; /* operations that failed, and were done later */
-    unsigned unknown;  /* of which the outcome was unknown */
+    unsigned in_flight; /* asynchronous commits */
+    unsigned failures;  /* operations that failed, and were done later */
+    unsigned unknown;   /* of which the outcome was unknown */
 };
 
 /* Operations [first, end). Ends the program with a word if an answer is wrong. */

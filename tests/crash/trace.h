@@ -51,7 +51,13 @@ enum crash_kind {
     TRACE_MKDIR = 5,
     TRACE_RENAME = 6, /* name in `directory` to the second name in `directory_to` */
     TRACE_UNLINK = 7, /* name in `directory` */
-    TRACE_MARK = 8    /* writer `inode`: `offset` is 2 * operation, + 1 when it is acknowledged */
+    TRACE_MARK = 8    /* writer `inode`: `offset` is 4 * operation + crash_mark_kind */
+};
+
+enum crash_mark_kind {
+    MARK_BEGUN,
+    MARK_DURABLE, /* acknowledged, and the disk has it */
+    MARK_LAZY     /* acknowledged, and durable with the next one */
 };
 
 enum crash_trace_flags {
