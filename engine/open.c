@@ -193,10 +193,8 @@ static int open_index(struct qp_handle *handle, quipu_error *error)
     int rc = qp_place_probe(&handle->place, QP_INDEX_FILE, &state, error);
 
     handle->index_refused = state != QP_FILE_MISSING || rc == QUIPU_IO;
-    if (rc == QUIPU_IO)
-        return QUIPU_OK; /* it cannot be read, but made again */
     if (rc < 0 || state != QP_FILE_WHOLE)
-        return rc;
+        return rc == QUIPU_IO ? QUIPU_OK : rc; /* what cannot be read is made again */
     rc = open_file(handle, QP_INDEX_FILE, false, &handle->index, &why);
     if (rc == QUIPU_OK)
         rc = index_fits(handle, &fits, &why);
@@ -296,8 +294,7 @@ static int64_t anchor_of(struct qp_handle *handle)
     return now;
 }
 
-/* What is acknowledged is durable only if the store's name is, which its creator may not have lived
- * to flush, or not have been able to. */
+/* What is acknowledged is durable if the store's name is: its creator may have died before. */
 static int settle_log(struct qp_handle *handle, bool named, quipu_error *error)
 {
     int rc = named ? QUIPU_OK : qp_place_flush_name(&handle->place, error);
