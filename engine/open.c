@@ -22,6 +22,7 @@
 #include "moment.h"
 #include "row.h"
 #include "status.h"
+#include "survey.h"
 #include "wait.h"
 
 #include <assert.h>
@@ -193,7 +194,7 @@ static int open_index(struct qp_handle *handle, quipu_error *error)
     int rc = qp_place_probe(&handle->place, QP_INDEX_FILE, &state, error);
 
     handle->index_refused = state != QP_FILE_MISSING;
-    if (rc < 0 || state != QP_FILE_WHOLE)
+    if (rc < 0 || state != QP_FILE_WHOLE || handle->index_damaged)
         return rc;
     rc = open_file(handle, QP_INDEX_FILE, false, &handle->index, &why);
     if (rc == QUIPU_OK)
@@ -306,7 +307,9 @@ static int open_alone(struct qp_handle *handle, bool discard_index, quipu_error 
     if (rc < 0)
         return rc;
     qp_shared_peek(&handle->place, flags);
-    rc = open_log(handle, error);
+    rc = qp_survey_handle(handle, true, error);
+    if (rc == QUIPU_OK)
+        rc = open_log(handle, error);
     if (rc == QUIPU_OK && !handle->read_only)
         rc = qp_store_settle(handle->log, error);
     if (rc == QUIPU_OK)
@@ -388,8 +391,10 @@ static int see_last_commit(struct qp_handle *handle, quipu_error *error)
  * if the first of them could not write. */
 static int open_with_others(struct qp_handle *handle, int64_t deadline, quipu_error *error)
 {
-    int rc = open_log(handle, error);
+    int rc = qp_survey_handle(handle, false, error);
 
+    if (rc == QUIPU_OK)
+        rc = open_log(handle, error);
     if (rc == QUIPU_OK)
         rc = open_index(handle, error);
     if (rc < 0)
