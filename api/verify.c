@@ -66,8 +66,8 @@ static int survey_open(struct verifying *verifying, struct qp_handle *handle, qu
     if (rc == QUIPU_OK && verifying->index == QP_SURVEY_RESTLESS && handle->index != NULL)
         rc = qp_survey_store(&handle->place, QP_INDEX_FILE, handle->index, found_page, verifying,
                              &verifying->index, error);
-    if (rc == QUIPU_OK &&
-        (verifying->log == QP_SURVEY_RESTLESS || verifying->index == QP_SURVEY_RESTLESS))
+    if (rc == QUIPU_OK && (verifying->log == QP_SURVEY_RESTLESS ||
+                           (verifying->index == QP_SURVEY_RESTLESS && handle->index != NULL)))
         rc = qp_fail(error, QUIPU_BUSY, "the files are written all the time: try again");
     return rc;
 }

@@ -5,7 +5,7 @@
  * of snapshot n stay as long as
  *
  *     nobody has committed n + 2      (n + 3 would be the first to take a page of n's), or
- *     somebody holds n as a reader    (then for ever)
+ *     somebody reads n, or an older one: LMDB takes no page that was given up since
  *
  * The first needs nothing, no lock and no map: a file at rest is walked like that, a hostile one
  * too. The meta pages are looked at every now and then, before anything is told, and at the end.
@@ -14,8 +14,8 @@
  * through this map until the walk has passed it. Holding the writers off would do as well, for as
  * long as a walk of the whole file takes: nobody wants that of a check.
  *
- * A merge is under way, or others go on: later snapshots have newer pages, which were not walked.
- * They were written by somebody who lives, since; damage that is on the disk is in the old ones. */
+ * Later snapshots have newer pages, which were not walked. They were written since, by somebody who
+ * lives; damage that came from outside is in the old ones. */
 #include "survey.h"
 
 #include "clock.h"
@@ -32,12 +32,11 @@
 #include <unistd.h>
 
 enum {
-    MOVED = 2,        /* besides a status: the snapshot's pages may have been written */
-    STOPPED = 3,      /* by `found`, which returned `stopped` */
-    LOOK_READS = 64,  /* reads between two looks at the meta pages */
-    ATTEMPTS = 3,     /* of a walk that nobody pins */
-    META_TRIES = 10,  /* until both meta pages are read as one, 1 ms apart */
-    PIN_TRIES = 1000, /* until a snapshot is held whose meta page still stands, 1 ms apart */
+    MOVED = 2,       /* besides a status: the snapshot's pages may have been written */
+    STOPPED = 3,     /* by `found`, which returned `stopped` */
+    LOOK_READS = 64, /* reads between two looks at the meta pages */
+    ATTEMPTS = 3,    /* of a walk that nobody pins */
+    META_TRIES = 10, /* until both meta pages are read as one, 1 ms apart */
     TABLES_MAX = 16
 };
 
@@ -46,11 +45,12 @@ enum {
 struct survey {
     const char *file;
     int fd;
-    uint64_t pinned; /* the snapshot that somebody holds, 0: none */
+    bool pinned; /* somebody holds a snapshot, this one or an older one */
     struct qp_page_meta meta;
     unsigned reads; /* since the last look */
     qp_walk_found_fn found;
     void *payload;
+    quipu_error *error; /* of the call; may be NULL */
     bool told;
     bool foreign;
     int stopped;
@@ -121,15 +121,15 @@ static int read_steady_metas(const struct survey *survey,
 }
 
 /* May pages of the snapshot have been written by now? */
-static int look(struct survey *survey, quipu_error *error)
+static int look(struct survey *survey)
 {
     uint8_t pages[QP_PAGE_METAS][QP_PAGE_META_BYTES];
     int rc;
 
     survey->reads = 0;
-    if (survey->pinned != 0)
+    if (survey->pinned)
         return QUIPU_OK;
-    rc = read_metas(survey, pages, error);
+    rc = read_metas(survey, pages, survey->error);
     for (size_t i = 0; i < QP_PAGE_METAS && rc == QUIPU_OK; i++) {
         struct qp_page_meta meta;
 
@@ -145,7 +145,7 @@ static int read_page(void *payload, uint64_t offset, void *bytes, size_t size, q
     int rc = QUIPU_OK;
 
     if (++survey->reads >= LOOK_READS)
-        rc = look(survey, error);
+        rc = look(survey);
     return rc == QUIPU_OK ? read_all(survey, offset, bytes, size, error) : rc;
 }
 
@@ -160,7 +160,7 @@ static int tell(struct survey *survey, const char *table, const char *text)
 static int found_page(void *payload, const char *table, const char *text)
 {
     struct survey *survey = payload;
-    int rc = look(survey, NULL);
+    int rc = look(survey);
 
     return rc == QUIPU_OK ? tell(survey, table, text) : rc;
 }
@@ -181,27 +181,23 @@ static size_t tables_of(const char *file, struct qp_walk_table tables[TABLES_MAX
 }
 
 /* One attempt. Returns: OK: all of it was walked; MOVED; else what ended it. */
-static int walk_once(struct survey *survey, quipu_error *error)
+static int walk_once(struct survey *survey)
 {
     uint8_t pages[QP_PAGE_METAS][QP_PAGE_META_BYTES];
     struct qp_walk_table tables[TABLES_MAX];
     struct qp_walk_file file = {read_page, survey};
     struct qp_walked walked = {0};
     const char *wrong;
-    int rc = read_steady_metas(survey, pages, &survey->meta, &wrong, error);
+    int rc = read_steady_metas(survey, pages, &survey->meta, &wrong, survey->error);
 
     if (rc != QUIPU_OK)
         return rc;
     if (wrong != NULL)
         return tell(survey, "", wrong);
-    if (survey->pinned != 0 &&
-        (!qp_page_meta_read(pages[survey->pinned % QP_PAGE_METAS], &survey->meta) ||
-         survey->meta.transaction != survey->pinned))
-        return MOVED;
     rc = qp_walk_pages(&file, &survey->meta, tables, tables_of(survey->file, tables), found_page,
-                       survey, &walked, error);
+                       survey, &walked, survey->error);
     survey->foreign = walked.foreign;
-    return rc == QUIPU_OK ? look(survey, error) : rc;
+    return rc == QUIPU_OK ? look(survey) : rc;
 }
 
 /* What was told is certain, whatever happens after it. */
@@ -243,42 +239,33 @@ static void close_file(struct survey *survey)
 int qp_survey_file(const struct qp_place *place, const char *file, qp_walk_found_fn found,
                    void *payload, enum qp_survey_state *state, quipu_error *error)
 {
-    struct survey survey = {.file = file, .found = found, .payload = payload};
+    struct survey survey = {.file = file, .found = found, .payload = payload, .error = error};
     int rc = open_file(place, &survey, error);
 
     *state = QP_SURVEY_OTHER;
     if (rc < 0 || survey.fd < 0)
         return rc;
     for (int i = 0; i == 0 || (i < ATTEMPTS && rc == MOVED && !survey.told); i++)
-        rc = walk_once(&survey, error);
+        rc = walk_once(&survey);
     close_file(&survey);
     return end(&survey, rc, state);
 }
 
-/* A snapshot is of use as long as its meta page stands, which two commits write over: then a newer
- * one is taken. */
 int qp_survey_store(const struct qp_place *place, const char *file, struct qp_store *store,
                     qp_walk_found_fn found, void *payload, enum qp_survey_state *state,
                     quipu_error *error)
 {
-    struct survey survey = {.file = file, .found = found, .payload = payload};
+    struct survey survey = {
+        .file = file, .pinned = true, .found = found, .payload = payload, .error = error};
     struct qp_txn txn = {0};
     int rc = open_file(place, &survey, error);
 
     *state = QP_SURVEY_OTHER;
     if (rc < 0 || survey.fd < 0)
         return rc;
-    rc = MOVED;
-    for (int i = 0; i < PIN_TRIES && rc == MOVED; i++) {
-        if (i > 0)
-            qp_clock_sleep_ms(1);
-        qp_txn_reset(&txn);
-        rc = qp_txn_begin_read(store, &txn, error);
-        if (rc == QUIPU_OK) {
-            survey.pinned = qp_txn_number(&txn);
-            rc = walk_once(&survey, error);
-        }
-    }
+    rc = qp_txn_begin_read(store, &txn, error);
+    if (rc == QUIPU_OK)
+        rc = walk_once(&survey);
     qp_txn_end(&txn);
     close_file(&survey);
     return end(&survey, rc, state);
