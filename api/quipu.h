@@ -997,11 +997,11 @@ typedef struct quipu_verified {
 
 /* Check a store from end to end. First all pages of both files, without mapping them: no file,
  * whatever is in it, ends the process or keeps it for ever. Damaged pages are findings without a
- * position, at most 100 a file; if they are the log's nothing else is looked at (`checked` and
- * `head` are 0), if they are the index's the log is read without it. Then each value's checksum,
- * the chain, positions and versions without gaps, and that the index equals the fold of the log.
- * Other processes may go on writing: what was committed when it began is checked, in snapshots
- * that are held to the end.
+ * position, a hundred a file and then one that says that there are more. If they are the log's
+ * nothing else is looked at (`checked` and `head` are 0), if they are the index's the log is read
+ * without it. Then each value's checksum, the chain, positions and versions without gaps, and that
+ * the index equals the fold of the log. Other processes may go on writing: what was committed when
+ * it began is checked, in snapshots that are held to the end.
  *
  * Memory:  `found`, `progress` and `out` may be NULL.
  * Threads: any; callbacks run in this thread.
