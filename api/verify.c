@@ -96,11 +96,12 @@ static int verify_open(struct verifying *verifying, struct qp_handle *handle, qu
 
     if (verifying->log == QP_SURVEY_DAMAGED)
         return log_is_damaged(error);
-    if (damaged && handle->index != NULL)
+    if (damaged && handle->index != NULL) {
         return qp_fail(error, QUIPU_CORRUPT,
                        "the pages of %s are damaged, and this process has it open: close it, then "
                        "verify says whether the log is whole",
                        QP_INDEX_FILE);
+    }
     verifying->calls.index_told = damaged;
     return qp_verify(handle, &verifying->calls, &verifying->verified, error);
 }

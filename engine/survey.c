@@ -26,6 +26,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -70,8 +71,8 @@ static int read_all(const struct survey *survey, uint64_t offset, void *bytes, s
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
-            return qp_fail_os(error, QUIPU_IO, got < 0 ? errno : EIO, "read %s at %llu",
-                              survey->file, (unsigned long long)(offset + done));
+            return qp_fail_os(error, QUIPU_IO, got < 0 ? errno : EIO, "read %s at %" PRIu64,
+                              survey->file, offset + done);
         done += (size_t)got;
     }
     return QUIPU_OK;

@@ -158,11 +158,12 @@ static int enter_run(struct walk *walk, uint64_t page, const struct qp_page_node
     if (header.number != first || header.flags != QP_PAGE_OVERFLOW)
         return tell(walk, "page %" PRIu64 " is no overflow page of page %" PRIu64, first, page);
     if (header.run == 0 || header.run - 1 > walk->last_page - first ||
-        size > header.run * (uint64_t)walk->page_bytes)
+        size > header.run * (uint64_t)walk->page_bytes) {
         return tell(walk,
                     "page %" PRIu64 " is the first of %" PRIu32 " that hold %" PRIu32
                     " bytes, and the last page is %" PRIu64,
                     first, header.run, node->value_size, walk->last_page);
+    }
     rc = QUIPU_ROW;
     for (uint64_t i = 1; i < header.run && rc == QUIPU_ROW; i++)
         rc = reach(walk, first + i, "the run of page", first);
@@ -233,11 +234,12 @@ static int check_free_record(struct walk *walk, uint64_t page, const struct qp_p
     uint8_t count[8] = {0};
     int rc = QUIPU_OK;
 
-    if (record.transaction == 0 || record.transaction > walk->transaction)
+    if (record.transaction == 0 || record.transaction > walk->transaction) {
         return tell(walk,
                     "page %" PRIu64 " has a record of transaction %" PRIu64
                     ", and the newest is %" PRIu64,
                     page, record.transaction, walk->transaction);
+    }
     if (node->value_size >= sizeof(count)) {
         if (big)
             rc = read_at(walk, node->child, QP_PAGE_HEADER_BYTES, count, sizeof(count));
@@ -422,10 +424,11 @@ static int check_counts(struct walk *walk, const struct qp_page_tree *tree)
                   {"rows", tree->entries, walk->seen.entries}};
     int rc = QUIPU_OK;
 
-    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]) && rc == QUIPU_OK; i++)
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]) && rc == QUIPU_OK; i++) {
         if (counts[i].stored != counts[i].seen)
             rc = tell(walk, "it has %" PRIu64 " %s, and its record says %" PRIu64, counts[i].seen,
                       counts[i].what, counts[i].stored);
+    }
     return rc;
 }
 
