@@ -273,14 +273,21 @@ bool qp_queue_is_telling(struct qp_queue *queue)
     return telling;
 }
 
-void qp_queue_wait_told(struct qp_queue *queue)
+uint64_t qp_queue_count_put(struct qp_queue *queue)
 {
-    uint64_t all;
+    uint64_t count;
 
     (void)pthread_mutex_lock(&queue->lock);
-    assert(!is_teller(queue));
-    all = queue->put;
-    while (queue->told < all)
+    count = queue->put;
+    (void)pthread_mutex_unlock(&queue->lock);
+    return count;
+}
+
+void qp_queue_wait_told(struct qp_queue *queue, uint64_t count)
+{
+    (void)pthread_mutex_lock(&queue->lock);
+    assert(!is_teller(queue) && count <= queue->put);
+    while (queue->told < count)
         wait_moved(queue);
     (void)pthread_mutex_unlock(&queue->lock);
 }

@@ -81,8 +81,10 @@ void qp_queue_tell(struct qp_queue *queue);
 /* Is this thread within a `done`? */
 bool qp_queue_is_telling(struct qp_queue *queue);
 
-/* Wait until all that were put before are told. Somebody must have led them, or lead now. */
-void qp_queue_wait_told(struct qp_queue *queue);
+/* How many asynchronous ones were put so far, and: wait until so many are told. Somebody must have
+ * led them, or lead now: those that are put later wait for whoever comes. */
+uint64_t qp_queue_count_put(struct qp_queue *queue);
+void qp_queue_wait_told(struct qp_queue *queue, uint64_t count);
 
 /* While it is `closing` no `done` may put another one: else a flush might never end. Returns how
  * many are pending. */
