@@ -323,6 +323,7 @@ Test(queue, who_finds_no_room_leads)
         lead();
         cr_expect_eq(told, next);
         cr_assert_eq(put(next++, most[i]), QUIPU_OK, "now there is");
+        cr_assert_eq(qp_queue_close(&queue, true), 1);
         cr_assert_eq(qp_queue_close(&queue, false), 1);
         for (size_t j = 1; j < most[i]; j++)
             cr_assert_eq(put(next++, most[i]), QUIPU_OK);
@@ -422,6 +423,9 @@ static void put_within(struct put *self)
     cr_expect_eq(put(self->number + 20, 2), QUIPU_BUSY, "the other one is not");
     (void)qp_queue_close(&queue, true);
     cr_expect_eq(put(self->number + 20, 2), QUIPU_CLOSED);
+    cr_expect_eq(put(self->number + 20, 9), QUIPU_CLOSED);
+    (void)qp_queue_close(&queue, true); /* a second one, while the first goes on */
+    cr_expect_eq(qp_queue_close(&queue, false), 2);
     cr_expect_eq(put(self->number + 20, 9), QUIPU_CLOSED);
     cr_expect_eq(qp_queue_close(&queue, false), 2);
 }
