@@ -309,6 +309,7 @@ Test(decide, marks_move_forward)
     static const struct row rows[] = {
         {"mm@4", ".", -1, 0, 0, ""},
         {"mm@3", "C", 0, 0, 4, "mark m is at 4"},
+        {"mm@3 mm@3 mm@4", "CC.", 0, 0, 4, "after 3"}, /* the first one changed nothing */
         {"mm@6 mm@5", ".C", 1, 0, 6, "mark m is at 6"},
         {"mm@5", ".", -1, 0, 0, ""},
         {"mm@6 mm@6 mm@7", "...", -1, 0, 0, ""},
@@ -327,6 +328,7 @@ Test(decide, sources_grow)
 {
     static const struct row rows[] = {
         {"ts@10", "A", 0, 0, 10, "source s is at 10 already, given 10"},
+        {"ts@9 ts@10", "AA", 0, 0, 10, "given 9"},
         {"ts@11 ts@11", ".A", 1, 0, 11, "at 11 already, given 11"},
         {"ts@11 ts@12", "..", -1, 0, 0, ""},
         {"ts@12", "A", 0, 0, 12, "given 12"},
