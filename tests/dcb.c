@@ -187,7 +187,7 @@ static void run(const struct dcb_example *example, unsigned commands, uint64_t s
 
 int main(int count, char **arguments)
 {
-    unsigned commands = 200;
+    unsigned commands = 100;
     uint64_t seed = sys_seed();
 
     for (int i = 1; i + 1 < count; i += 2) {

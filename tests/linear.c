@@ -468,7 +468,6 @@ static void run(const struct plan *plan)
 
     sys_directory(directory, true);
     sys_join(path, directory, "store");
-    open_store(path);
     for (unsigned i = 0; i < plan->processes; i++) {
         char name[16];
 
@@ -480,6 +479,7 @@ static void run(const struct plan *plan)
         CHECK(sys_wait(children[i]) == 0, "process %u", i);
     for (unsigned i = 0; i < plan->processes; i++)
         add_calls(&history, files[i]);
+    open_store(path);
     check(&history, begin);
     quipu_close(store);
     free(history.calls);

@@ -310,3 +310,53 @@ Test(condition, out_of_memory)
     qp_query_release(&query);
     end(&bench);
 }
+
+/* Through a commit: of the batches of one group only that is refused whose query meets the damage.
+ */
+static struct {
+    unsigned count;
+    int status[3];
+} told;
+
+static void note(void *payload, int status, const quipu_receipt *receipt, const quipu_batch *batch,
+                 const quipu_error *error)
+{
+    (void)payload;
+    (void)batch;
+    cr_expect(status == QUIPU_OK ? receipt->first_position > 0 : receipt->first_position == 0);
+    cr_expect(error->status == status && (status == QUIPU_OK || error->text[0] != '\0'));
+    told.status[told.count++ % 3] = status;
+}
+
+Test(condition, a_damaged_record_and_a_group)
+{
+    struct support_random random = {12};
+    struct bench bench = {0};
+    const quipu_draft draft = {.type = "U"};
+    const char *type = NULL;
+    uint64_t last = 0;
+
+    while (bench.indexed < 100) {
+        if (bench.store != NULL)
+            end(&bench);
+        begin(&bench, &random);
+    }
+    damage(&bench, bench.indexed - 50);
+    type = events[bench.damaged - 1].type;
+    for (unsigned i = 0; i < 3; i++) {
+        const char *const types[] = {i == 1 ? type : "absent"};
+        const quipu_query_item item = {.types = types, .type_count = 1};
+        const quipu_query query = {&item, 1};
+        quipu_batch *batch = quipu_batch_new();
+
+        (void)quipu_batch_append(batch, "new", i == 2 ? 1 : i, &draft, 1);
+        (void)quipu_batch_unless(batch, &query, bench.damaged - 1);
+        cr_assert_eq(quipu_commit_async(bench.store, batch, note, NULL, NULL), QUIPU_OK);
+    }
+    cr_expect_eq(quipu_flush(bench.store, NULL), QUIPU_OK);
+    cr_assert_eq(told.count, 3);
+    cr_expect(told.status[0] == QUIPU_OK && told.status[1] == QUIPU_CORRUPT &&
+              told.status[2] == QUIPU_OK);
+    cr_expect(quipu_head(bench.store, &last, NULL) == QUIPU_OK && last == bench.head + 2);
+    end(&bench);
+}
