@@ -60,10 +60,15 @@ static void begin(void)
     qp_queue_init(&queue);
 }
 
+static struct qp_request *take(void)
+{
+    return qp_queue_take(&queue, QP_GROUP_BATCHES_MAX, QP_GROUP_BYTES_MAX);
+}
+
 /* As commit.c does it. */
 static void lead(void)
 {
-    qp_queue_end(&queue, qp_queue_take(&queue));
+    qp_queue_end(&queue, take());
     qp_queue_hand_on(&queue);
     qp_queue_tell(&queue);
 }
@@ -93,7 +98,7 @@ static void *join(void *payload)
     qp_queue_join(&queue, &joiner->request);
     while (joiner->request.state == QP_REQUEST_LEADING) {
         joiner->led++;
-        qp_queue_end(&queue, qp_queue_take(&queue));
+        qp_queue_end(&queue, take());
         if (joiner->request.state == QP_REQUEST_TOLD) {
             qp_queue_hand_on(&queue);
             qp_queue_tell(&queue);
@@ -128,8 +133,8 @@ Test(queue, who_is_alone_leads)
         qp_queue_join(&queue, &request);
         cr_assert_eq(request.state, QP_REQUEST_LEADING);
         cr_expect(is_leading());
-        cr_expect_eq(qp_queue_take(&queue), &request);
-        cr_expect_null(qp_queue_take(&queue), "there is no more");
+        cr_expect_eq(take(), &request);
+        cr_expect_null(take(), "there is no more");
         qp_queue_end(&queue, &request);
         cr_expect_eq(request.state, QP_REQUEST_TOLD);
         qp_queue_hand_on(&queue);
@@ -150,7 +155,7 @@ Test(queue, who_comes_meanwhile_waits_and_is_told)
         start(&others[i]);
     for (int i = 0; i < 3; i++)
         cr_expect_not(others[i].ended, "%d", i);
-    group = qp_queue_take(&queue);
+    group = take();
     cr_expect_eq(group, &request);
     for (int i = 0; i < 3; i++) {
         group = group->next;
@@ -175,7 +180,7 @@ Test(queue, handed_on_to_the_first_with_a_thread)
 
     begin();
     qp_queue_join(&queue, &request);
-    cr_expect_eq(qp_queue_take(&queue), &request);
+    cr_expect_eq(take(), &request);
     cr_assert_eq(put(0, 10), QUIPU_OK);
     start(&others[0]);
     cr_assert_eq(put(1, 10), QUIPU_OK);
@@ -200,7 +205,7 @@ Test(queue, it_is_led_until_nobody_waits)
 
     begin();
     qp_queue_join(&queue, &request);
-    group = qp_queue_take(&queue);
+    group = take();
     cr_assert_eq(pthread_create(&other.thread, NULL, join, &other), 0);
     while (length(queue.first) == 0)
         qp_clock_sleep_ms(1);
@@ -225,7 +230,7 @@ Test(queue, a_group_has_at_most_1024)
         cr_assert_eq(put(i, PUT_MAX), QUIPU_OK);
     qp_queue_join(&queue, &request);
     for (size_t i = 0; i < 3; i++) {
-        struct qp_request *group = qp_queue_take(&queue);
+        struct qp_request *group = take();
 
         cr_expect_eq(request.state, QP_REQUEST_LEADING, "its own is the last");
         cr_expect_eq(length(group), groups[i], "%u", length(group));
@@ -256,7 +261,7 @@ Test(queue, a_group_has_at_most_8_mib)
     }
     cr_assert_eq(put(9, 9), QUIPU_ROW);
     for (size_t i = 0; i < 6; i++) {
-        struct qp_request *group = qp_queue_take(&queue);
+        struct qp_request *group = take();
 
         cr_expect_eq(length(group), groups[i], "group %zu: %u", i, length(group));
         qp_queue_end(&queue, group);
@@ -299,7 +304,7 @@ Test(queue, gather)
     cr_expect_lt(least, 150000);
     queue.waiting = 0;
     qp_queue_join(&queue, &requests[0]);
-    (void)qp_queue_take(&queue);
+    (void)take();
     cr_expect_eq(queue.gathered, 1);
     cr_expect_eq(queue.waiting, 0);
     qp_queue_end(&queue, &requests[0]);
@@ -378,7 +383,7 @@ Test(queue, who_finds_no_room_waits_for_who_leads)
     begin();
     cr_assert_eq(put(0, 1), QUIPU_OK);
     qp_queue_join(&queue, &request);
-    group = qp_queue_take(&queue);
+    group = take();
     start_putter(&putter);
     qp_queue_end(&queue, group);
     qp_queue_hand_on(&queue);
@@ -401,7 +406,7 @@ Test(queue, who_waits_for_room_leads_when_nobody_does)
 
     begin();
     qp_queue_join(&queue, &request);
-    group = qp_queue_take(&queue);
+    group = take();
     cr_assert_eq(put(0, 1), QUIPU_OK);
     start_putter(&putter);
     qp_queue_end(&queue, group);
@@ -477,7 +482,7 @@ Test(queue, one_tells_at_a_time)
     cr_expect_not(qp_queue_is_telling(&queue), "another thread is");
     cr_assert_eq(put(2, 1), QUIPU_OK, "who is told of is not pending");
     cr_assert_eq(put(3, 1), QUIPU_ROW);
-    qp_queue_end(&queue, qp_queue_take(&queue));
+    qp_queue_end(&queue, take());
     qp_queue_hand_on(&queue);
     qp_queue_tell(&queue);
     cr_expect_eq(laid[2].told, 0, "not before the first has returned");
@@ -541,7 +546,7 @@ static void lead_once(void)
 
     cr_expect_eq(atomic_fetch_add(&leaders, 1), 0, "two lead");
     qp_queue_gather(&queue);
-    group = qp_queue_take(&queue);
+    group = take();
     for (struct qp_request *one = group; one != NULL; one = one->next)
         one->status = (int)++taken;
     (void)atomic_fetch_sub(&leaders, 1);
