@@ -1,7 +1,7 @@
 /* linear.c - threads of several processes write down when they called what, and what they were
  * told; then the history is held against the log: linear.h says how.
  *
- * linear [--seconds N] [--processes N] [--threads N] [--seed N]
+ * linear [--seconds N] [--processes N] [--threads N] [--seed N] [--disk 1]
  * linear --self-test    the checker refuses what it must
  *
  * Children are this very program: linear child STORE FILE SECONDS THREADS NUMBER SEED. */
@@ -31,6 +31,7 @@ struct worker {
     size_t call_count;
     uint64_t head; /* as far as it knows, as somebody does who has just looked */
     uint64_t versions[LINEAR_STREAMS];
+    uint64_t numbers[LINEAR_NUMBERS];
 };
 
 static struct worker workers[THREADS_MAX];
@@ -168,6 +169,22 @@ static void call_first(struct worker *worker)
     quipu_reader_close(reader);
 }
 
+static void call_number(struct worker *worker)
+{
+    struct linear_call *call = begin_call(worker, LINEAR_NUMBER);
+    int rc;
+
+    call->which = (enum linear_number)sys_below(&worker->random, LINEAR_NUMBERS);
+    call->begin_ns = qp_clock_monotonic_ns();
+    if (call->which == LINEAR_MARK)
+        rc = quipu_mark_get(store, "mark", &call->first, NULL);
+    else
+        rc = quipu_tracked_get(store, "source", &call->first, NULL);
+    call->end_ns = qp_clock_monotonic_ns();
+    CHECK(rc == QUIPU_OK || (rc == QUIPU_NOT_FOUND && call->first == 0), "number: %d", rc);
+    worker->numbers[call->which] = call->first;
+}
+
 /* ---- commits --------------------------------------------------------------------------------- */
 
 static uint64_t pick_expected(struct worker *worker, unsigned stream)
@@ -205,6 +222,25 @@ static void add_append(struct worker *worker, struct linear_call *call, quipu_ba
           "append");
 }
 
+/* Mostly more than it knows to be there. */
+static void add_move(struct worker *worker, struct linear_call *call, quipu_batch *batch)
+{
+    uint64_t known;
+    int rc;
+
+    call->moves = true;
+    call->which = (enum linear_number)sys_below(&worker->random, LINEAR_NUMBERS);
+    known = worker->numbers[call->which];
+    call->number = known + sys_below(&worker->random, 4);
+    if (call->number == 0 || (known > 1 && sys_chance(&worker->random, 10)))
+        call->number = known > 1 ? known - 1 : 1;
+    if (call->which == LINEAR_MARK)
+        rc = quipu_batch_mark(batch, "mark", call->number);
+    else
+        rc = quipu_batch_track(batch, "source", call->number);
+    CHECK(rc == QUIPU_OK, "number: %d", rc);
+}
+
 /* Streams of one batch are different ones: the checker knows the state before it. */
 static quipu_batch *make_batch(struct worker *worker, struct linear_call *call)
 {
@@ -222,6 +258,8 @@ static quipu_batch *make_batch(struct worker *worker, struct linear_call *call)
     }
     for (unsigned i = 0; i < count; i++)
         add_append(worker, call, batch, (stream + i) % LINEAR_STREAMS);
+    if (count > 0 && call->appends[0].count > 0 && sys_chance(&worker->random, 30))
+        add_move(worker, call, batch);
     return batch;
 }
 
@@ -230,8 +268,8 @@ static void end_commit(struct linear_call *call, int rc, const quipu_receipt *re
 {
     quipu_result result;
 
-    CHECK(rc == QUIPU_OK || rc == QUIPU_CONFLICT, "commit: %d", rc);
-    call->refused = rc == QUIPU_CONFLICT;
+    CHECK(rc == QUIPU_OK || rc == QUIPU_CONFLICT || rc == QUIPU_ALREADY_TRACKED, "commit: %d", rc);
+    call->refused = rc != QUIPU_OK;
     call->first = receipt->first_position;
     call->last = receipt->last_position;
     if (call->unless) {
@@ -244,6 +282,12 @@ static void end_commit(struct linear_call *call, int rc, const quipu_receipt *re
         call->appends[i].failed = result.status != QUIPU_OK;
         call->appends[i].actual = result.actual;
     }
+    if (call->moves) {
+        CHECK(quipu_batch_result(batch, call->append_count + call->unless, &result) == QUIPU_OK,
+              "result");
+        call->move_failed = result.status != QUIPU_OK;
+        call->number_was = result.actual;
+    }
 }
 
 static void learn(struct worker *worker, const struct linear_call *call)
@@ -252,6 +296,8 @@ static void learn(struct worker *worker, const struct linear_call *call)
     for (uint32_t i = 0; i < call->append_count; i++)
         worker->versions[call->appends[i].stream] =
             call->appends[i].actual + (call->refused ? 0 : call->appends[i].count);
+    if (call->moves)
+        worker->numbers[call->which] = call->refused ? call->number_was : call->number;
 }
 
 static void call_commit(struct worker *worker)
@@ -310,8 +356,10 @@ static void *work(void *payload)
             call_async(worker);
         else if (what < 650)
             call_head(worker);
-        else if (what < 820)
+        else if (what < 760)
             call_version(worker);
+        else if (what < 820)
+            call_number(worker);
         else if (what < 995)
             call_first(worker);
         else
@@ -327,6 +375,7 @@ struct plan {
     unsigned processes;
     unsigned threads; /* of each */
     uint64_t seed;
+    bool disk; /* below TMPDIR, where a flush takes its time; else in memory if the machine can */
 };
 
 static void open_store(const char *path)
@@ -466,7 +515,7 @@ static void run(const struct plan *plan)
     struct linear_history history = {0};
     double begin = sys_seconds();
 
-    sys_directory(directory, true);
+    sys_directory(directory, !plan->disk);
     sys_join(path, directory, "store");
     for (unsigned i = 0; i < plan->processes; i++) {
         char name[16];
@@ -515,6 +564,8 @@ int main(int count, char **arguments)
             plan.threads = number_of(arguments[i + 1], THREADS_MAX);
         else if (strcmp(arguments[i], "--seed") == 0)
             plan.seed = strtoull(arguments[i + 1], NULL, 10);
+        else if (strcmp(arguments[i], "--disk") == 0)
+            plan.disk = arguments[i + 1][0] != '0';
     }
     for (unsigned i = 0; i < 2; i++) { /* threads of one process, and of three */
         struct plan own = plan;
@@ -522,8 +573,9 @@ int main(int count, char **arguments)
         own.processes = plan.processes > 0 ? plan.processes : i == 0 ? 1 : 3;
         own.threads = plan.threads > 0 ? plan.threads : i == 0 ? 8 : 3;
         (void)snprintf(sys_note, sizeof(sys_note),
-                       "linear --seconds %u --processes %u --threads %u --seed %" PRIu64,
-                       own.seconds, own.processes, own.threads, own.seed);
+                       "linear --seconds %u --processes %u --threads %u --seed %" PRIu64
+                       " --disk %d",
+                       own.seconds, own.processes, own.threads, own.seed, own.disk);
         (void)printf("%s: ", sys_note);
         (void)fflush(stdout);
         run(&own);

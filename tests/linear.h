@@ -11,7 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LINEAR_STREAMS = 4, LINEAR_TYPES = 3, LINEAR_TAGS = 5, LINEAR_APPENDS = 2 };
+enum {
+    LINEAR_STREAMS = 4,
+    LINEAR_TYPES = 3,
+    LINEAR_TAGS = 5,
+    LINEAR_APPENDS = 2,
+    LINEAR_NUMBERS = 2 /* a mark, and a source */
+};
 
 /* What a query asks for: all of it, or with `either` one of stream and tag. -1: not given. */
 struct linear_query {
@@ -21,7 +27,8 @@ struct linear_query {
     bool either;
 };
 
-enum linear_kind { LINEAR_COMMIT, LINEAR_HEAD, LINEAR_VERSION, LINEAR_FIRST };
+enum linear_kind { LINEAR_COMMIT, LINEAR_HEAD, LINEAR_VERSION, LINEAR_FIRST, LINEAR_NUMBER };
+enum linear_number { LINEAR_MARK, LINEAR_SOURCE };
 
 struct linear_append {
     uint8_t stream;
@@ -44,7 +51,12 @@ struct linear_call {
     struct linear_query query;
     uint64_t after;
     uint64_t matched; /* 0: nothing */
-    uint64_t first; /* COMMIT: its positions, 0 without events; HEAD, VERSION: first is the value */
+    bool moves;       /* COMMIT: a mark or a source too, and then it has events */
+    bool move_failed;
+    enum linear_number which; /* NUMBER too */
+    uint64_t number;          /* from 1 on, so that 0 is nothing */
+    uint64_t number_was;
+    uint64_t first; /* COMMIT: its positions, 0 without events; HEAD, VERSION, NUMBER: the value */
     uint64_t last;
 };
 

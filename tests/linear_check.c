@@ -11,12 +11,20 @@
 
 enum { NAME_BYTES = 32 };
 
+/* A number that a commit stored, and the first state that has it. */
+struct stored {
+    uint64_t state;
+    uint64_t number;
+};
+
 /* What is known of the log, by naive looks. */
 struct view {
     const struct linear_history *history;
     uint64_t *ends;   /* of a position: where its batch ends */
     uint64_t *places; /* stream by stream, the position of each version; [0] is 0 */
     uint64_t versions[LINEAR_STREAMS];
+    struct stored *stored[LINEAR_NUMBERS]; /* [0] is nothing at all */
+    size_t stored_count[LINEAR_NUMBERS];
 };
 
 static uint64_t place_of(const struct view *view, unsigned stream, uint64_t version)
@@ -45,8 +53,41 @@ static bool make_view(struct view *view, const struct linear_history *history)
     return true;
 }
 
+static int by_state(const void *left, const void *right)
+{
+    const struct stored *a = left;
+    const struct stored *b = right;
+
+    return a->state < b->state ? -1 : a->state > b->state;
+}
+
+/* What the commits say that they stored, in the order of their positions. */
+static const char *view_numbers(struct view *view, enum linear_number which)
+{
+    struct stored *stored = calloc(view->history->call_count + 1, sizeof(*stored));
+    size_t count = 1;
+
+    view->stored[which] = stored;
+    if (stored == NULL)
+        return "memory";
+    for (size_t i = 0; i < view->history->call_count; i++) {
+        const struct linear_call *call = &view->history->calls[i];
+
+        if (call->kind == LINEAR_COMMIT && call->moves && !call->refused && call->which == which)
+            stored[count++] = (struct stored){call->last, call->number};
+    }
+    qsort(stored, count, sizeof(*stored), by_state);
+    view->stored_count[which] = count;
+    for (size_t i = 1; i < count; i++)
+        if (stored[i].number < stored[i - 1].number)
+            return "a number that was stored runs back";
+    return NULL;
+}
+
 static void free_view(struct view *view)
 {
+    for (size_t i = 0; i < LINEAR_NUMBERS; i++)
+        free(view->stored[i]);
     free(view->ends);
     free(view->places);
 }
@@ -105,6 +146,32 @@ static const char *allow_version(const struct view *view, unsigned stream, uint6
     return NULL;
 }
 
+/* The mark, or the source, had this number then. */
+static const char *allow_number(const struct view *view, enum linear_number which, uint64_t number,
+                                struct states *states)
+{
+    const struct stored *stored = view->stored[which];
+    size_t low = 0; /* the first that is not less */
+    size_t high = view->stored_count[which];
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (stored[middle].number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == view->stored_count[which] || stored[low].number != number)
+        return "a number that was never stored";
+    at_least(states, stored[low].state);
+    while (low < view->stored_count[which] && stored[low].number == number)
+        low++;
+    if (low < view->stored_count[which])
+        at_most(states, stored[low].state - 1);
+    return NULL;
+}
+
 /* The first match was this one, or there was none. */
 static const char *allow_match(const struct view *view, const struct linear_call *call,
                                struct states *states)
@@ -147,12 +214,23 @@ static const char *allow_written(const struct view *view, const struct linear_ca
     return position == call->last + 1 ? NULL : "more or fewer events than it appended";
 }
 
+static const char *allow_move(const struct view *view, const struct linear_call *call,
+                              struct states *states)
+{
+    bool back = call->which == LINEAR_MARK ? call->number < call->number_was
+                                           : call->number <= call->number_was;
+
+    if (call->move_failed != back)
+        return "what it says of a number is not what it did";
+    return allow_number(view, call->which, call->number_was, states);
+}
+
 static const char *allow_commit(const struct view *view, const struct linear_call *call,
                                 struct states *states)
 {
     const char *wrong = NULL;
     bool writes = false;
-    bool failed = call->unless && call->unless_failed;
+    bool failed = (call->unless && call->unless_failed) || (call->moves && call->move_failed);
 
     for (uint32_t i = 0; i < call->append_count && wrong == NULL; i++) {
         const struct linear_append *append = &call->appends[i];
@@ -169,6 +247,8 @@ static const char *allow_commit(const struct view *view, const struct linear_cal
         wrong = "what it says of the query is not what it did";
     if (wrong == NULL && call->unless)
         wrong = allow_match(view, call, states);
+    if (wrong == NULL && call->moves)
+        wrong = allow_move(view, call, states);
     if (wrong == NULL && writes && !call->refused)
         wrong = allow_written(view, call, states);
     return wrong;
@@ -189,6 +269,8 @@ static const char *allow(const struct view *view, const struct linear_call *call
         return allow_version(view, call->appends[0].stream, call->first, states);
     case LINEAR_FIRST:
         return allow_match(view, call, states);
+    case LINEAR_NUMBER:
+        return allow_number(view, call->which, call->first, states);
     }
     return "no such call";
 }
@@ -278,6 +360,10 @@ const char *linear_check(struct linear_history *history, const struct linear_cal
     *call = NULL;
     qsort(history->calls, history->call_count, sizeof(*history->calls), by_begin);
     if (make_view(&view, history) && heap != NULL)
+        wrong = NULL;
+    for (int which = LINEAR_MARK; which <= LINEAR_SOURCE && wrong == NULL; which++)
+        wrong = view_numbers(&view, (enum linear_number)which);
+    if (wrong == NULL)
         wrong = place_all(&view, heap, call);
     free_view(&view);
     free(heap);
@@ -305,6 +391,24 @@ static const struct linear_event sample_events[] = {
         .begin_ns = (begin), .end_ns = (end), .author = 2, .append_count = 1,                      \
         .appends = {{.stream = 0, .count = 1, .expected = 1, .actual = 1}}, .unless = true,        \
         .query = {-1, -1, 3, false}, .first = 3, .last = 3                                         \
+    }
+#define FIRST_MOVE(begin, end)                                                                     \
+    {                                                                                              \
+        .begin_ns = (begin), .end_ns = (end), .author = 1, .append_count = 2,                      \
+        .appends = {{.stream = 0, .count = 1, .expected = QUIPU_ANY},                              \
+                    {.stream = 1, .count = 1, .expected = QUIPU_NEW}},                             \
+        .moves = true, .number = 7, .first = 1, .last = 2                                          \
+    }
+#define SECOND_MOVE(begin, end, of, was, now)                                                      \
+    {                                                                                              \
+        .begin_ns = (begin), .end_ns = (end), .author = 2, .append_count = 1,                      \
+        .appends = {{.stream = 0, .count = 1, .expected = 1, .actual = 1}}, .moves = true,         \
+        .which = (of), .number_was = (was), .number = (now), .first = 3, .last = 3                 \
+    }
+#define NUMBER(begin, end, of, value)                                                              \
+    {                                                                                              \
+        .begin_ns = (begin), .end_ns = (end), .kind = LINEAR_NUMBER, .which = (of),                \
+        .first = (value)                                                                           \
     }
 #define HEAD(begin, end, value)                                                                    \
     {                                                                                              \
@@ -368,6 +472,16 @@ static const struct sample {
     {false, 3, {FIRST_BATCH(10, 20), SECOND_BATCH(30, 40), DENIED(25, 26, 3, 3)}},
     {false, 3, {FIRST_BATCH(10, 20), SECOND_BATCH(30, 40), DENIED(35, 36, 3, 0)}},
     {false, 2, {FIRST_BATCH(10, 20), SECOND_BATCH(30, 0)}}, /* it never returned */
+    {true, 3, {FIRST_MOVE(10, 20), SECOND_MOVE(30, 40, 0, 7, 7), NUMBER(25, 26, 0, 7)}},
+    {true, 3, {FIRST_MOVE(10, 20), SECOND_MOVE(30, 40, 1, 0, 7), NUMBER(25, 26, 1, 0)}},
+    {true, 3, {FIRST_MOVE(10, 20), SECOND_MOVE(30, 40, 0, 7, 9), NUMBER(35, 36, 0, 9)}},
+    {false, 2, {FIRST_MOVE(10, 20), SECOND_MOVE(30, 40, 0, 7, 6)}}, /* back */
+    {false, 2, {FIRST_MOVE(10, 20), SECOND_MOVE(30, 40, 1, 7, 7)}}, /* it was never stored */
+    {false, 2, {FIRST_MOVE(10, 20), SECOND_MOVE(30, 40, 0, 0, 9)}}, /* stale */
+    {false, 3, {FIRST_MOVE(10, 20), SECOND_MOVE(30, 40, 0, 7, 9), NUMBER(25, 26, 0, 0)}},
+    {false, 3, {FIRST_MOVE(10, 20), SECOND_MOVE(30, 40, 0, 7, 9), NUMBER(25, 26, 0, 9)}},
+    {false, 3, {FIRST_MOVE(10, 20), SECOND_MOVE(30, 40, 0, 7, 9), NUMBER(45, 46, 0, 7)}},
+    {false, 3, {FIRST_MOVE(10, 20), SECOND_MOVE(30, 40, 0, 7, 9), NUMBER(45, 46, 0, 8)}},
 };
 
 /* A condition that did not hold, and was committed. */
