@@ -103,7 +103,7 @@ static struct linear_call *begin_call(struct worker *worker, enum linear_kind ki
     struct linear_call *call = &worker->calls[worker->call_count++];
 
     *call = (struct linear_call){.kind = kind};
-    call->author = (uint32_t)(worker->number * CALLS_MAX + worker->call_count);
+    call->author = worker->number * CALLS_MAX + (uint32_t)worker->call_count;
     return call;
 }
 
@@ -123,7 +123,7 @@ static void call_version(struct worker *worker)
     struct linear_call *call = begin_call(worker, LINEAR_VERSION);
     unsigned stream = (unsigned)sys_below(&worker->random, LINEAR_STREAMS);
     quipu_reader *reader = NULL;
-    quipu_event event;
+    quipu_event event = {0};
     int rc;
 
     call->appends[0].stream = (uint8_t)stream;
@@ -133,7 +133,7 @@ static void call_version(struct worker *worker)
         rc = quipu_next(reader, &event, NULL);
     call->end_ns = qp_clock_monotonic_ns();
     CHECK(rc == QUIPU_ROW || rc == QUIPU_NOT_FOUND, "read: %d", rc);
-    call->first = rc == QUIPU_ROW ? event.version : 0;
+    call->first = event.version; /* 0: there is none */
     worker->versions[stream] = call->first;
     quipu_reader_close(reader);
 }
@@ -152,7 +152,7 @@ static void call_first(struct worker *worker)
     quipu_range range = {QUIPU_INIT(quipu_range), .after = pick_after(worker)};
     quipu_reader *reader = NULL;
     struct asked asked;
-    quipu_event event;
+    quipu_event event = {0};
     int rc;
 
     pick_query(&worker->random, &call->query);
@@ -164,7 +164,7 @@ static void call_first(struct worker *worker)
         rc = quipu_next(reader, &event, NULL);
     call->end_ns = qp_clock_monotonic_ns();
     CHECK(rc == QUIPU_ROW || rc == QUIPU_OK, "read: %d", rc);
-    call->matched = rc == QUIPU_ROW ? event.position : 0;
+    call->matched = event.position;
     see_head(worker, quipu_reader_head(reader));
     quipu_reader_close(reader);
 }
