@@ -144,7 +144,7 @@ static int has_history(struct qp_txn *txn, const struct qp_indexed *indexed, boo
            indexed->edits == qp_table_rows(txn, QP_TABLE_EDITS);
     if (*has && indexed->position > 0) {
         rc = qp_log_get(&log, indexed->position, &record, error);
-        *has = rc == QUIPU_ROW && record.chain == indexed->chain;
+        *has = rc == QUIPU_ROW && (record.chain == indexed->chain || QP_MUTANT(CHAIN_UNSEEN));
     }
     qp_log_close(&log);
     return rc < 0 ? rc : QUIPU_OK;
@@ -269,7 +269,7 @@ static int check_no_stranger(struct qp_handle *handle, quipu_error *error)
     bool held;
     int rc = qp_guard_probe(&handle->place, QP_LOG_LOCK_FILE, &held, error);
 
-    if (rc == QUIPU_OK && held) {
+    if (rc == QUIPU_OK && held && !QP_MUTANT(STRANGER_UNSEEN)) {
         rc = qp_fail(error, QUIPU_UNSAFE,
                      "an LMDB program, or a process whose guard file was deleted, has %s open",
                      QP_LOG_FILE);
@@ -287,7 +287,8 @@ static int64_t anchor_of(struct qp_handle *handle)
 
     if (qp_txn_begin_read(handle->log, &txn, NULL) == QUIPU_OK &&
         qp_log_open(&log, &txn, true, NULL) == QUIPU_OK &&
-        qp_log_head(&log, &head, NULL) == QUIPU_OK && head.position > 0 && head.recorded_ns > now)
+        qp_log_head(&log, &head, NULL) == QUIPU_OK && head.position > 0 && head.recorded_ns > now &&
+        !QP_MUTANT(CLOCK_BACK))
         now = head.recorded_ns;
     qp_log_close(&log);
     qp_txn_end(&txn);
@@ -307,7 +308,7 @@ static int open_alone(struct qp_handle *handle, bool discard_index, quipu_error 
         return rc;
     qp_shared_peek(&handle->place, flags);
     rc = open_log(handle, error);
-    if (rc == QUIPU_OK && !handle->read_only)
+    if (rc == QUIPU_OK && !handle->read_only && !QP_MUTANT(NO_SETTLE_OPEN))
         rc = qp_store_settle(handle->log, error);
     if (rc == QUIPU_OK)
         rc = open_index_alone(handle, discard_index || flags[QP_SHARED_INDEX_POISONED], error);
@@ -375,7 +376,7 @@ static int see_last_commit(struct qp_handle *handle, quipu_error *error)
     struct qp_txn txn = {0};
     int rc = QUIPU_OK;
 
-    if (qp_lock_take(handle, 0, NULL) < 0)
+    if (QP_MUTANT(LAST_COMMIT_UNSEEN) || qp_lock_take(handle, 0, NULL) < 0)
         return QUIPU_OK;
     if (!qp_shared_get(&handle->shared, QP_SHARED_POISONED))
         rc = qp_txn_begin_write(handle->log, &txn, error); /* LMDB looks at its meta pages */
@@ -407,7 +408,7 @@ static int open_with_others(struct qp_handle *handle, int64_t deadline, quipu_er
 static int enter(struct qp_handle *handle, int64_t deadline, quipu_error *error)
 {
     int rc = qp_guard_try(&handle->guard, QP_GUARD_LIFE, QP_GUARD_EXCLUSIVE, error);
-    bool alone = rc == QUIPU_ROW;
+    bool alone = rc == QUIPU_ROW || QP_MUTANT(ALWAYS_ALONE);
 
     if (rc < 0)
         return rc;

@@ -46,7 +46,7 @@ static bool enlarge(struct qp_store *store, bool follow)
     bool done = false;
 
     (void)pthread_mutex_lock(&store->gate);
-    if (store->live > 0 || store->map_lost)
+    if ((store->live > 0 && !QP_MUTANT(GROW_UNDER_READERS)) || store->map_lost)
         goto done;
     (void)mdb_env_info(store->env, &info);
     wanted = info.me_mapsize;
@@ -128,7 +128,7 @@ static int begin(struct qp_store *store, struct qp_txn *txn, bool writing, quipu
     if (writing)
         store->map_full = false;
     rc = once(store, txn);
-    if (rc == MDB_MAP_RESIZED && enlarge(store, true))
+    if (rc == MDB_MAP_RESIZED && !QP_MUTANT(RESIZED_FATAL) && enlarge(store, true))
         rc = once(store, txn);
     if (rc == MDB_READERS_FULL) {
         qp_store_clear_readers(store);
@@ -188,7 +188,7 @@ static enum qp_commit_outcome outcome_of(struct qp_store *store, int rc)
     struct qp_txn probe = {0};
     int began;
 
-    if (status != QUIPU_FULL && status != QUIPU_NO_MEMORY)
+    if (status != QUIPU_FULL && status != QUIPU_NO_MEMORY && !QP_MUTANT(UNKNOWN_UNDONE))
         return QP_COMMIT_UNKNOWN;
     began = begin_write_once(store, &probe);
     if (began == 0) {
