@@ -146,6 +146,11 @@ done:
     return rc;
 }
 
+const char *bench_events_stream(const struct bench_events *events, uint64_t n)
+{
+    return events->names + n * NAME_BYTES_MAX;
+}
+
 void bench_events_release(struct bench_events *events)
 {
     free(events->items);

@@ -18,7 +18,11 @@ struct bench_plan {
     uint64_t seed;
     uint64_t tail; /* events of the writer that is killed (workload_reopen.c) */
     enum bench_ids ids;
-    int files_only; /* before a cold read drop only the files of the store (cold.h) */
+    int files_only;     /* before a cold read drop only the files of the store (cold.h) */
+    uint64_t threads;   /* of all processes together; 1 unless the workload is of a crew (crew.h) */
+    uint64_t processes; /* at most one a thread */
+    uint64_t in_flight; /* asynchronous commits of each thread; 0: it waits for each commit */
+    uint64_t seconds;   /* that a crew works */
 };
 
 struct bench_event {
@@ -34,6 +38,8 @@ struct bench_event {
     uint32_t data_size;
     uint32_t tag_count;
 };
+
+enum { BENCH_THREADS_MAX = 256, BENCH_PROCESSES_MAX = 64 };
 
 struct bench_events {
     struct bench_event *items;
@@ -61,5 +67,8 @@ uint64_t bench_events_bytes(const struct bench_plan *plan);
  * Returns: 0, or -1 if memory is out. */
 int bench_events_init(struct bench_events *events, const struct bench_plan *plan);
 void bench_events_release(struct bench_events *events);
+
+/* The name of stream `n` of a plan, from 0. */
+const char *bench_events_stream(const struct bench_events *events, uint64_t n);
 
 #endif

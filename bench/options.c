@@ -15,6 +15,7 @@ enum kind {
     KIND_WORKLOADS,
     KIND_PEERS,
     KIND_NUMBER,
+    KIND_LIST,
     KIND_IDS,
     KIND_TEXT,
     KIND_FLAG,
@@ -27,21 +28,24 @@ struct option {
     const char *argument; /* NULL: takes none */
     const char *about;
     enum kind kind;
-    size_t offset; /* in struct bench_options: numbers, texts and flags */
-    uint64_t min;  /* of numbers */
+    size_t offset; /* in struct bench_options: numbers, lists, texts and flags */
+    uint64_t min;  /* of numbers, also in a list */
     uint64_t max;
 };
 
 /* One batch is one commit: Quipu's defaults allow 4 096 events and 64 MiB in it. */
 enum { BATCH_EVENTS_MAX = 4096, EVENT_BYTES_EXTRA = 1024 };
+
+/* With Quipu's defaults more are not pending at once. */
+enum { IN_FLIGHT_MAX = 1024 };
 #define BATCH_BYTES_MAX (UINT64_C(64) << 20)
 
 #define AT(field) offsetof(struct bench_options, field)
 
 static const struct option options[] = {
     {"workloads", "a,b,...", "what to measure (bulk-load)", KIND_WORKLOADS, 0, 0, 0},
-    {"peers", "a,b,...", "systems beside Quipu, or none (all that are built in)", KIND_PEERS, 0, 0,
-     0},
+    {"peers", "a,b,...", "systems beside Quipu, or none (all stores that are built in)", KIND_PEERS,
+     0, 0, 0},
     {"events", "N", "events to append, or in the store that is read (200000)", KIND_NUMBER,
      AT(plan.events), 1, 1000000000},
     {"streams", "N", "streams to choose from (100000; at most one an event)", KIND_NUMBER,
@@ -52,6 +56,14 @@ static const struct option options[] = {
     {"ids", "KIND", "of the events: none, ordered (UUIDv7) or random (none)", KIND_IDS, 0, 0, 0},
     {"tail", "N", "events of the writer that reopen kills (190000)", KIND_NUMBER, AT(plan.tail), 1,
      1000000000},
+    {"threads", "N,N,...", "that append-one appends with, in all its processes (1,16,64)",
+     KIND_LIST, AT(threads), 1, BENCH_THREADS_MAX},
+    {"processes", "N,N,...", "that these threads are shared by (1)", KIND_LIST, AT(processes), 1,
+     BENCH_PROCESSES_MAX},
+    {"async", "N", "and then one thread with so many asynchronous commits in flight (none)",
+     KIND_NUMBER, AT(in_flight), 1, IN_FLIGHT_MAX},
+    {"seconds", "N", "that append-one and wake append for, in each round (3)", KIND_NUMBER,
+     AT(plan.seconds), 1, 3600},
     {"rounds", "N", "runs of each system, taking turns (3)", KIND_NUMBER, AT(rounds), 1,
      BENCH_ROUNDS_MAX},
     {"seed", "N", "of the generated events (1)", KIND_NUMBER, AT(plan.seed), 0, UINT64_MAX},
@@ -207,6 +219,28 @@ static int read_number(const struct option *option, const char *text, uint64_t *
     return 0;
 }
 
+/* Numbers with commas between them. */
+static int read_list(const struct option *option, const char *text, struct bench_list *out)
+{
+    char number[24];
+
+    out->count = 0;
+    for (;;) {
+        size_t size = strcspn(text, ",");
+
+        if (size >= sizeof(number) || out->count == BENCH_LIST_MAX)
+            return wrong("too long", text);
+        memcpy(number, text, size);
+        number[size] = 0;
+        if (read_number(option, number, &out->items[out->count]) < 0)
+            return BENCH_OPTIONS_WRONG;
+        out->count++;
+        if (text[size] == 0)
+            return 0;
+        text += size + 1;
+    }
+}
+
 static int read_ids(const char *text, enum bench_ids *out)
 {
     size_t i;
@@ -233,6 +267,8 @@ static int take_option(struct bench_options *out, const struct option *option, c
         return strcmp(value, "none") == 0 ? 0 : add_names(out, value, add_peer);
     case KIND_NUMBER:
         return read_number(option, value, (uint64_t *)(void *)field);
+    case KIND_LIST:
+        return read_list(option, value, (struct bench_list *)(void *)field);
     case KIND_IDS:
         return read_ids(value, &out->plan.ids);
     case KIND_TEXT:
@@ -254,8 +290,17 @@ static void set_defaults(struct bench_options *out)
     size_t i;
 
     memset(out, 0, sizeof(*out));
-    out->plan = (struct bench_plan){
-        .events = 200000, .streams = 100000, .size = 250, .batch = 1000, .seed = 1, .tail = 190000};
+    out->plan = (struct bench_plan){.events = 200000,
+                                    .streams = 100000,
+                                    .size = 250,
+                                    .batch = 1000,
+                                    .seed = 1,
+                                    .tail = 190000,
+                                    .threads = 1,
+                                    .processes = 1,
+                                    .seconds = 3};
+    out->threads = (struct bench_list){.items = {1, 16, 64}, .count = 3};
+    out->processes = (struct bench_list){.items = {1}, .count = 1};
     out->rounds = 3;
     out->directory = ".";
     out->workloads[0] = &bench_workload_bulk_load;
@@ -263,11 +308,23 @@ static void set_defaults(struct bench_options *out)
     out->systems[0] = &bench_peer_quipu;
     out->system_count = 1;
     for (i = 0; bench_peer_name(i) != NULL; i++) {
-        if (bench_peer_at(i) != NULL) {
+        if (bench_peer_at(i) != NULL && !bench_peer_at(i)->on_request) {
             out->systems[out->system_count] = bench_peer_at(i);
             out->system_count++;
         }
     }
+}
+
+/* Each thread has streams of its own. */
+static int check_crew(const struct bench_options *out)
+{
+    size_t i;
+
+    for (i = 0; i < out->threads.count; i++) {
+        if (out->threads.items[i] > out->plan.streams)
+            return wrong("--threads", "needs a stream and an event for each");
+    }
+    return BENCH_OPTIONS_RUN;
 }
 
 /* Events of a workload without a store are all in memory. */
@@ -279,7 +336,7 @@ static int check_workload(const struct bench_options *out, const struct bench_wo
         return wrong(workload->name, "needs at least 20000 events");
     if (!workload->of_store && (double)bench_events_bytes(&out->plan) > memory * 0.75)
         return wrong("--events and --size", "the events do not fit into memory");
-    return BENCH_OPTIONS_RUN;
+    return workload->of_crew ? check_crew(out) : BENCH_OPTIONS_RUN;
 }
 
 /* What no option can see alone. */

@@ -5,7 +5,13 @@
 #include "workload.h"
 
 /* The systems of a run: Quipu first, then its peers. */
-enum { BENCH_SYSTEMS_MAX = BENCH_PEERS_MAX + 1, BENCH_ROUNDS_MAX = 1000 };
+enum { BENCH_SYSTEMS_MAX = BENCH_PEERS_MAX + 1, BENCH_ROUNDS_MAX = 1000, BENCH_LIST_MAX = 8 };
+
+/* Several numbers of one option. */
+struct bench_list {
+    uint64_t items[BENCH_LIST_MAX];
+    size_t count;
+};
 
 struct bench_options {
     const struct bench_workload *workloads[BENCH_WORKLOADS_MAX];
@@ -13,6 +19,9 @@ struct bench_options {
     size_t workload_count;
     size_t system_count;
     struct bench_plan plan;
+    struct bench_list threads; /* of a crew: each with each of the processes */
+    struct bench_list processes;
+    uint64_t in_flight; /* of one thread, after these; 0: not measured */
     uint64_t rounds;
     const char *directory;
     int json;

@@ -42,43 +42,63 @@ static int measure_one(const struct bench_options *options, const struct bench_t
     return 0;
 }
 
-/* All systems of a round take their turns before the next round begins: whatever else the machine
- * does meanwhile hits all of them. `stores` has one for each system, NULL without. */
-static int measure(const struct bench_options *options, const struct bench_workload *workload,
+/* All systems that can, in the turn of this shape. `stores` has one for each, NULL without. */
+static int measure_turn(const struct bench_shape *shape, const struct bench_workload *workload,
+                        const struct bench_events *events,
+                        const struct bench_scratch *const *stores, uint64_t round)
+{
+    const struct bench_options *options = &shape->options;
+    int rc = 0;
+    size_t system;
+
+    for (system = 0; system < options->system_count && rc == 0; system++) {
+        struct bench_task task = {.workload = workload,
+                                  .peer = options->systems[system],
+                                  .plan = &options->plan,
+                                  .events = events,
+                                  .store = stores[system],
+                                  .directory = options->directory,
+                                  .round = round,
+                                  .keep = options->keep};
+
+        rc = measure_one(options, &task, &shape->rounds[system * options->rounds + round - 1]);
+    }
+    return rc;
+}
+
+/* All shapes and systems of a round take their turns before the next round begins: whatever else
+ * the machine does meanwhile hits all of them. */
+static int measure(const struct bench_options *options, const struct bench_shape *shapes,
+                   size_t count, const struct bench_workload *workload,
                    const struct bench_events *events, const struct bench_scratch *const *stores)
 {
-    struct bench_round *rounds =
-        calloc(options->system_count * options->rounds, sizeof(struct bench_round));
     uint64_t round;
-    size_t system;
-    int rc = -1;
+    int rc = 0;
+    size_t i;
 
-    if (rounds == NULL)
-        return fail(workload->name, "out of memory");
     bench_report_workload(options, workload);
     for (round = 1; round <= options->rounds; round++) {
-        for (system = 0; system < options->system_count; system++) {
-            struct bench_task task = {.workload = workload,
-                                      .peer = options->systems[system],
-                                      .plan = &options->plan,
-                                      .events = events,
-                                      .store = stores[system],
-                                      .directory = options->directory,
-                                      .round = round,
-                                      .keep = options->keep};
-
-            rc = measure_one(options, &task, &rounds[system * options->rounds + round - 1]);
-            if (rc < 0)
-                goto done;
-        }
+        for (i = 0; i < count && rc == 0; i++)
+            rc = measure_turn(&shapes[i], workload, events, stores, round);
     }
-    rc = bench_report_summary(options, workload, rounds);
-    if (rc < 0)
-        fail(workload->name, "out of memory");
-
-done:
-    free(rounds);
+    for (i = 0; i < count && rc == 0; i++) {
+        rc = bench_report_summary(&shapes[i].options, workload, shapes[i].rounds);
+        if (rc < 0)
+            fail(workload->name, "out of memory");
+    }
+    if (rc == 0 && bench_report_shapes(shapes, count) < 0)
+        rc = fail(workload->name, "out of memory");
     return rc;
+}
+
+static int is_able(const struct bench_options *own, const struct bench_workload *workload,
+                   const struct bench_peer *peer)
+{
+    if (own->plan.processes > 1 && !peer->processes)
+        return 0;
+    if (own->plan.in_flight > 0 && peer->append_async == NULL)
+        return 0;
+    return workload->can == NULL || workload->can(peer);
 }
 
 /* Leave out, with a word, the systems that lack a call. */
@@ -88,36 +108,99 @@ static void leave_out(struct bench_options *own, const struct bench_workload *wo
     size_t i;
 
     for (i = 0; i < own->system_count; i++) {
-        if (workload->can == NULL || workload->can(own->systems[i])) {
+        if (is_able(own, workload, own->systems[i])) {
             own->systems[kept] = own->systems[i];
             kept++;
         } else {
-            bench_text_put(stderr, "quipu-bench: %s: %s cannot: left out\n", workload->name,
-                           own->systems[i]->name);
+            bench_text_put(stderr, "quipu-bench: %s: %s cannot%s: left out\n", workload->name,
+                           own->systems[i]->name,
+                           own->plan.processes > 1   ? " with several processes"
+                           : own->plan.in_flight > 0 ? " without waiting"
+                                                     : "");
         }
     }
     own->system_count = kept;
 }
 
-/* With the systems that can, each on its store or from nothing. */
+/* One shape more, with the systems that can; none if Quipu is not among them, as there would be
+ * nothing to hold the others against. Returns: 0, or -1 if memory is out. */
+static int add_shape(struct bench_shape *shapes, size_t *count, const struct bench_options *options,
+                     const struct bench_workload *workload)
+{
+    struct bench_shape *shape = &shapes[*count];
+
+    shape->options = *options;
+    leave_out(&shape->options, workload);
+    if (shape->options.system_count == 0 || shape->options.systems[0] != options->systems[0])
+        return 0;
+    shape->rounds = calloc(shape->options.system_count * options->rounds, sizeof(*shape->rounds));
+    if (shape->rounds == NULL)
+        return -1;
+    (*count)++;
+    return 0;
+}
+
+/* A shape for each number of processes with each number of threads, and the asynchronous one. */
+static int add_crews(struct bench_shape *shapes, size_t *count, const struct bench_options *options,
+                     const struct bench_workload *workload)
+{
+    size_t waiting = options->processes.count * options->threads.count;
+    struct bench_options own = *options;
+    int rc = 0;
+    size_t i;
+
+    for (i = 0; i < waiting && rc == 0; i++) {
+        own.plan.processes = options->processes.items[i / options->threads.count];
+        own.plan.threads = options->threads.items[i % options->threads.count];
+        if (own.plan.threads >= own.plan.processes) {
+            rc = add_shape(shapes, count, &own, workload);
+        } else {
+            bench_text_put(
+                stderr, "quipu-bench: %s: fewer threads (%llu) than processes (%llu): left out\n",
+                workload->name, (unsigned long long)own.plan.threads,
+                (unsigned long long)own.plan.processes);
+        }
+    }
+    if (rc < 0 || options->in_flight == 0)
+        return rc;
+    own.plan = options->plan;
+    own.plan.in_flight = options->in_flight;
+    return add_shape(shapes, count, &own, workload);
+}
+
+/* The one or more shapes of a workload, each system on its store or from nothing. */
 static int run_workload(const struct bench_options *options, const struct bench_workload *workload,
                         const struct bench_events *events, struct bench_stores *stores)
 {
+    struct bench_shape *shapes = calloc(BENCH_SHAPES_MAX, sizeof(*shapes));
     const struct bench_scratch *used[BENCH_SYSTEMS_MAX] = {NULL};
     struct bench_failure failure = {{0}};
-    struct bench_options own = *options;
+    size_t count = 0;
     size_t i;
+    int rc = -1;
 
-    leave_out(&own, workload);
-    if (own.system_count == 0 || own.systems[0] != options->systems[0])
-        return 0; /* nothing to hold the others against */
-    for (i = 0; i < own.system_count && workload->of_store; i++) {
-        int rc = bench_stores_get(stores, &own, own.systems[i], &used[i], &failure);
+    if (shapes != NULL && workload->of_crew)
+        rc = add_crews(shapes, &count, options, workload);
+    else if (shapes != NULL)
+        rc = add_shape(shapes, &count, options, workload);
+    if (rc < 0)
+        fail(workload->name, "out of memory");
+    for (i = 0; rc == 0 && workload->of_store && count > 0; i++) {
+        const struct bench_options *own = &shapes[0].options;
 
+        if (i == own->system_count)
+            break;
+        rc = bench_stores_get(stores, own, own->systems[i], &used[i], &failure);
         if (rc < 0)
-            return fail_run(workload, rc, &failure);
+            fail_run(workload, rc, &failure);
     }
-    return measure(&own, workload, workload->of_store ? NULL : events, used);
+    if (rc == 0 && count > 0) {
+        rc = measure(options, shapes, count, workload, workload->of_store ? NULL : events, used);
+    }
+    for (i = 0; i < count; i++)
+        free(shapes[i].rounds);
+    free(shapes);
+    return rc;
 }
 
 static int run(const struct bench_options *options)

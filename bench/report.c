@@ -9,30 +9,39 @@
 #include <stdlib.h>
 
 enum {
-    MANY = BENCH_LOAD | BENCH_READ, /* enough operations for percentiles and processor time */
+    MANY = BENCH_LOAD | BENCH_READ,
     LONG = MANY | BENCH_REINDEX,
     SPEEDS = LONG | BENCH_COLD,
+    CREW = BENCH_APPEND | BENCH_BESIDE,
     OPENS = BENCH_COLD | BENCH_REOPEN | BENCH_RECOVER,
-    TIMED = MANY | OPENS /* one operation after another */
+    OFTEN = MANY | CREW | BENCH_WAKE, /* enough operations for percentiles */
+    TIMED = OFTEN | OPENS             /* one operation after another */
 };
 
 #define MIB         1048576.0
 #define FIELD(name) #name, offsetof(struct bench_round, name)
 
 const struct bench_field bench_fields[] = {
-    {FIELD(events_per_s), 0, SPEEDS, "events/s", 10, 0, 1},
-    {FIELD(seconds), 6, LONG, "seconds", 8, 2, 1},
-    {FIELD(close_seconds), 6, BENCH_LOAD, "close", 6, 2, 1},
-    {FIELD(cpu_seconds), 6, LONG, "cpu s", 6, 2, 1},
-    {FIELD(operations), 0, TIMED, "times", 6, 0, 1},
+    {FIELD(events_per_s), 0, SPEEDS | CREW, "events/s", 10, 0, 1},
+    {FIELD(threads), 0, BENCH_APPEND, "threads", 7, 0, 1},
+    {FIELD(processes), 0, BENCH_APPEND, "proc.", 5, 0, 1},
+    {FIELD(in_flight), 0, BENCH_APPEND, "async", 5, 0, 1},
+    {FIELD(seconds), 6, LONG | CREW, "seconds", 8, 2, 1},
+    {FIELD(close_seconds), 6, BENCH_LOAD | CREW, "close", 6, 2, 1},
+    {FIELD(cpu_seconds), 6, LONG | CREW | BENCH_WAKE, "cpu s", 6, 2, 1},
+    {FIELD(operations), 0, TIMED, "times", 7, 0, 1},
     {FIELD(p50_us), 1, TIMED, "p50 us", 8, 0, 1},
-    {FIELD(p99_us), 1, MANY, "p99 us", 8, 0, 1},
+    {FIELD(p99_us), 1, OFTEN, "p99 us", 8, 0, 1},
+    {FIELD(p999_us), 1, CREW | BENCH_WAKE, "p99.9 us", 8, 0, 1},
     {FIELD(max_us), 1, TIMED, "max us", 9, 0, 1},
+    {FIELD(load_max_us), 1, BENCH_BESIDE, "load max us", 11, 0, 1},
     {FIELD(open_us), 1, OPENS, "open us", 8, 0, 1},
     {FIELD(cached_share), 4, BENCH_COLD, "cached %", 8, 1, 0.01},
-    {FIELD(disk_bytes_per_event), 1, BENCH_LOAD, "B/ev", 6, 0, 1},
+    {FIELD(disk_bytes_per_event), 1, BENCH_LOAD | BENCH_BESIDE, "B/ev", 6, 0, 1},
     {FIELD(rss_bytes), 0, SPEEDS, "peak MiB", 8, 1, MIB},
     {FIELD(private_bytes), 0, SPEEDS, "heap MiB", 8, 1, MIB},
+    {FIELD(group_events), 2, BENCH_APPEND, "group", 6, 1, 1},
+    {FIELD(switches), 3, CREW, "switches", 8, 2, 1},
 };
 
 static_assert(sizeof(struct bench_round) == BENCH_FIELD_COUNT * sizeof(double),
@@ -55,11 +64,13 @@ static void field_set(struct bench_round *round, const struct bench_field *field
 
 const struct bench_field *bench_field_main(const struct bench_workload *workload)
 {
-    size_t offset = (workload->kind & BENCH_BY_SPEED) != 0
-                        ? offsetof(struct bench_round, events_per_s)
-                        : offsetof(struct bench_round, p50_us);
+    size_t offset = offsetof(struct bench_round, p50_us);
     size_t i = 0;
 
+    if ((workload->kind & BENCH_BY_SPEED) != 0)
+        offset = offsetof(struct bench_round, events_per_s);
+    if (workload->kind == BENCH_BESIDE)
+        offset = offsetof(struct bench_round, p999_us);
     while (bench_fields[i].offset != offset)
         i++;
     return &bench_fields[i];
@@ -139,5 +150,51 @@ int bench_report_summary(const struct bench_options *options, const struct bench
     }
     form_of(options)->summary(options, workload, summaries);
     free(scratch);
+    return 0;
+}
+
+/* What a shape is held against: the same threads in one process; for asynchronous commits the most
+ * threads. NULL: nothing. */
+static const struct bench_shape *find_base(const struct bench_shape *shape,
+                                           const struct bench_shape *shapes, size_t count)
+{
+    const struct bench_plan *own = &shape->options.plan;
+    const struct bench_shape *found = NULL;
+    size_t i;
+
+    if (own->processes == 1 && own->in_flight == 0)
+        return NULL;
+    for (i = 0; i < count; i++) {
+        const struct bench_plan *plan = &shapes[i].options.plan;
+
+        if (plan->processes > 1 || plan->in_flight > 0)
+            continue;
+        if (own->in_flight == 0 && plan->threads != own->threads)
+            continue;
+        if (found == NULL || plan->threads > found->options.plan.threads)
+            found = &shapes[i];
+    }
+    return found;
+}
+
+int bench_report_shapes(const struct bench_shape *shapes, size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        const struct bench_options *options = &shapes[i].options;
+        const struct bench_shape *base = find_base(&shapes[i], shapes, count);
+        double *scratch = malloc(options->rounds * sizeof(*scratch));
+        struct bench_spread ratio;
+
+        if (scratch == NULL)
+            return -1;
+        if (base != NULL) {
+            ratio =
+                compare(shapes[i].rounds, base->rounds, options->rounds, &bench_fields[0], scratch);
+            form_of(options)->shape(&options->plan, &base->options.plan, &ratio);
+        }
+        free(scratch);
+    }
     return 0;
 }

@@ -30,4 +30,17 @@ void bench_report_round(const struct bench_options *options, const struct bench_
 int bench_report_summary(const struct bench_options *options, const struct bench_workload *workload,
                          const struct bench_round *rounds);
 
+/* One crew and what it did: most workloads have one shape, of one thread. */
+struct bench_shape {
+    struct bench_options options; /* its plan, and the systems that can */
+    struct bench_round *rounds;   /* as for the summary */
+};
+
+enum { BENCH_SHAPES_MAX = BENCH_LIST_MAX * BENCH_LIST_MAX + 1 };
+
+/* Quipu's in several processes, and asynchronous, beside its own of threads that wait in one.
+ *
+ * Returns: 0, or -1 if memory is out. */
+int bench_report_shapes(const struct bench_shape *shapes, size_t count);
+
 #endif

@@ -23,6 +23,10 @@ struct bench_form {
     /* `summaries` has one for each of the options' systems. */
     void (*summary)(const struct bench_options *options, const struct bench_workload *workload,
                     const struct bench_summary *summaries);
+
+    /* The crew of `plan` was so much faster than that of `base`, round by round. */
+    void (*shape)(const struct bench_plan *plan, const struct bench_plan *base,
+                  const struct bench_spread *ratio);
 };
 
 extern const struct bench_form bench_form_text;
@@ -42,12 +46,12 @@ struct bench_field {
     double scale; /* how much of it is one of the column's unit */
 };
 
-enum { BENCH_FIELD_COUNT = 13 };
+enum { BENCH_FIELD_COUNT = 20 };
 extern const struct bench_field bench_fields[BENCH_FIELD_COUNT];
 
 double bench_field_get(const struct bench_round *round, const struct bench_field *field);
 
-/* The field by which systems are compared: events_per_s of a load or a reindex, else p50_us. */
+/* The field by which systems are compared: see enum bench_kind. */
 const struct bench_field *bench_field_main(const struct bench_workload *workload);
 
 #endif

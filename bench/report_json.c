@@ -85,9 +85,12 @@ static void row_begin(const struct bench_options *options, const struct bench_wo
                    (unsigned long long)value);
     bench_text_put(stdout, ",\"events\":%llu,\"streams\":%llu,\"size\":%llu,\"batch\":%llu",
                    (unsigned long long)plan->events, (unsigned long long)plan->streams,
-                   (unsigned long long)plan->size, (unsigned long long)plan->batch);
-    bench_text_put(stdout, ",\"seed\":%llu,\"ids\":\"%s\",\"threads\":1,\"durability\":\"sync\"",
+                   (unsigned long long)plan->size,
+                   (unsigned long long)(workload->of_crew ? 1 : plan->batch));
+    bench_text_put(stdout, ",\"seed\":%llu,\"ids\":\"%s\",\"durability\":\"sync\"",
                    (unsigned long long)plan->seed, bench_ids_name(plan->ids));
+    if (!workload->of_crew)
+        bench_text_put(stdout, ",\"threads\":1,\"processes\":1");
     if (workload->kind == BENCH_RECOVER)
         bench_text_put(stdout, ",\"tail\":%llu", (unsigned long long)plan->tail);
     if (workload->kind == BENCH_COLD)
@@ -152,10 +155,19 @@ static void json_summary(const struct bench_options *options, const struct bench
     }
 }
 
+static void json_shape(const struct bench_plan *plan, const struct bench_plan *base,
+                       const struct bench_spread *ratio)
+{
+    (void)plan; /* the rows say it */
+    (void)base;
+    (void)ratio;
+}
+
 const struct bench_form bench_form_json = {
     .environment = json_environment,
     .workload = json_workload,
     .store = json_store,
     .round = json_round,
     .summary = json_summary,
+    .shape = json_shape,
 };

@@ -101,6 +101,31 @@ static void text_store(const struct bench_options *options, const struct bench_p
     (void)fflush(stdout);
 }
 
+static void put_shape(const struct bench_plan *plan)
+{
+    bench_text_put(stdout, "--threads %llu --processes %llu", (unsigned long long)plan->threads,
+                   (unsigned long long)plan->processes);
+    if (plan->in_flight > 0)
+        bench_text_put(stdout, " --async %llu", (unsigned long long)plan->in_flight);
+}
+
+/* What is appended or read. */
+static void put_plan(const struct bench_workload *workload, const struct bench_plan *plan)
+{
+    if (workload->of_crew) {
+        bench_text_put(stdout, "%llu s, %s streams, ", (unsigned long long)plan->seconds,
+                       grouped((double)plan->streams).text);
+        bench_text_put(stdout, "%s bytes each, ", grouped((double)plan->size).text);
+    } else {
+        bench_text_put(stdout, "%s events in %s streams, ", grouped((double)plan->events).text,
+                       grouped((double)plan->streams).text);
+        bench_text_put(stdout, "%s bytes each, %s a commit, ", grouped((double)plan->size).text,
+                       grouped((double)plan->batch).text);
+    }
+    bench_text_put(stdout, "seed %llu, ids: %s\n", (unsigned long long)plan->seed,
+                   bench_ids_name(plan->ids));
+}
+
 static void text_workload(const struct bench_options *options,
                           const struct bench_workload *workload)
 {
@@ -108,11 +133,7 @@ static void text_workload(const struct bench_options *options,
 
     bench_text_put(stdout, "\n%s%s%s: %s\n", workload->name, workload->variant[0] != 0 ? " " : "",
                    workload->variant, workload->about);
-    bench_text_put(stdout, "%s events in %s streams, ", grouped((double)plan->events).text,
-                   grouped((double)plan->streams).text);
-    bench_text_put(stdout, "%s bytes each, %s a commit, seed %llu, ids: %s\n",
-                   grouped((double)plan->size).text, grouped((double)plan->batch).text,
-                   (unsigned long long)plan->seed, bench_ids_name(plan->ids));
+    put_plan(workload, plan);
     if (workload->kind == BENCH_RECOVER)
         bench_text_put(stdout, "tail: %s events\n", grouped((double)plan->tail).text);
     if (workload->kind == BENCH_COLD)
@@ -184,10 +205,21 @@ static void text_summary(const struct bench_options *options, const struct bench
         put_ratio(workload, options->systems[0], options->systems[i], &summaries[i].ratio);
 }
 
+static void text_shape(const struct bench_plan *plan, const struct bench_plan *base,
+                       const struct bench_spread *ratio)
+{
+    put_shape(plan);
+    bench_text_put(stdout, " / ");
+    put_shape(base);
+    bench_text_put(stdout, ": %.2f (%.2f .. %.2f round by round)\n", ratio->median, ratio->min,
+                   ratio->max);
+}
+
 const struct bench_form bench_form_text = {
     .environment = text_environment,
     .workload = text_workload,
     .store = text_store,
     .round = text_round,
     .summary = text_summary,
+    .shape = text_shape,
 };

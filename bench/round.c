@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LABEL_BYTES_MAX = 64 };
+enum { LABEL_BYTES_MAX = 128 };
 
 /* What a child says; smaller than PIPE_BUF, so that it comes whole or not at all. */
 struct message {
@@ -156,6 +156,21 @@ static void settle_disk(const char *directory)
     close(fd);
 }
 
+/* No two runs have the same, as they may be kept. */
+static void make_label(const struct bench_task *task, char *out, size_t capacity)
+{
+    const struct bench_plan *plan = task->plan;
+    char shape[LABEL_BYTES_MAX] = "";
+
+    if (task->workload->of_crew) {
+        bench_text_set(shape, sizeof(shape), "-%llux%llu-%llu", (unsigned long long)plan->threads,
+                       (unsigned long long)plan->processes, (unsigned long long)plan->in_flight);
+    }
+    bench_text_set(out, capacity, "%s%s%s%s-%llu-%s", task->workload->name,
+                   task->workload->variant[0] != 0 ? "-" : "", task->workload->variant, shape,
+                   (unsigned long long)task->round, task->peer->name);
+}
+
 int bench_round_run(const struct bench_task *task, struct bench_round *out,
                     struct bench_failure *failure)
 {
@@ -166,8 +181,7 @@ int bench_round_run(const struct bench_task *task, struct bench_round *out,
     settle_disk(task->directory);
     if (task->store != NULL)
         return run_child(task, task->store, out, failure);
-    bench_text_set(label, sizeof(label), "%s-%llu-%s", task->workload->name,
-                   (unsigned long long)task->round, task->peer->name);
+    make_label(task, label, sizeof(label));
     if (bench_scratch_make(&scratch, task->directory, label) < 0)
         return bench_failure_set(failure, "%.180s: %s", scratch.path, strerror(errno));
     rc = run_child(task, &scratch, out, failure);

@@ -6,10 +6,19 @@
 #include <assert.h>
 
 static const struct bench_workload *const workloads[] = {
-    &bench_workload_bulk_load,        &bench_workload_read_category,
-    &bench_workload_read_stream_warm, &bench_workload_read_stream_cold,
-    &bench_workload_find_tags_short,  &bench_workload_find_tags_long,
-    &bench_workload_reopen_closed,    &bench_workload_reopen_killed,
+    &bench_workload_bulk_load,
+    &bench_workload_append_one,
+    &bench_workload_append_long_merging,
+    &bench_workload_append_long_thread,
+    &bench_workload_append_long_unmerged,
+    &bench_workload_wake,
+    &bench_workload_read_category,
+    &bench_workload_read_stream_warm,
+    &bench_workload_read_stream_cold,
+    &bench_workload_find_tags_short,
+    &bench_workload_find_tags_long,
+    &bench_workload_reopen_closed,
+    &bench_workload_reopen_killed,
     &bench_workload_reindex,
 };
 

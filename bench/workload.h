@@ -16,18 +16,25 @@ enum { BENCH_WORKLOADS_MAX = 32 };
  * 0, and no report shows it. */
 struct bench_round {
     double events_per_s;
+    double threads; /* of a crew, in all its processes */
+    double processes;
+    double in_flight;     /* asynchronous commits of each */
     double seconds;       /* the clock; of a load the close included */
     double close_seconds; /* of these, in the close */
     double cpu_seconds;   /* user and system, while the clock ran */
     double operations;    /* how many were timed one by one */
     double p50_us;        /* latency of one operation: a commit, a whole read, opening to append */
     double p99_us;
+    double p999_us; /* for one in a thousand it is longer */
     double max_us;
+    double load_max_us;          /* of a load beside it, its slowest commit */
     double open_us;              /* median, of opening the store before an operation */
     double cached_share;         /* of the store that stayed in memory, 0 to 1; the worst */
     double disk_bytes_per_event; /* of the closed store */
     double rss_bytes;            /* peak of the process above what it had at the start */
     double private_bytes;        /* its heap just before the close, without mapped pages of files */
+    double group_events;         /* events that share a flush, the mean; 0: nobody knows */
+    double switches;             /* of threads, an event */
 };
 
 /* What is measured, and so which fields there are and by which of them systems are compared. */
@@ -38,8 +45,11 @@ enum bench_kind {
     BENCH_REOPEN = 8,   /* from open to the first append */
     BENCH_RECOVER = 16, /* the same behind a killed writer */
     BENCH_REINDEX = 32, /* compared by events_per_s */
+    BENCH_APPEND = 64,  /* likewise; events one by one, in a fixed time */
+    BENCH_BESIDE = 128, /* events one by one beside a load: compared by p999_us */
+    BENCH_WAKE = 256,   /* from an append to who waits for it: compared by p50_us */
 
-    BENCH_BY_SPEED = BENCH_LOAD | BENCH_REINDEX
+    BENCH_BY_SPEED = BENCH_LOAD | BENCH_REINDEX | BENCH_APPEND
 };
 
 /* What a run works on. */
@@ -62,6 +72,10 @@ struct bench_workload {
      * and rounds. What a run appends stays there, in a category of its own. */
     int of_store;
 
+    /* 1: it is run by plan->threads in plan->processes (crew.h), once for each of the threads and
+     * processes that were asked for. */
+    int of_crew;
+
     /* Whether a peer has the calls that are needed. NULL: all have. */
     int (*can)(const struct bench_peer *peer);
 
@@ -71,6 +85,11 @@ struct bench_workload {
 };
 
 extern const struct bench_workload bench_workload_bulk_load;
+extern const struct bench_workload bench_workload_append_one;
+extern const struct bench_workload bench_workload_append_long_merging;
+extern const struct bench_workload bench_workload_append_long_thread;
+extern const struct bench_workload bench_workload_append_long_unmerged;
+extern const struct bench_workload bench_workload_wake;
 extern const struct bench_workload bench_workload_read_category;
 extern const struct bench_workload bench_workload_read_stream_warm;
 extern const struct bench_workload bench_workload_read_stream_cold;

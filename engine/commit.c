@@ -123,13 +123,17 @@ struct group {
 };
 
 /* For the mutant: the lock is let go of, and others may write, after the look. */
-static int look_early(struct qp_handle *handle, struct qp_moment **moment, quipu_error *error)
+static struct qp_moment *look_early(struct qp_handle *handle)
 {
-    int rc = qp_moment_begin(handle, true, moment, error);
+    struct qp_moment *moment = NULL;
+    int rc = qp_moment_begin(handle, true, &moment, NULL);
 
     qp_lock_stand_back(handle, qp_lock_release(handle, false));
     QP_MUTANT_PAUSE(DECIDE_EARLY);
-    return rc < 0 ? rc : qp_lock_take(handle, INT64_MAX, error);
+    rc = rc == QUIPU_OK ? qp_lock_take(handle, INT64_MAX, NULL) : rc;
+    assert(rc == QUIPU_OK);
+    (void)rc;
+    return moment;
 }
 
 /* One transaction. A failure here is the whole group's: nobody was told anything. The write
@@ -140,15 +144,16 @@ static int transact(struct qp_handle *handle, const struct group *group, bool *c
                     quipu_error *error)
 {
     struct qp_txn txn = {0};
-    struct qp_moment *moment = NULL;
+    struct qp_moment *moment = QP_MUTANT(DECIDE_EARLY) ? look_early(handle) : NULL;
     enum qp_commit_outcome outcome = QP_COMMIT_DONE;
     struct qp_edge edge = {0};
-    int rc = QP_MUTANT(DECIDE_EARLY) ? look_early(handle, &moment, error) : QUIPU_OK;
+    int rc = qp_txn_begin_write(handle->log, &txn, error);
 
-    if (rc == QUIPU_OK)
-        rc = qp_txn_begin_write(handle->log, &txn, error);
-    if (rc == QUIPU_OK && !QP_MUTANT(DECIDE_EARLY))
-        rc = qp_moment_begin_writing(handle, &txn, &moment, error);
+    if (rc == QUIPU_OK) {
+        qp_txn_extend(&txn);
+        if (!QP_MUTANT(DECIDE_EARLY))
+            rc = qp_moment_begin_writing(handle, &txn, &moment, error);
+    }
     if (rc == QUIPU_OK)
         rc = look_at_edge(handle, moment, &edge, error);
     if (rc == QUIPU_OK)

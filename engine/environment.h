@@ -22,6 +22,7 @@ struct qp_store {
     uint8_t *meta_pages;        /* settling must not need memory */
     bool map_full;              /* what the last put failed for; only a writer looks at it */
     pthread_mutex_t gate;       /* a leaf: over `live`, `map_lost` and the map itself */
+    uint64_t file_bytes;        /* as a writer saw it last: it only grows */
     unsigned live;              /* transactions of this process that may look into the map */
     bool map_lost; /* a larger one could not be had, and the old one is gone: nothing works */
 };

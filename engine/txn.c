@@ -19,9 +19,13 @@
 #include <lmdb.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
-#define FREE_TABLE 0 /* LMDB's own */
+#define AHEAD_STEP      (64 * QP_KIB) /* so much must be there beyond the last page */
+#define AHEAD_STEPS_MAX 16            /* some thousand small events */
+#define FREE_TABLE      0             /* LMDB's own */
 
 /* ---- the map ---- */
 
@@ -153,6 +157,46 @@ int qp_txn_begin_write(struct qp_store *store, struct qp_txn *txn, quipu_error *
 {
     assert(!txn->live && txn->mdb == NULL && txn->hot == NULL);
     return begin(store, txn, true, error);
+}
+
+/* Zeros from `size` on. What does not go is no failure: the file is extended by the commit then, as
+ * it would have been. A file size limit is kept away from: beyond it the system sends a signal.
+ * Returns where the file ends now. */
+static uint64_t write_zeros(struct qp_store *store, uint64_t size, size_t steps)
+{
+    static const uint8_t zeros[AHEAD_STEP];
+    struct iovec parts[AHEAD_STEPS_MAX];
+    struct rlimit limit;
+    ssize_t written;
+
+    assert(steps > 0 && steps <= AHEAD_STEPS_MAX);
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY)
+        return size;
+    for (size_t i = 0; i < steps; i++)
+        parts[i] = (struct iovec){(void *)(uintptr_t)zeros, AHEAD_STEP};
+    written = pwritev(store->fd, parts, (int)steps, (off_t)size);
+    return size + (written > 0 ? (uint64_t)written : 0);
+}
+
+/* By as much as the file has, up to a MiB: a small store stays small. */
+void qp_txn_extend(struct qp_txn *txn)
+{
+    struct qp_store *store = txn->store;
+    MDB_envinfo info;
+    struct stat file;
+    uint64_t used;
+    uint64_t steps;
+
+    assert(txn->live && txn->writing);
+    (void)mdb_env_info(store->env, &info);
+    used = ((uint64_t)info.me_last_pgno + 1) * store->page_bytes;
+    if (used + AHEAD_STEP <= store->file_bytes || fstat(store->fd, &file) != 0)
+        return;
+    steps = used / AHEAD_STEP + 1;
+    store->file_bytes = (uint64_t)file.st_size;
+    if (used + AHEAD_STEP > store->file_bytes)
+        store->file_bytes = write_zeros(store, store->file_bytes,
+                                        steps < AHEAD_STEPS_MAX ? steps : AHEAD_STEPS_MAX);
 }
 
 static void no_longer_live(struct qp_txn *txn)

@@ -28,6 +28,12 @@ void qp_txn_reset(struct qp_txn *txn);
 /* One at a time over all processes; the caller has the lock that sees to it. */
 int qp_txn_begin_write(struct qp_store *store, struct qp_txn *txn, quipu_error *error);
 
+/* Write zeros behind the end of the file, if it ends soon after its last page, so that commits
+ * write into blocks that the file has already: a flush then need not wait for the file system's own
+ * records too. Inside of a write transaction and nowhere else: whoever writes there else may write
+ * over pages of another process's commit (docs/ARCHITECTURE.md 8.26). */
+void qp_txn_extend(struct qp_txn *txn);
+
 /* What became of a failed commit. */
 enum qp_commit_outcome {
     QP_COMMIT_DONE = 0,

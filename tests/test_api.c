@@ -5,6 +5,7 @@
 #include "log.h"
 #include "merge.h"
 #include "meta.h"
+#include "page.h"
 #include "row.h"
 #include "support_suite.h"
 #include "support_system.h"
@@ -401,14 +402,30 @@ static void make_text(const char *path)
     sys_file_write(path, "hello", 5);
 }
 
+/* Up to the end of the last page: the zeros behind it are nobody's. */
+static uint64_t used_bytes(const char *path)
+{
+    uint64_t used = 0;
+
+    for (uint64_t at = 0; at <= 4096; at += 4096) {
+        uint8_t page[QP_PAGE_META_BYTES];
+        struct qp_page_meta meta;
+
+        sys_file_read(path, at, page, sizeof(page));
+        if (qp_page_meta_read(page, &meta) && (meta.last_page + 1) * meta.page_bytes > used)
+            used = (meta.last_page + 1) * meta.page_bytes;
+    }
+    return used;
+}
+
 static void cut_half(const char *path)
 {
-    cr_assert(truncate(path, (off_t)(sys_file_size(path) / 2)) == 0);
+    cr_assert(truncate(path, (off_t)(used_bytes(path) / 2)) == 0);
 }
 
 static void cut_one_byte(const char *path)
 {
-    cr_assert(truncate(path, (off_t)(sys_file_size(path) - 1)) == 0);
+    cr_assert(truncate(path, (off_t)(used_bytes(path) - 1)) == 0);
 }
 
 static void cut_to_meta(const char *path)

@@ -504,6 +504,76 @@ static void limit_files(uint64_t bytes)
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
+/* ---- the file ahead ---- */
+
+static uint64_t file_bytes(void)
+{
+    struct stat info;
+
+    cr_assert_eq(stat(file, &info), 0);
+    return (uint64_t)info.st_size;
+}
+
+/* How much of the file stands behind its last page, and whether that is zeros. */
+static uint64_t bytes_ahead(struct qp_txn *txn)
+{
+    static uint8_t bytes[4 * QP_MIB];
+    size_t page_bytes;
+    uint64_t pages;
+    size_t size = sizeof(bytes);
+
+    qp_store_extent(txn, &page_bytes, &pages);
+    cr_assert(support_read_file(file, bytes, &size));
+    for (size_t i = page_bytes * pages; i < size; i++)
+        cr_assert_eq(bytes[i], 0, "byte %zu", i);
+    return size - page_bytes * pages;
+}
+
+/* One more page each time: by as much as there is, and then by a MiB at a time. */
+Test(store, the_file_is_ahead_of_its_pages)
+{
+    struct qp_store *store = open_store(64 * QP_MIB, 10);
+    unsigned extended = 0;
+    uint64_t position = 1;
+
+    while (extended < 5) {
+        uint64_t before = file_bytes();
+        struct qp_txn txn;
+
+        write_begin(store, &txn);
+        qp_txn_extend(&txn);
+        cr_assert_geq(bytes_ahead(&txn), 64 * QP_KIB);
+        extended += file_bytes() > before;
+        cr_assert(file_bytes() <= before + QP_MIB && file_bytes() <= 3 * before + 128 * QP_KIB);
+        before = file_bytes();
+        qp_txn_extend(&txn);
+        cr_assert_eq(file_bytes(), before, "it is ahead already");
+        cr_assert_eq(fill(&txn, position++, 1, NULL), QUIPU_OK);
+        commit(&txn);
+        cr_assert_eq(file_bytes(), before, "the commit found its blocks there");
+    }
+    cr_expect_gt(position, 100, "a page at a time");
+    qp_store_close(store);
+}
+
+/* Beyond a limit the system sends a signal. */
+Test(store, a_limited_file_is_not_extended)
+{
+    struct qp_store *store = open_store(64 * QP_MIB, 10);
+    uint64_t before = file_bytes();
+    struct qp_txn txn;
+
+    limit_files(before + 512 * QP_KIB);
+    write_begin(store, &txn);
+    qp_txn_extend(&txn);
+    cr_expect_eq(file_bytes(), before);
+    limit_files(RLIM_INFINITY);
+    qp_txn_extend(&txn);
+    cr_expect_gt(file_bytes(), before);
+    qp_txn_end(&txn);
+    qp_store_close(store);
+}
+
 /* A limit of the file's size stands for a full disk: nothing of the commit is in, it goes on when
  * there is room. The limit is where the file ends: LMDB calls a write that is only cut short EIO.
  */

@@ -1,13 +1,15 @@
-/* cmd_append.c - quipu append: one event, committed before the answer is printed.
+/* cmd_append.c - quipu append: one event, or one file, committed before the answer is printed.
  *
  * Everything that can be wrong with the arguments is found before the store is opened, so that a
  * mistake makes no store. */
+#include "batch.h"
 #include "bytes.h"
 #include "command.h"
 #include "draft.h"
 #include "input.h"
 #include "json.h"
-#include "number.h"
+#include "query.h"
+#include "refusal.h"
 #include "store.h"
 #include "text.h"
 #include "uuid.h"
@@ -42,8 +44,21 @@ static const struct qt_option options[] = {
      .kind = QT_NUMBER,
      .most = UINT16_MAX},
     {.name = "expect",
-     .value = "N|any|exists|new",
+     .value = QT_EXPECT_FORM,
      .help = "the version that the stream must have: any",
+     .kind = QT_TEXT},
+    {.name = "unless",
+     .value = "QUERY",
+     .help = "not if an event after --after matches; again: or this",
+     .kind = QT_TEXT,
+     .repeats = true},
+    {.name = "after",
+     .value = "N",
+     .help = "the position up to which you have looked",
+     .kind = QT_NUMBER},
+    {.name = "batch",
+     .value = "FILE",
+     .help = "one commit out of a file; - is standard input",
      .kind = QT_TEXT},
     {0},
 };
@@ -53,27 +68,54 @@ struct append {
     struct qt_run *run;
     quipu_draft draft;
     uint64_t expected;
+    uint64_t after;
+    struct qt_query query; /* of --unless */
+    quipu_batch *batch;
     const char **tags;
     struct qt_bytes data;
     struct qt_bytes meta;
 };
 
-/* A version, or one of the three words for what is no version. */
-static int parse_expect(struct qt_run *run, uint64_t *expected)
+static int take_expect(struct append *append)
 {
+    struct qt_run *run = append->run;
     const char *text = qt_args_text(&run->args, "expect");
 
-    *expected = QUIPU_ANY;
-    if (text == NULL || strcmp(text, "any") == 0)
-        return 0;
-    if (strcmp(text, "exists") == 0)
-        *expected = QUIPU_EXISTS;
-    else if (strcmp(text, "new") == 0)
-        *expected = QUIPU_NEW;
-    else if (qt_number_parse(text, expected) < 0 || *expected >= QUIPU_EXISTS) {
+    append->expected = QUIPU_ANY;
+    if (text != NULL && qt_draft_expect(text, &append->expected) < 0) {
+        return qt_problem_say(
+            &run->problem, QUIPU_MISUSE,
+            "--expect is " QT_EXPECT_FORM ", not \"%.80s\"; see quipu help append", text);
+    }
+    return 0;
+}
+
+/* After which position, nobody can guess: 0 says "no such event ever", another one "none that I
+ * have not seen". */
+static int take_unless(struct append *append)
+{
+    struct qt_run *run = append->run;
+    bool has_unless = qt_args_has(&run->args, "unless");
+
+    if (has_unless && !qt_args_has(&run->args, "after")) {
         return qt_problem_say(&run->problem, QUIPU_MISUSE,
-                              "--expect is N|any|exists|new, not \"%.80s\"; see quipu help append",
-                              text);
+                              "--unless wants --after N, the position up to which you have looked; "
+                              "0: no such event may be there");
+    }
+    if (!has_unless && qt_args_has(&run->args, "after"))
+        return qt_problem_say(&run->problem, QUIPU_MISUSE,
+                              "--after wants --unless QUERY, which events may not come after it");
+    append->after = qt_args_number(&run->args, "after", 0);
+    for (size_t i = 0; i < run->args.given_count; i++) {
+        const struct qt_given *given = &run->args.given[i];
+        quipu_error error = {0};
+
+        if (strcmp(given->option->name, "unless") == 0 &&
+            qt_query_add(&append->query, given->text, &error) < 0) {
+            return qt_problem_say(&run->problem, QUIPU_MISUSE,
+                                  "--unless '%.120s': %s; see quipu help append", given->text,
+                                  error.text);
+        }
     }
     return 0;
 }
@@ -205,8 +247,10 @@ static int take_id(struct append *append)
 static int take_arguments(struct append *append)
 {
     struct qt_run *run = append->run;
-    int rc = parse_expect(run, &append->expected);
+    int rc = take_expect(append);
 
+    if (rc == 0)
+        rc = take_unless(append);
     if (rc < 0)
         return rc;
     append->draft.type = qt_args_text(&run->args, "type");
@@ -218,34 +262,6 @@ static int take_arguments(struct append *append)
     if (rc == 0)
         rc = take_tags(append);
     return rc == 0 ? take_payloads(append) : rc;
-}
-
-/* The answer that scripts wait for: what the version is, so that they can go on from there; and of
- * an id that stands elsewhere, where. */
-static int conflict(struct append *append, int status, const quipu_receipt *receipt)
-{
-    struct qt_problem *problem = &append->run->problem;
-    const char *stream = append->run->args.operands[1];
-    unsigned long long actual = receipt->actual;
-    unsigned long long expected = append->expected;
-
-    problem->stream = stream;
-    problem->versions = true;
-    problem->expected = append->expected;
-    problem->actual = receipt->actual;
-    problem->matched = receipt->matched;
-    if (receipt->matched > 0) {
-        return qt_problem_say(
-            problem, status, "the id is known in %s, at position %llu; expected after version %llu",
-            stream, (unsigned long long)receipt->matched, expected);
-    }
-    if (append->expected == QUIPU_EXISTS)
-        return qt_problem_say(problem, status, "conflict: %s has no events", stream);
-    if (append->expected == QUIPU_NEW)
-        return qt_problem_say(problem, status, "conflict: %s is at version %llu, expected none",
-                              stream, actual);
-    return qt_problem_say(problem, status, "conflict: %s is at version %llu, expected %llu", stream,
-                          actual, expected);
 }
 
 /* Printed only after the commit: who reads this knows that the event is on the disk. One that was
@@ -277,50 +293,108 @@ static void put_result(struct qt_run *run, const quipu_receipt *receipt)
     qt_out_text(out, known ? " duplicate\n" : "\n");
 }
 
-static int run_append(struct qt_run *run)
+/* Fill the batch and commit it. */
+static int commit(struct append *append, quipu *store)
 {
-    struct append append = {.run = run};
-    quipu *store = NULL;
+    static const struct qt_asked asked[] = {{.kind = QT_STEP_EVENT}, {.kind = QT_STEP_UNLESS}};
+    struct qt_run *run = append->run;
+    const char *stream = run->args.operands[1];
     quipu_receipt receipt = {0};
     quipu_error error = {0};
+    int rc;
+
+    /* What a step fails with, the commit says. */
+    (void)quipu_batch_append(append->batch, stream, append->expected, &append->draft, 1);
+    if (append->query.query.item_count > 0)
+        (void)quipu_batch_unless(append->batch, &append->query.query, append->after);
+    rc = quipu_commit(store, append->batch, &receipt, &error);
+    if (rc == 0)
+        put_result(run, &receipt);
+    else if (receipt.failed_count > 0)
+        rc = qt_refusal_tell(run, rc, append->batch, asked, stream, NULL);
+    else
+        rc = qt_problem_library(&run->problem, rc, &error, stream);
+    return rc;
+}
+
+static int append_one(struct qt_run *run)
+{
+    struct append append = {.run = run, .batch = quipu_batch_new()};
+    quipu *store = NULL;
     int rc = take_arguments(&append);
 
-    if (rc < 0)
-        goto done;
-    rc = qt_store_open(run, QT_STORE_WRITE, &store);
-    if (rc < 0)
-        goto done;
-    rc = quipu_append(store, run->args.operands[1], append.expected, &append.draft, 1, &receipt,
-                      &error);
-    if (rc == QUIPU_CONFLICT || rc == QUIPU_DUPLICATE_ID)
-        rc = conflict(&append, rc, &receipt);
-    else if (rc < 0)
-        rc = qt_problem_library(&run->problem, rc, &error, run->args.operands[1]);
-    else
-        put_result(run, &receipt);
-
-done:
+    if (rc == 0 && append.batch == NULL)
+        rc = qt_problem_say(&run->problem, QUIPU_NO_MEMORY, "out of memory");
+    if (rc == 0)
+        rc = qt_store_open(run, QT_STORE_WRITE, &store);
+    if (rc == 0)
+        rc = commit(&append, store);
     quipu_close(store);
+    quipu_batch_free(append.batch);
+    qt_query_clear(&append.query);
     free(append.tags);
     qt_bytes_release(&append.data);
     qt_bytes_release(&append.meta);
     return rc;
 }
 
+/* A file says all that there is to say. */
+static int append_batch(struct qt_run *run, const char *path)
+{
+    for (const struct qt_option *option = options; option->name != NULL; option++) {
+        if (strcmp(option->name, "batch") != 0 && qt_args_has(&run->args, option->name))
+            return qt_problem_say(&run->problem, QUIPU_MISUSE,
+                                  "--batch and --%s exclude each other", option->name);
+    }
+    if (run->args.operand_count > 1) {
+        return qt_problem_say(&run->problem, QUIPU_MISUSE,
+                              "one argument too many: \"%.80s\"; the lines of --batch name streams",
+                              run->args.operands[1]);
+    }
+    return qt_batch_commit(run, path);
+}
+
+static int run_append(struct qt_run *run)
+{
+    const char *path = qt_args_text(&run->args, "batch");
+
+    if (path != NULL)
+        return append_batch(run, path);
+    if (run->args.operand_count < 2) {
+        return qt_problem_say(&run->problem, QUIPU_MISUSE,
+                              "an argument is missing; usage: quipu append [options] STORE STREAM, "
+                              "or STORE --batch FILE");
+    }
+    return append_one(run);
+}
+
 const struct qt_command qt_command_append = {
     .verb = "append",
-    .summary = "append one event to a stream",
-    .operands = "STORE STREAM",
+    .summary = "append an event, or a batch of them",
+    .operands = "STORE [STREAM]",
     .example = "quipu append orders order-1000 --type ORDER_CREATED --data '{\"sum\":9.50}' "
                "--expect new",
     .text = "Appends one event and prints the version and position that it got, when it is on\n"
             "the disk. JSON is kept as it is written, less the white space between its\n"
             "tokens. With --expect, exit code 3 says that somebody else was faster: read\n"
             "again, decide again, append again. A store that is missing is created.\n\n"
+            "With --unless it is refused, with exit code 3 and the position that matched, if\n"
+            "an event after position N matches QUERY: a rule may span streams. N is how far\n"
+            "you have looked, such as the head of quipu stat; 0 says that there must be none.\n"
+            "A QUERY is terms that are AND-ed, types OR-ed, and quotes where blanks are:\n\n"
+            "  'type=A,\"B c\" tag=k:v stream=s category=c'\n\n"
             "Who does not know whether an event with an --id arrived appends it again: if it\n"
             "is there, nothing is written, its version and position are printed with the word\n"
             "duplicate, and the exit code is 0. With --expect it must stand at that version,\n"
-            "else the exit code is 3.\n",
+            "else the exit code is 3.\n\n"
+            "With --batch, STREAM is not given, and each line of FILE is an event, as import\n"
+            "reads it, or one of the others here. All hold and are committed together, or\n"
+            "nothing is written and each line that does not hold is named:\n\n"
+            "  {\"stream\":\"order-1\",\"type\":\"ORDER_PAID\",\"expect\":1}\n"
+            "  {\"check\":\"customer-7\",\"expect\":\"exists\"}\n"
+            "  {\"unless\":\"tag=voucher:77\",\"after\":0}    or several: [\"...\",\"...\"]\n"
+            "  {\"track\":\"mailbox\",\"number\":4711}      not if it was so far already\n"
+            "  {\"mark\":\"report\",\"position\":12}        never moves back\n",
     .options = options,
     .waits = true,
     .run = run_append,

@@ -10,7 +10,18 @@
  * them, until it holds: as if each event had been appended alone, at the price of two commits. A
  * batch cannot give its events back, so the lines of it are kept as long as it is pending.
  *
- * With --atomic all is one batch: nothing is taken out of it, and nothing is kept of a part. */
+ * With --atomic all is one batch: nothing is taken out of it, and nothing is kept of a part.
+ *
+ * With --resume each batch stores, as the number of a source, which line it ends with, so that both
+ * are there or neither:
+ *
+ *     lines    1 ............ 4096 ............ 8192 ...        killed here: the source is at 8192,
+ *     batches  [ events, 1, 4096 ][ events, 4097, 8192 ][       and the next call begins at 8193
+ *
+ * A source takes any number that is higher. The line after the last one stored, tracked first, says
+ * that nobody else has moved it meanwhile: of two imports under one name one is refused, instead of
+ * storing what the other has stored. A batch of which all is known is a duplicate, and nothing of
+ * it is written, the number neither: then that is committed by itself. */
 #include "command.h"
 #include "draft.h"
 #include "input.h"
@@ -38,6 +49,10 @@ struct pending {
 
 static const struct qt_option options[] = {
     {.name = "atomic", .help = "all events in one batch: all of them or none"},
+    {.name = "resume",
+     .value = "NAME",
+     .help = "go on after the last line that came in under NAME",
+     .kind = QT_TEXT},
     {0},
 };
 
@@ -55,13 +70,16 @@ struct import {
     struct qt_bytes texts;   /* their lines; with --atomic none */
     struct qt_interrupt interrupt;
     struct qt_progress progress;
-    const char *name; /* of the input, for messages */
+    const char *name;   /* of the input, for messages */
+    const char *resume; /* the source's name; NULL: without */
+    uint64_t tracked;   /* its number: lines up to this one are in the store */
     size_t pending_events;
     size_t pending_bytes;
     uint64_t pending_line; /* of the newest event that is not committed */
     uint64_t kept_line;    /* of the newest that is */
     uint64_t events;       /* committed */
     uint64_t duplicates;   /* that were there already */
+    uint64_t skipped;      /* lines that came in before, by their number */
     uint64_t first_position;
     uint64_t last_position;
 };
@@ -82,6 +100,11 @@ static int commit_failed(struct import *import, int status, const quipu_receipt 
     struct qt_problem *problem = &import->run->problem;
     uint64_t line;
 
+    if (status == QUIPU_ALREADY_TRACKED) {
+        return qt_problem_say(
+            problem, status, "%.300s: another import is at work as %.130s; last line kept %" PRIu64,
+            import->name, import->resume, import->kept_line);
+    }
     if (status != QUIPU_TOO_LARGE && status != QUIPU_INVALID && status != QUIPU_DUPLICATE_ID)
         return qt_problem_say(problem, status, "%.300s: %s; last line kept %" PRIu64, import->name,
                               text, import->kept_line);
@@ -151,6 +174,7 @@ static void take_receipt(struct import *import, const quipu_receipt *receipt)
         import->events += import->pending_events;
     }
     import->kept_line = import->pending_line;
+    import->tracked = import->pending_line;
     import->pending_events = 0;
     import->pending_bytes = 0;
     qt_bytes_clear(&import->pending);
@@ -159,13 +183,40 @@ static void take_receipt(struct import *import, const quipu_receipt *receipt)
     qt_progress_show(&import->progress, import->events + import->duplicates, 0);
 }
 
+/* Put into the batch that it ends with this line, and that the last one ended where we know. */
+static void track(struct import *import)
+{
+    uint64_t next = import->tracked + 1;
+
+    if (import->resume == NULL)
+        return;
+    assert(import->pending_line >= next);
+    (void)quipu_batch_track(import->batch, import->resume, next);
+    if (import->pending_line > next)
+        (void)quipu_batch_track(import->batch, import->resume, import->pending_line);
+}
+
+/* Commit the batch, and its line by itself if all of it was known. */
+static int commit_batch(struct import *import, quipu_receipt *receipt, quipu_error *error)
+{
+    int rc;
+
+    track(import);
+    rc = quipu_commit(import->store, import->batch, receipt, error);
+    if (rc < 0 || receipt->verdict != QUIPU_DUPLICATE || import->resume == NULL)
+        return rc;
+    quipu_batch_clear(import->batch);
+    track(import);
+    return quipu_commit(import->store, import->batch, NULL, error);
+}
+
 /* Commit what is pending. Returns: 0, or a status with its problem. */
 static int commit(struct import *import)
 {
     while (import->pending_events > 0) {
         quipu_receipt receipt = {0};
         quipu_error error = {0};
-        int rc = quipu_commit(import->store, import->batch, &receipt, &error);
+        int rc = commit_batch(import, &receipt, &error);
 
         if (rc == 0) {
             take_receipt(import, &receipt);
@@ -253,13 +304,10 @@ static int add_draft(struct import *import, struct qt_span line)
     return 0;
 }
 
-/* An empty line, also one with a few blanks, is no event and no mistake. */
-static bool is_blank(struct qt_span line)
+/* The newest line came in before. */
+static bool is_kept(const struct import *import)
 {
-    for (size_t i = 0; i < line.size; i++)
-        if (line.text[i] != ' ' && line.text[i] != '\t' && line.text[i] != '\r')
-            return false;
-    return true;
+    return import->lines.number <= import->skipped;
 }
 
 /* Returns: 0, or a status with its problem. */
@@ -267,7 +315,7 @@ static int take_line(struct import *import, struct qt_span line)
 {
     int rc;
 
-    if (is_blank(line))
+    if (is_kept(import) || qt_line_blank(line))
         return 0;
     rc = qt_draft_read(&import->draft, line.text, line.size);
     if (rc < 0)
@@ -285,6 +333,12 @@ static int end_lines(struct import *import, enum qt_line_result result)
     if (result == QT_LINE_TOO_LONG) {
         import->lines.number = bad;
         return bad_line(import, QUIPU_TOO_LARGE, 1, "a line of more than 128 MiB");
+    }
+    if (result == QT_LINE_END && import->lines.number < import->skipped) {
+        return qt_problem_say(problem, QUIPU_INVALID,
+                              "%.300s: has %" PRIu64 " lines, and %" PRIu64
+                              " came in as %.130s: is it another file?",
+                              import->name, import->lines.number, import->skipped, import->resume);
     }
     rc = import->atomic && result != QT_LINE_END ? 0 : commit(import);
     if (rc < 0 || result == QT_LINE_END)
@@ -305,7 +359,8 @@ static int import_lines(struct import *import)
         enum qt_line_result result;
         int rc;
 
-        if (import->pending_events == 0 && qt_interrupt_came(&import->interrupt))
+        if (import->pending_events == 0 && !is_kept(import) &&
+            qt_interrupt_came(&import->interrupt))
             return end_lines(import, QT_LINE_INTERRUPTED);
         result = qt_lines_next(&import->lines,
                                import->pending_events > 0 && !import->atomic ? IDLE_MS : -1, &line);
@@ -332,6 +387,10 @@ static void put_json(struct import *import)
     qt_out_number(out, import->first_position);
     qt_out_key(out, "last_position");
     qt_out_number(out, import->last_position);
+    if (import->resume != NULL) {
+        qt_out_key(out, "skipped");
+        qt_out_number(out, import->skipped);
+    }
     qt_out_text(out, "}\n");
 }
 
@@ -356,7 +415,28 @@ static void put_result(struct import *import)
         qt_text_grouped(out, import->duplicates, 0);
         qt_out_text(out, import->duplicates == 1 ? " was there already" : " were there already");
     }
+    if (import->skipped > 0) {
+        qt_out_text(out, "; ");
+        qt_text_grouped(out, import->skipped, 0);
+        qt_out_text(out, import->skipped == 1 ? " line came in before" : " lines came in before");
+    }
     qt_out_char(out, '\n');
+}
+
+/* Where the last import under this name ended. */
+static int begin_after(struct import *import)
+{
+    quipu_error error = {0};
+    int rc;
+
+    if (import->resume == NULL)
+        return 0;
+    rc = quipu_tracked_get(import->store, import->resume, &import->tracked, &error);
+    if (rc < 0 && rc != QUIPU_NOT_FOUND)
+        return qt_store_failed(import->run, rc, &error);
+    import->skipped = import->tracked;
+    import->kept_line = import->tracked;
+    return 0;
 }
 
 /* What can fail before the store is there, so that a wrong file name makes no store. */
@@ -364,7 +444,9 @@ static int begin(struct import *import)
 {
     struct qt_run *run = import->run;
     const char *path = run->args.operand_count > 1 ? run->args.operands[1] : "-";
+    int rc;
 
+    import->resume = qt_args_text(&run->args, "resume");
     import->atomic = qt_args_has(&run->args, "atomic");
     import->name = strcmp(path, "-") == 0 ? "stdin" : path;
     import->lines.fd = qt_input_open(path, &run->problem);
@@ -375,8 +457,15 @@ static int begin(struct import *import)
     if (import->batch == NULL || import->probe == NULL || qt_draft_init(&import->draft) < 0 ||
         qt_draft_init(&import->again) < 0)
         return qt_problem_say(&run->problem, QUIPU_NO_MEMORY, "out of memory");
-    return qt_store_open(run, import->atomic ? QT_STORE_WRITE_ATOMIC : QT_STORE_WRITE,
-                         &import->store);
+    if (import->resume != NULL && quipu_batch_track(import->probe, import->resume, 1) < 0) {
+        return qt_problem_say(&run->problem, QUIPU_MISUSE,
+                              "--resume wants a name of 1 to 127 bytes without a $ before it, not "
+                              "\"%.80s\"; see quipu help import",
+                              import->resume);
+    }
+    rc =
+        qt_store_open(run, import->atomic ? QT_STORE_WRITE_ATOMIC : QT_STORE_WRITE, &import->store);
+    return rc == 0 ? begin_after(import) : rc;
 }
 
 static int run_import(struct qt_run *run)
@@ -425,7 +514,12 @@ const struct qt_command qt_command_import = {
             "An event with an id that its stream has already is not stored again but counted\n"
             "as a duplicate, so that a file whose events have ids may be imported again after\n"
             "a failure. Events without ids are new each time. With --atomic a file must be\n"
-            "wholly known or wholly new, else the exit code is 3.\n",
+            "wholly known or wholly new, else the exit code is 3.\n\n"
+            "With --resume, the store keeps with each batch which line of NAME it ended with:\n"
+            "the same call again, after whatever ended the one before, begins with the line\n"
+            "after it, so that each line comes in once, with ids or without. A file that has\n"
+            "grown comes in from where it ended. Two files need two names; of two imports\n"
+            "at once under one name one ends with exit code 3. quipu marks shows the names.\n",
     .options = options,
     .waits = true,
     .run = run_import,

@@ -1,12 +1,13 @@
-/* cmd_list.c - quipu streams, categories, types, tags: names of a store, each on one line.
+/* cmd_list.c - quipu streams, categories, types, tags, marks: names of a store, each on one line.
  *
- * The four differ in what the library is asked for, in what the column is called, and in that only
- * a stream has a version; struct kind says it. A list that is left open pins pages of the store,
- * and whoever reads our output may be a person with a pager; a list cannot go on after a name. So
- * what will be printed is copied first, 56 bytes and the name for each, and the first line is
- * written when the list is closed. */
+ * They differ in what the library is asked for, in what the column is called, in that only a stream
+ * has a version, and in that a mark has no events; struct kind says it. A list that is left open
+ * pins pages of the store, and whoever reads our output may be a person with a pager; a list cannot
+ * go on after a name. So what will be printed is copied first, 80 bytes and the name for each, and
+ * the first line is written when the list is closed. */
 #include "bytes.h"
 #include "command.h"
+#include "mark.h"
 #include "number.h"
 #include "stamp.h"
 #include "store.h"
@@ -50,6 +51,16 @@ static const struct qt_option other_options[] = {
     {0},
 };
 
+static const struct qt_option mark_options[] = {
+    PREFIX_OPTION,
+    {.name = "sort",
+     .value = "name|last",
+     .help = "marks, then sources; what changed last",
+     .kind = QT_CHOICE},
+    LIMIT_OPTION,
+    {0},
+};
+
 /* What is listed. */
 struct kind {
     const struct qt_command *command;
@@ -62,6 +73,7 @@ static const struct kind kinds[] = {
     {&qt_command_categories, QUIPU_LIST_CATEGORIES, "category"},
     {&qt_command_types, QUIPU_LIST_TYPES, "type"},
     {&qt_command_tags, QUIPU_LIST_TAGS, "tag"},
+    {&qt_command_marks, QUIPU_LIST_MARKS, "name"},
 };
 
 /* A name as it was when the list came to it. */
@@ -73,6 +85,9 @@ struct row {
     uint64_t position;
     int64_t time_ns;
     int64_t last_time_ns;
+    uint64_t mark;
+    uint64_t lag;
+    bool source; /* of a mark: it is none */
 };
 
 struct listing {
@@ -106,6 +121,11 @@ static bool has_version(const struct listing *listing)
     return listing->kind->list == QUIPU_LIST_STREAMS;
 }
 
+static bool is_mark(const struct listing *listing)
+{
+    return listing->kind->list == QUIPU_LIST_MARKS;
+}
+
 /* The prefix was asked of the library; the category is compared here, to its last byte. */
 static bool wanted(const struct listing *listing, const char *name)
 {
@@ -123,6 +143,11 @@ static void put_json(struct listing *listing, const quipu_item *item)
     size_t size = strlen(item->name);
     char *to;
 
+    if (is_mark(listing)) {
+        qt_mark_put_json(out, item);
+        qt_out_char(out, '\n');
+        return;
+    }
     qt_out_text(out, "{\"");
     qt_out_text(out, listing->kind->name);
     qt_out_text(out, "\":");
@@ -154,8 +179,12 @@ static void put_head(struct listing *listing)
 
     qt_out_style(out, "2");
     qt_text_padded(out, listing->kind->name, strlen(listing->kind->name), listing->name_width);
-    qt_out_text(out, has_version(listing) ? " version" : "");
-    qt_out_text(out, "   events     last first time          last time");
+    if (is_mark(listing)) {
+        qt_mark_put_head(out);
+    } else {
+        qt_out_text(out, has_version(listing) ? " version" : "");
+        qt_out_text(out, "   events     last first time          last time");
+    }
     qt_out_plain(out);
     qt_out_char(out, '\n');
 }
@@ -166,6 +195,11 @@ static void put_row(struct listing *listing, const quipu_item *item)
     char *to;
 
     qt_text_padded(out, item->name, strlen(item->name), listing->name_width);
+    if (is_mark(listing)) {
+        qt_mark_put_row(out, item);
+        qt_out_char(out, '\n');
+        return;
+    }
     if (has_version(listing)) {
         qt_out_char(out, ' ');
         qt_text_right(out, item->version, 7);
@@ -194,6 +228,9 @@ static int keep_row(struct listing *listing, const quipu_item *item)
         .position = item->position,
         .time_ns = item->time_ns,
         .last_time_ns = item->last_time_ns,
+        .mark = item->mark,
+        .lag = item->lag,
+        .source = is_mark(listing) && qt_mark_is_source(item),
     };
 
     if (listing->sort == NULL && listing->row_count == listing->limit) {
@@ -258,7 +295,7 @@ static int by_count(const void *left, const void *right)
     return by_name(a, b);
 }
 
-/* The newest first; an event may be the newest of several tags. */
+/* The newest first; an event may be the newest of several tags. Marks have no event. */
 static int by_last(const void *left, const void *right)
 {
     const struct row *a = left;
@@ -266,6 +303,8 @@ static int by_last(const void *left, const void *right)
 
     if (a->position != b->position)
         return a->position > b->position ? -1 : 1;
+    if (a->last_time_ns != b->last_time_ns)
+        return a->last_time_ns > b->last_time_ns ? -1 : 1;
     return by_name(a, b);
 }
 
@@ -286,6 +325,9 @@ static quipu_item item_of(const struct listing *listing, const struct row *row)
         .position = row->position,
         .time_ns = row->time_ns,
         .last_time_ns = row->last_time_ns,
+        .mark = row->mark,
+        .lag = row->lag,
+        .text = row->source ? "source" : "mark",
     };
 }
 
@@ -427,6 +469,21 @@ const struct qt_command qt_command_tags = {
     .example = "quipu append orders order-17 --type CALLED --tag agent:7 && quipu tags orders",
     .text = "Lists each tag, " OTHERS_TEXT,
     .options = other_options,
+    .waits = true,
+    .run = run_list,
+};
+
+const struct qt_command qt_command_marks = {
+    .verb = "marks",
+    .summary = "list marks and sources",
+    .operands = "STORE",
+    .example = "echo '{\"mark\":\"report\",\"position\":1029}' | quipu append orders --batch - && "
+               "quipu marks orders",
+    .text = "A mark says how far a program has come that reads this store: its position, how\n"
+            "many events came after it, and when it moved. A source says up to which number\n"
+            "something was taken in, such as the line of a file by import --resume. Both are\n"
+            "committed with what they stand for.\n",
+    .options = mark_options,
     .waits = true,
     .run = run_list,
 };

@@ -4,6 +4,7 @@
  */
 #include "bytes.h"
 #include "command.h"
+#include "mark.h"
 #include "number.h"
 #include "stamp.h"
 #include "store.h"
@@ -14,6 +15,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#define MARKS_SHOWN 4 /* on one line; quipu marks has all */
 
 #define LAG_WARN 1000 /* transactions: 16 to 25 KiB of file each that cannot be used again */
 
@@ -72,6 +75,62 @@ static int count_readers(struct qt_run *run, quipu *store, struct readers *reade
     return rc < 0 ? qt_store_failed(run, rc, &error) : 0;
 }
 
+/* Marks and sources, copied: the list they come from keeps pages. */
+struct marks {
+    struct qt_bytes names; /* each with its 0 */
+    struct qt_bytes items; /* quipu_item, whose names are NULL */
+    size_t count;
+};
+
+static int take_marks(struct qt_run *run, quipu *store, struct marks *marks)
+{
+    quipu_list *list = NULL;
+    quipu_item item = {0};
+    quipu_error error = {0};
+    int rc = quipu_list_open(store, QUIPU_LIST_MARKS, NULL, &list, &error);
+
+    if (rc < 0)
+        return qt_store_failed(run, rc, &error);
+    for (;;) {
+        rc = quipu_list_next(list, &item, &error);
+        if (rc != QUIPU_ROW)
+            break;
+        qt_bytes_put(&marks->names, item.name, strlen(item.name) + 1);
+        item.text = qt_mark_is_source(&item) ? "source" : "mark";
+        qt_bytes_put(&marks->items, &item, sizeof(item));
+        marks->count++;
+    }
+    quipu_list_close(list);
+    if (rc < 0)
+        return qt_store_failed(run, rc, &error);
+    if (marks->names.failed || marks->items.failed)
+        return qt_problem_say(&run->problem, QUIPU_NO_MEMORY, "out of memory");
+    return 0;
+}
+
+/* The next of them: `name` goes from one to the next. */
+static const quipu_item *mark_of(const struct marks *marks, size_t i, const char **name)
+{
+    quipu_item *item = (quipu_item *)(void *)marks->items.data + i;
+
+    item->name = *name;
+    *name += strlen(*name) + 1;
+    return item;
+}
+
+static void put_marks_json(struct qt_out *out, const struct marks *marks)
+{
+    const char *name = marks->names.data;
+
+    qt_out_char(out, '[');
+    for (size_t i = 0; i < marks->count; i++) {
+        if (i > 0)
+            qt_out_char(out, ',');
+        qt_mark_put_json(out, mark_of(marks, i, &name));
+    }
+    qt_out_char(out, ']');
+}
+
 static void put_oldest_json(struct qt_out *out, const struct readers *readers)
 {
     struct qt_bytes name = {0};
@@ -103,7 +162,8 @@ static void put_oldest_json(struct qt_out *out, const struct readers *readers)
 }
 
 /* One line; a field that has nothing to say in an empty store is absent. */
-static void put_json(struct qt_out *out, const quipu_stat *stat, const struct readers *readers)
+static void put_json(struct qt_out *out, const quipu_stat *stat, const struct readers *readers,
+                     const struct marks *marks)
 {
     char chain[17];
 
@@ -127,6 +187,8 @@ static void put_json(struct qt_out *out, const quipu_stat *stat, const struct re
     }
     qt_out_key(out, "oldest_reader");
     put_oldest_json(out, readers);
+    qt_out_key(out, "marks");
+    put_marks_json(out, marks);
     qt_out_text(out, "}\n");
 }
 
@@ -203,7 +265,31 @@ static void put_readers(struct qt_out *out, const struct readers *readers)
     qt_out_char(out, '\n');
 }
 
-static void put_text(struct qt_out *out, const quipu_stat *stat, const struct readers *readers)
+/* How far behind who reads is, and where what is taken in stands. */
+static void put_marks(struct qt_out *out, const struct marks *marks)
+{
+    const char *name = marks->names.data;
+
+    put_label(out, "marks");
+    for (size_t i = 0; i < marks->count && i < MARKS_SHOWN; i++) {
+        const quipu_item *item = mark_of(marks, i, &name);
+        bool source = qt_mark_is_source(item);
+
+        qt_out_text(out, i > 0 ? "; " : "");
+        qt_text_put(out, item->name, strlen(item->name));
+        qt_out_text(out, source ? " at " : " lag ");
+        qt_text_grouped(out, source ? item->mark : item->lag, 0);
+    }
+    if (marks->count > MARKS_SHOWN) {
+        qt_out_text(out, "; ");
+        qt_text_grouped(out, marks->count - MARKS_SHOWN, 0);
+        qt_out_text(out, " more, see quipu marks");
+    }
+    qt_out_char(out, '\n');
+}
+
+static void put_text(struct qt_out *out, const quipu_stat *stat, const struct readers *readers,
+                     const struct marks *marks)
 {
     char chain[17];
 
@@ -232,6 +318,8 @@ static void put_text(struct qt_out *out, const quipu_stat *stat, const struct re
     qt_text_grouped(out, stat->tail_events, 0);
     qt_out_text(out, " in the tail\n");
     put_readers(out, readers);
+    if (marks->count > 0)
+        put_marks(out, marks);
     qt_number_hex16(stat->chain, chain);
     put_label(out, "chain");
     qt_out_text(out, chain);
@@ -245,23 +333,28 @@ static int run_stat(struct qt_run *run)
     quipu *store = NULL;
     quipu_stat stat = {QUIPU_INIT(quipu_stat), .format = 0};
     struct readers readers = {0};
+    struct marks marks = {0};
     quipu_error error = {0};
     int rc = qt_store_open(run, QT_STORE_READ, &store);
 
     if (rc == 0)
         rc = count_readers(run, store, &readers);
+    if (rc == 0)
+        rc = take_marks(run, store, &marks);
     if (rc < 0)
         goto done;
     rc = quipu_stat_get(store, &stat, &error);
     if (rc < 0)
         rc = qt_store_failed(run, rc, &error);
     else if (run->json)
-        put_json(&run->out, &stat, &readers);
+        put_json(&run->out, &stat, &readers, &marks);
     else
-        put_text(&run->out, &stat, &readers);
+        put_text(&run->out, &stat, &readers, &marks);
 
 done:
     quipu_close(store);
+    qt_bytes_release(&marks.names);
+    qt_bytes_release(&marks.items);
     return rc;
 }
 
@@ -270,9 +363,9 @@ const struct qt_command qt_command_stat = {
     .summary = "show how a store is",
     .operands = "STORE",
     .example = "quipu stat orders",
-    .text = "Events, disk, index, readers. A reader that a process leaves open keeps pages,\n"
-            "so that the file grows with each commit: the oldest is named, with a warning if\n"
-            "it is 1 000 commits behind.\n\n"
+    .text = "Events, disk, index, readers, marks. A reader that a process leaves open keeps\n"
+            "pages, so that the file grows with each commit: the oldest is named, with a\n"
+            "warning if it is 1 000 commits behind.\n\n"
             "Two stores with the same chain at the same position have the same history up to\n"
             "there.\n",
     .options = NULL,

@@ -8,10 +8,12 @@
 #include "draft.h"
 
 #include "base64.h"
+#include "number.h"
 #include "stamp.h"
 #include "uuid.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,10 +35,11 @@ enum field {
     META,
     META_BASE64,
     META_MSGPACK,
+    EXPECT,
     FIELD_COUNT
 };
 
-enum use { IGNORED, SHELL, PAYLOAD };
+enum use { IGNORED, SHELL, SPAN };
 
 static const struct {
     const char *name;
@@ -51,12 +54,13 @@ static const struct {
     [ID] = {"id", SHELL},
     [SCHEMA] = {"schema", SHELL},
     [TAGS] = {"tags", SHELL},
-    [DATA] = {"data", PAYLOAD},
-    [DATA_BASE64] = {"data_base64", PAYLOAD},
-    [DATA_MSGPACK] = {"data_msgpack", PAYLOAD},
-    [META] = {"meta", PAYLOAD},
-    [META_BASE64] = {"meta_base64", PAYLOAD},
-    [META_MSGPACK] = {"meta_msgpack", PAYLOAD},
+    [DATA] = {"data", SPAN},
+    [DATA_BASE64] = {"data_base64", SPAN},
+    [DATA_MSGPACK] = {"data_msgpack", SPAN},
+    [META] = {"meta", SPAN},
+    [META_BASE64] = {"meta_base64", SPAN},
+    [META_MSGPACK] = {"meta_msgpack", SPAN},
+    [EXPECT] = {"expect", SPAN},
 };
 
 /* The three forms of one payload: first of their fields, and where the exact bytes go. */
@@ -107,10 +111,12 @@ static int fail_memory(struct qt_draft *draft)
     return fail(draft, QUIPU_NO_MEMORY, draft->line, "out of memory");
 }
 
-/* Fifteen names: a search that is not clever is fast enough. */
-static int find_field(const char *name, size_t size)
+/* Sixteen names: a search that is not clever is fast enough. */
+static int find_field(const struct qt_draft *draft, const char *name, size_t size)
 {
-    for (int i = 0; i < FIELD_COUNT; i++)
+    int count = draft->conditional ? FIELD_COUNT : EXPECT;
+
+    for (int i = 0; i < count; i++)
         if (strlen(fields[i].name) == size && memcmp(fields[i].name, name, size) == 0)
             return i;
     return -1;
@@ -126,7 +132,7 @@ static int which_field(struct qt_draft *draft, struct qt_span key, enum field *f
     /* No field's name has more characters than this has escapes of six bytes. */
     if (key.size <= sizeof(name))
         size = qt_json_unescape(key, name);
-    found = size == 0 ? -1 : find_field(name, size);
+    found = size == 0 ? -1 : find_field(draft, name, size);
     if (found < 0)
         return fail(draft, QUIPU_INVALID, key.text - 1, "unknown key \"%.*s\"",
                     key.size > 60 ? 60 : (int)key.size, key.text);
@@ -294,6 +300,51 @@ static int take_tag(struct qt_draft *draft, json_object *value, size_t at)
     return 0;
 }
 
+int qt_draft_expect(const char *text, uint64_t *expected)
+{
+    if (strcmp(text, "any") == 0)
+        *expected = QUIPU_ANY;
+    else if (strcmp(text, "exists") == 0)
+        *expected = QUIPU_EXISTS;
+    else if (strcmp(text, "new") == 0)
+        *expected = QUIPU_NEW;
+    else if (qt_number_parse(text, expected) < 0 || *expected >= QUIPU_EXISTS)
+        return -1;
+    return 0;
+}
+
+int qt_draft_number(struct qt_span value, uint64_t *number)
+{
+    char digits[QT_NUMBER_MAX + 1];
+
+    if (value.size > QT_NUMBER_MAX)
+        return -1;
+    memcpy(digits, value.text, value.size);
+    digits[value.size] = '\0';
+    return qt_number_parse(digits, number);
+}
+
+int qt_draft_expect_value(struct qt_span value, uint64_t *expected)
+{
+    char word[8] = "";
+
+    if (*value.text != '"')
+        return qt_draft_number(value, expected) < 0 || *expected >= QUIPU_EXISTS ? -1 : 0;
+    if (value.size - 2 < sizeof(word))
+        memcpy(word, value.text + 1, value.size - 2);
+    return islower((unsigned char)word[0]) ? qt_draft_expect(word, expected) : -1;
+}
+
+static int take_expect(struct qt_draft *draft)
+{
+    struct qt_span span = draft->fields[EXPECT];
+
+    draft->expected = QUIPU_ANY;
+    if (span.text != NULL && qt_draft_expect_value(span, &draft->expected) < 0)
+        return fail(draft, QUIPU_INVALID, span.text, QT_EXPECT_WRONG);
+    return 0;
+}
+
 /* How tags must look, and that no two are equal, the library checks. */
 static int take_tags(struct qt_draft *draft)
 {
@@ -424,6 +475,8 @@ static int take_fields(struct qt_draft *draft)
         rc = take_schema(draft);
     if (rc == 0)
         rc = take_tags(draft);
+    if (rc == 0)
+        rc = take_expect(draft);
     return rc == 0 ? take_payloads(draft) : rc;
 }
 

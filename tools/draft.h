@@ -11,6 +11,7 @@
 #include "quipu.h"
 
 #include <json-c/json.h>
+#include <stdbool.h>
 
 #define QT_DATA_BYTES_MAX                                                                          \
     ((size_t)64 * 1024 * 1024) /* the library's hard limit of data plus meta */
@@ -20,7 +21,9 @@
 struct qt_draft {
     quipu_draft draft; /* what was read; points into this struct and into the line */
     const char *stream;
-    size_t column; /* of what is wrong, in bytes from 1 */
+    bool conditional;  /* set by the caller: a line may say "expect" */
+    uint64_t expected; /* what it says: QUIPU_ANY if nothing */
+    size_t column;     /* of what is wrong, in bytes from 1 */
     char error[160];
     /* private */
     const char *line;
@@ -43,5 +46,16 @@ void qt_draft_release(struct qt_draft *draft);
  * Memory:  draft->draft and draft->stream live until the next call, or as long as `line` does.
  * Returns: 0; QUIPU_INVALID or QUIPU_TOO_LARGE with `error` and `column`; QUIPU_NO_MEMORY. */
 int qt_draft_read(struct qt_draft *draft, const char *line, size_t size);
+
+#define QT_EXPECT_FORM  "N|any|exists|new"
+#define QT_EXPECT_WRONG "\"expect\" is a version or \"any\", \"exists\" or \"new\""
+
+/* A version that is expected, or one of the three words for what is no version; the same as a
+ * checked JSON value; and one that is a whole number.
+ *
+ * Returns: 0, or -1 if it is none. */
+int qt_draft_expect(const char *text, uint64_t *expected);
+int qt_draft_expect_value(struct qt_span value, uint64_t *expected);
+int qt_draft_number(struct qt_span value, uint64_t *number);
 
 #endif

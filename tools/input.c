@@ -173,6 +173,14 @@ enum qt_line_result qt_lines_next(struct qt_lines *lines, int idle_ms, struct qt
     }
 }
 
+bool qt_line_blank(struct qt_span line)
+{
+    for (size_t i = 0; i < line.size; i++)
+        if (line.text[i] != ' ' && line.text[i] != '\t' && line.text[i] != '\r')
+            return false;
+    return true;
+}
+
 void qt_lines_release(struct qt_lines *lines)
 {
     if (lines->fd > STDIN_FILENO)

@@ -45,6 +45,9 @@ int qt_input_whole(const char *path, struct qt_bytes *bytes, struct qt_problem *
  * `idle_ms` >= 0: return QT_LINE_IDLE if nothing comes for that long. */
 enum qt_line_result qt_lines_next(struct qt_lines *lines, int idle_ms, struct qt_span *line);
 
+/* An empty line, also one with a few blanks, says nothing and is no mistake. */
+bool qt_line_blank(struct qt_span line);
+
 /* Free the buffer and close the file, if it is not standard input. */
 void qt_lines_release(struct qt_lines *lines);
 

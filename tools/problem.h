@@ -13,13 +13,14 @@
 struct qt_problem {
     int status;         /* a quipu_status; 0: none */
     const char *stream; /* NULL, 0 and false: it is not about this */
-    bool versions;      /* `expected` and `actual` count */
+    bool versions; /* `expected` and `actual` count: versions, or numbers of a source or mark */
     uint64_t expected;
     uint64_t actual;
-    uint64_t matched; /* the position that holds the id */
+    uint64_t matched; /* the position that holds the id, or of the event that must not be there */
     uint64_t position;
     uint64_t line;
     uint64_t column;
+    bool told;      /* it was printed already */
     char text[640]; /* one line; names in it are made safe when it is printed */
 };
 

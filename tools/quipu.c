@@ -10,6 +10,9 @@
  *     text     what a terminal may see    pretty   an event as indented JSON
  *     help     the table, printed         man      the same as a manual page
  *     merge    JSON merge patch           steps    what each event changed
+ *     batch    append --batch             step     a line of it: an event or a condition
+ *     query    texts to one query         refusal  which conditions did not hold
+ *     mark     a mark or source, printed
  *
  * A verb returns 0 or a status, with what to say about it in run->problem; that, and whether
  * standard output has arrived, is the exit code. Nothing here keeps anything between two calls.
@@ -25,23 +28,12 @@
 #include <unistd.h>
 
 const struct qt_command *const qt_commands[] = {
-    &qt_command_init,
-    &qt_command_append,
-    &qt_command_import,
-    &qt_command_dump,
-    &qt_command_show,
-    &qt_command_tail,
-    &qt_command_streams,
-    &qt_command_categories,
-    &qt_command_types,
-    &qt_command_tags,
-    &qt_command_stat,
-    &qt_command_state,
-    &qt_command_verify,
-    &qt_command_reindex,
-    &qt_command_completion,
-    &qt_command_help,
-    NULL,
+    &qt_command_init,       &qt_command_append,     &qt_command_import,
+    &qt_command_dump,       &qt_command_show,       &qt_command_tail,
+    &qt_command_streams,    &qt_command_categories, &qt_command_types,
+    &qt_command_tags,       &qt_command_marks,      &qt_command_stat,
+    &qt_command_state,      &qt_command_verify,     &qt_command_reindex,
+    &qt_command_completion, &qt_command_help,       NULL,
 };
 
 const struct qt_option qt_common_options[] = {
@@ -243,7 +235,7 @@ int main(int argc, char **argv)
     ignore_signal(SIGPIPE);
     ignore_signal(SIGXFSZ);
     rc = finish_output(&run, run_main(&run, argc, argv));
-    if (rc < 0)
+    if (rc < 0 && !run.problem.told)
         qt_problem_print(&run.problem, run.command == NULL ? NULL : run.command->verb, run.json);
     qt_args_release(&run.args);
     qt_out_release(&run.out);

@@ -208,6 +208,13 @@ static int lmdb_peer_append(void *store, const struct bench_event *events, size_
     return 0;
 }
 
+/* A write transaction is its thread's, and the next one waits for LMDB's lock. */
+static int lmdb_peer_append_one(void *store, const struct bench_event *event,
+                                struct bench_failure *failure)
+{
+    return lmdb_peer_append(store, event, 1, failure);
+}
+
 static int lmdb_peer_count(void *store, uint64_t *out, struct bench_failure *failure)
 {
     struct lmdb_store *self = store;
@@ -223,6 +230,17 @@ static int lmdb_peer_count(void *store, uint64_t *out, struct bench_failure *fai
         return fail(failure, "count", rc);
     *out = stat.ms_entries;
     return 0;
+}
+
+/* Each transaction is flushed, and has one event. */
+static int lmdb_peer_groups(void *store, uint64_t after, uint64_t *out,
+                            struct bench_failure *failure)
+{
+    uint64_t events = 0;
+    int rc = lmdb_peer_count(store, &events, failure);
+
+    *out = events - after;
+    return rc;
 }
 
 /* The event that an entry of `streams` stands for. */
@@ -303,4 +321,7 @@ const struct bench_peer bench_peer_lmdb = {
     .count = lmdb_peer_count,
     .close = lmdb_peer_close,
     .read_stream = lmdb_peer_read_stream,
+    .append_one = lmdb_peer_append_one,
+    .processes = 1,
+    .groups = lmdb_peer_groups,
 };

@@ -13,8 +13,8 @@ struct known_peer {
 #define PEER_SQLITE NULL
 #endif
 
-static const struct known_peer known_peers[] = {{"sqlite", PEER_SQLITE},
-                                                {"lmdb", &bench_peer_lmdb}};
+static const struct known_peer known_peers[] = {
+    {"sqlite", PEER_SQLITE}, {"lmdb", &bench_peer_lmdb}, {"file", &bench_peer_file}};
 
 enum { KNOWN_COUNT = sizeof(known_peers) / sizeof(known_peers[0]) };
 

@@ -12,9 +12,13 @@
 
 enum { BENCH_PEERS_MAX = 8 };
 
+/* An asynchronous append is durable: `status` 0, or below it has failed. */
+typedef void (*bench_appended_fn)(void *payload, int status);
+
 struct bench_peer {
     const char *name;
     const char *settings; /* one line, printed with the results */
+    int on_request;       /* 1: no store, but something to hold one against: only if it is named */
 
     /* The version of the system that runs, as a short text. */
     void (*version)(char *out, size_t capacity);
@@ -50,12 +54,39 @@ struct bench_peer {
 
     /* Throw away what a closed store has beside its events, and make it again. */
     int (*reindex)(const char *directory, struct bench_failure *failure);
+
+    /* As append(), one event, also by several threads at once. */
+    int (*append_one)(void *store, const struct bench_event *event, struct bench_failure *failure);
+    int processes; /* 1: several processes may have the store open at once */
+
+    /* As append_one(), but do not wait: `appended` is called once, by a later call or by flush(),
+     * in the order of the appends. flush() waits for all. */
+    int (*append_async)(void *store, const struct bench_event *event, bench_appended_fn appended,
+                        void *payload, struct bench_failure *failure);
+    int (*flush)(void *store, struct bench_failure *failure);
+
+    /* Wait until there is an event behind `after`, whoever appended it, or the time is over.
+     * `*head` is the newest position then. */
+    int (*wait)(void *store, uint64_t after, int timeout_ms, uint64_t *head,
+                struct bench_failure *failure);
+
+    /* What reading needs is made of many commits at once, by one of those who commit: as open(),
+     * but a thread of its own does it. */
+    int (*open_merge_thread)(const char *directory, void **out, struct bench_failure *failure);
+
+    /* Before appends, never timed: room for as many bytes of events more. */
+    int (*reserve)(void *store, uint64_t bytes, struct bench_failure *failure);
+
+    /* Behind appends, never timed: in how many flushed groups the events came that are behind the
+     * first `after`. */
+    int (*groups)(void *store, uint64_t after, uint64_t *out, struct bench_failure *failure);
 };
 
 /* Every call returns 0, or -1 and a text in `failure`. */
 
 extern const struct bench_peer bench_peer_quipu;
 extern const struct bench_peer bench_peer_lmdb;
+extern const struct bench_peer bench_peer_file;
 extern const struct bench_peer bench_peer_sqlite; /* only where it is built in */
 
 /* Known peers beside Quipu, built in or not: the name of number `n`, NULL after the last. */

@@ -46,8 +46,10 @@ static void store_path(const char *directory, char *out)
     bench_text_set(out, PATH_BYTES_MAX, "%s/store", directory);
 }
 
-static int quipu_peer_open(const char *directory, void **out, struct bench_failure *failure)
+static int open_with(const char *directory, uint32_t flags, void **out,
+                     struct bench_failure *failure)
 {
+    quipu_options options = {QUIPU_INIT(quipu_options), .flags = flags};
     struct quipu_store *self = calloc(1, sizeof(*self));
     quipu_error error = {0};
     char path[PATH_BYTES_MAX];
@@ -57,7 +59,7 @@ static int quipu_peer_open(const char *directory, void **out, struct bench_failu
     if (self == NULL)
         return fail(failure, "open", QUIPU_NO_MEMORY, "");
     store_path(directory, path);
-    rc = quipu_open(path, NULL, &self->store, &error);
+    rc = quipu_open(path, &options, &self->store, &error);
     if (rc < 0) {
         fail(failure, "open", rc, error.text);
         goto done;
@@ -75,6 +77,35 @@ done:
     return 0;
 }
 
+static int quipu_peer_open(const char *directory, void **out, struct bench_failure *failure)
+{
+    return open_with(directory, 0, out, failure);
+}
+
+static int quipu_peer_open_merge_thread(const char *directory, void **out,
+                                        struct bench_failure *failure)
+{
+    return open_with(directory, QUIPU_OPEN_MERGE_THREAD, out, failure);
+}
+
+static quipu_draft draft_of(const struct bench_event *event)
+{
+    quipu_draft draft = {.type = event->type,
+                         .data = event->data,
+                         .data_size = event->data_size,
+                         .data_format = QUIPU_JSON,
+                         .tags = event->tags,
+                         .tag_count = event->tag_count,
+                         .time_ns = event->time_ns,
+                         .flags = QUIPU_EVENT_HAS_TIME};
+
+    if (event->id != NULL) {
+        memcpy(draft.id, event->id, sizeof(draft.id));
+        draft.flags |= QUIPU_EVENT_HAS_ID;
+    }
+    return draft;
+}
+
 static int quipu_peer_append(void *store, const struct bench_event *events, size_t count,
                              struct bench_failure *failure)
 {
@@ -85,19 +116,8 @@ static int quipu_peer_append(void *store, const struct bench_event *events, size
 
     quipu_batch_clear(self->batch);
     for (i = 0; i < count; i++) {
-        quipu_draft draft = {.type = events[i].type,
-                             .data = events[i].data,
-                             .data_size = events[i].data_size,
-                             .data_format = QUIPU_JSON,
-                             .tags = events[i].tags,
-                             .tag_count = events[i].tag_count,
-                             .time_ns = events[i].time_ns,
-                             .flags = QUIPU_EVENT_HAS_TIME};
+        quipu_draft draft = draft_of(&events[i]);
 
-        if (events[i].id != NULL) {
-            memcpy(draft.id, events[i].id, sizeof(draft.id));
-            draft.flags |= QUIPU_EVENT_HAS_ID;
-        }
         rc = quipu_batch_append(self->batch, events[i].stream, QUIPU_ANY, &draft, 1);
         if (rc < 0)
             return fail(failure, "append", rc, events[i].stream);
@@ -105,6 +125,84 @@ static int quipu_peer_append(void *store, const struct bench_event *events, size
     rc = quipu_commit(self->store, self->batch, NULL, &error);
     if (rc < 0)
         return fail(failure, "commit", rc, error.text);
+    return 0;
+}
+
+static int quipu_peer_append_one(void *store, const struct bench_event *event,
+                                 struct bench_failure *failure)
+{
+    struct quipu_store *self = store;
+    quipu_draft draft = draft_of(event);
+    quipu_error error = {0};
+    int rc = quipu_append(self->store, event->stream, QUIPU_ANY, &draft, 1, NULL, &error);
+
+    if (rc < 0)
+        return fail(failure, "append", rc, error.text);
+    return 0;
+}
+
+/* What an asynchronous commit calls. */
+struct appended {
+    bench_appended_fn call;
+    void *payload;
+};
+
+static void tell_appended(void *payload, int status, const quipu_receipt *receipt,
+                          const quipu_batch *batch, const quipu_error *error)
+{
+    struct appended *appended = payload;
+
+    (void)receipt;
+    (void)batch;
+    (void)error;
+    appended->call(appended->payload, status);
+    free(appended);
+}
+
+static int quipu_peer_append_async(void *store, const struct bench_event *event,
+                                   bench_appended_fn call, void *payload,
+                                   struct bench_failure *failure)
+{
+    struct quipu_store *self = store;
+    struct appended *appended = malloc(sizeof(*appended));
+    quipu_batch *batch = quipu_batch_new();
+    quipu_draft draft = draft_of(event);
+    quipu_error error = {0};
+    int rc = QUIPU_NO_MEMORY;
+
+    if (appended != NULL && batch != NULL) {
+        *appended = (struct appended){.call = call, .payload = payload};
+        (void)quipu_batch_append(batch, event->stream, QUIPU_ANY, &draft, 1); /* told below */
+        rc = quipu_commit_async(self->store, batch, tell_appended, appended, &error);
+    }
+    if (rc < 0) {
+        quipu_batch_free(batch);
+        free(appended);
+        return fail(failure, "append", rc, error.text);
+    }
+    return 0;
+}
+
+static int quipu_peer_flush(void *store, struct bench_failure *failure)
+{
+    struct quipu_store *self = store;
+    quipu_error error = {0};
+    int rc = quipu_flush(self->store, &error);
+
+    if (rc < 0)
+        return fail(failure, "flush", rc, error.text);
+    return 0;
+}
+
+static int quipu_peer_wait(void *store, uint64_t after, int timeout_ms, uint64_t *head,
+                           struct bench_failure *failure)
+{
+    struct quipu_store *self = store;
+    quipu_error error = {0};
+    int rc = quipu_wait(self->store, after, timeout_ms, head, &error);
+
+    if (rc < 0)
+        return fail(failure, "wait", rc, error.text);
     return 0;
 }
 
@@ -150,6 +248,34 @@ static int quipu_peer_read_stream(void *store, const char *stream, struct bench_
     if (rc < 0)
         return fail(failure, "read stream", rc, error.text);
     return read_all(reader, reading, failure);
+}
+
+/* The events of a group were recorded at the same moment. */
+static int quipu_peer_groups(void *store, uint64_t after, uint64_t *out,
+                             struct bench_failure *failure)
+{
+    struct quipu_store *self = store;
+    quipu_range range = {QUIPU_INIT(quipu_range), .after = after};
+    quipu_reader *reader = NULL;
+    quipu_error error = {0};
+    quipu_event event;
+    int64_t recorded_ns = INT64_MIN;
+    int rc = quipu_read(self->store, NULL, &range, &reader, &error);
+
+    *out = 0;
+    if (rc < 0)
+        return fail(failure, "read", rc, error.text);
+    for (;;) {
+        rc = quipu_next(reader, &event, &error);
+        if (rc != QUIPU_ROW)
+            break;
+        *out += event.recorded_ns != recorded_ns ? 1 : 0;
+        recorded_ns = event.recorded_ns;
+    }
+    quipu_reader_close(reader);
+    if (rc < 0)
+        return fail(failure, "next", rc, error.text);
+    return 0;
 }
 
 static int read_item(struct quipu_store *self, const quipu_query_item *item,
@@ -208,4 +334,11 @@ const struct bench_peer bench_peer_quipu = {
     .read_category = quipu_peer_read_category,
     .read_tags = quipu_peer_read_tags,
     .reindex = quipu_peer_reindex,
+    .append_one = quipu_peer_append_one,
+    .processes = 1,
+    .append_async = quipu_peer_append_async,
+    .flush = quipu_peer_flush,
+    .wait = quipu_peer_wait,
+    .open_merge_thread = quipu_peer_open_merge_thread,
+    .groups = quipu_peer_groups,
 };
