@@ -115,6 +115,15 @@ static int flush_group(struct qp_handle *handle, const struct qp_request *group,
     return rc;
 }
 
+/* A flush that fails for want of room undoes its own commit, and is no harm to what was flushed
+ * before. A lazy handle's last meta page was not: it may be what the flush failed for, clean in the
+ * cache now and not on the disk. The next commit would use the pages of the only snapshot there. */
+static bool settle_lazy(struct qp_handle *handle, quipu_error *error)
+{
+    return !qp_shared_get(&handle->shared, QP_SHARED_LAZY_SEEN) || QP_MUTANT(LAZY_UNDONE) ||
+           qp_store_settle(handle->log, error) == QUIPU_OK;
+}
+
 /* What one turn commits: what waits in this process, and what others have put. */
 struct group {
     struct qp_request *own;
@@ -168,6 +177,10 @@ static int transact(struct qp_handle *handle, const struct group *group, bool *c
     qp_txn_end(&txn);
     if (QP_MUTANT(ONE_FLUSH) && rc == QUIPU_OK)
         rc = qp_store_settle(handle->log, error);
+    if (outcome == QP_COMMIT_UNDONE && !settle_lazy(handle, error)) {
+        outcome = QP_COMMIT_UNKNOWN;
+        rc = QUIPU_IO;
+    }
     if (outcome == QP_COMMIT_UNKNOWN && !QP_MUTANT(NO_POISON))
         qp_shared_set(&handle->shared, QP_SHARED_POISONED, true);
     if (rc == QUIPU_OK)

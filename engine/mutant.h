@@ -40,6 +40,8 @@
     X(30, HAND_OVER_UNCOUNTED, "who gets the store lock does not count it")                        \
     X(31, REPLACED_UNSEEN, "a leader does not look whether the files were replaced")               \
     X(32, CLOSE_FORGETS, "a close does not commit what is asynchronous")                           \
+    X(33, EXTEND_STALE, "zeros are written from where the file ended when last looked at")         \
+    X(34, LAZY_UNDONE, "no room at a flush, and what a lazy handle wrote is not written again")    \
     /* read, tail, merge */                                                                        \
     X(40, LOG_FIRST, "a moment looks at the log before the index")                                 \
     X(41, NO_CLIP, "the tail gives what the index has too")                                        \

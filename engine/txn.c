@@ -193,7 +193,8 @@ void qp_txn_extend(struct qp_txn *txn)
     if (used + AHEAD_STEP <= store->file_bytes || fstat(store->fd, &file) != 0)
         return;
     steps = used / AHEAD_STEP + 1;
-    store->file_bytes = (uint64_t)file.st_size;
+    if (!QP_MUTANT(EXTEND_STALE))
+        store->file_bytes = (uint64_t)file.st_size;
     if (used + AHEAD_STEP > store->file_bytes)
         store->file_bytes = write_zeros(store, store->file_bytes,
                                         steps < AHEAD_STEPS_MAX ? steps : AHEAD_STEPS_MAX);

@@ -31,7 +31,7 @@
  *              OPEN_BLIND           an opener does not let LMDB look at its meta pages
  *   (LAZY)     MERGE_NO_SYNC        a merge before the log is durable
  *              FLUSH_UNLOCKED       the merger flushes without the store lock
- *              FLUSH_UNDONE         a flush that fails for want of room counts as: nothing happened
+ *              FLUSH_UNDONE         no room at a flush, and the meta pages are not written again
  *   (MIXED)    DUPLICATE_NO_SYNC    process 0 is sync, 1 lazy: 0 answers DUPLICATE for what 1 has
  *                                   committed, without a flush
  * Run          spin [-DLAZY|-DMIXED] [-DNO_POISON ...] -a durability.pml &&
@@ -53,7 +53,7 @@
 #ifndef S
 #define S 4                                  /* transactions begun, in all */
 #endif
-mtype = { CLOSED, SETTLE, OSYNC, ODONE, SEE, LATE, LSYNC, IDLE, OWNER, BEGIN, DECIDE, FLUSH, META, MSYNC, FAKE, FAIL, VIS, ACK,
+mtype = { CLOSED, SETTLE, OSYNC, ODONE, SEE, LATE, LSYNC, RSYNC, IDLE, OWNER, BEGIN, DECIDE, FLUSH, META, MSYNC, FAKE, FAIL, VIS, ACK,
           M0, M1, M2 };
 
 byte par[S + 2], pos[S + 2], serial;         /* transaction -> the one before it, its number in LMDB and position */
@@ -190,15 +190,14 @@ proctype process(byte p) {
     :: d_step { pc[p] == DECIDE && serial < S ->
         serial++; new[p] = serial; par[serial] = cur[p]; pos[serial] = vis + 1; cur[p] = 0;
         pgC[(vis + 1) % 3] = serial; dirty = dirty | (1 << ((vis + 1) % 3)); pc[p] = FLUSH }
-#ifdef FLUSH_UNDONE
-#define NO_ROOM 1
-#elif !defined(LAZY)
-#define NO_ROOM 1
+    :: d_step { pc[p] == FLUSH && !again[p] && ((pend >> p) & 1) ->  /* for want of room: undone */
+        fsync(r); r = 0; new[p] = 0;
+#if defined(LAZY) && !defined(FLUSH_UNDONE)
+        dirty = dirty | 24; pc[p] = RSYNC }
+    :: d_step { pc[p] == RSYNC -> fsync(r); if :: r -> pc[p] = FAIL :: else -> unlock() fi; r = 0 }
 #else
-#define NO_ROOM 0
+        unlock() }
 #endif
-    :: d_step { pc[p] == FLUSH && !again[p] && NO_ROOM && ((pend >> p) & 1) ->  /* FULL: undone */
-        fsync(r); r = 0; new[p] = 0; unlock() }
     :: d_step { pc[p] == FLUSH -> fsync(r); pc[p] = (r -> FAIL : META); r = 0 }
     :: d_step { pc[p] == META -> x = SLOT(pos[new[p]]); tC[x] = pos[new[p]]; cC[x] = new[p]; dirty = dirty | (8 << x); x = 0;
         pc[p] = (IS_LAZY(p) && !again[p] -> VIS : MSYNC) }
