@@ -26,6 +26,7 @@
     X(12, POISON_MERGED, "a merge does not look whether log or index are poisoned")                \
     X(13, UNKNOWN_UNDONE, "a failed flush counts as: nothing happened")                            \
     X(14, FAILED_TOLD_DONE, "what failed for the group is not told to each of it")                 \
+    X(15, NAME_UNFLUSHED, "a sole opener leaves a creator's last flush undone")                    \
     /* open, close, processes */                                                                   \
     X(20, FORK_UNSEEN, "a forked child is not told from its parent")                               \
     X(21, ALWAYS_ALONE, "every opener takes itself for the only one")                              \

@@ -192,9 +192,9 @@ static int open_index(struct qp_handle *handle, quipu_error *error)
     bool fits = false;
     int rc = qp_place_probe(&handle->place, QP_INDEX_FILE, &state, error);
 
-    handle->index_refused = state != QP_FILE_MISSING;
+    handle->index_refused = state != QP_FILE_MISSING || rc == QUIPU_IO;
     if (rc < 0 || state != QP_FILE_WHOLE)
-        return rc;
+        return rc == QUIPU_IO ? QUIPU_OK : rc; /* what cannot be read is made again */
     rc = open_file(handle, QP_INDEX_FILE, false, &handle->index, &why);
     if (rc == QUIPU_OK)
         rc = index_fits(handle, &fits, &why);
@@ -295,9 +295,21 @@ static int64_t anchor_of(struct qp_handle *handle)
     return now;
 }
 
+/* What is acknowledged is durable if the store's name is: its creator may have died before. */
+static int settle_log(struct qp_handle *handle, bool named, quipu_error *error)
+{
+    int rc =
+        named || QP_MUTANT(NAME_UNFLUSHED) ? QUIPU_OK : qp_place_flush_name(&handle->place, error);
+
+    if (rc < 0 || QP_MUTANT(NO_SETTLE_OPEN))
+        return rc;
+    return qp_store_settle(handle->log, error);
+}
+
 static int open_alone(struct qp_handle *handle, bool discard_index, quipu_error *error)
 {
     bool flags[QP_SHARED_FLAGS];
+    bool named; /* a writer was alone before, and made `shared` after it had settled the log */
     int rc = check_no_stranger(handle, error);
 
     if (rc == QUIPU_OK)
@@ -306,10 +318,10 @@ static int open_alone(struct qp_handle *handle, bool discard_index, quipu_error 
         rc = reserve_lock(handle, QP_INDEX_LOCK_FILE, error);
     if (rc < 0)
         return rc;
-    qp_shared_peek(&handle->place, flags);
+    named = qp_shared_peek(&handle->place, flags) && !flags[QP_SHARED_UNSETTLED];
     rc = open_log(handle, error);
-    if (rc == QUIPU_OK && !handle->read_only && !QP_MUTANT(NO_SETTLE_OPEN))
-        rc = qp_store_settle(handle->log, error);
+    if (rc == QUIPU_OK && !handle->read_only)
+        rc = settle_log(handle, named, error);
     if (rc == QUIPU_OK)
         rc = open_index_alone(handle, discard_index || flags[QP_SHARED_INDEX_POISONED], error);
     if (rc < 0)
@@ -337,7 +349,7 @@ static int must_be_alone(struct qp_handle *handle, quipu_error *error)
  */
 static int settle_both(struct qp_handle *handle, quipu_error *error)
 {
-    int rc = qp_store_settle(handle->log, error);
+    int rc = settle_log(handle, false, error);
 
     assert(handle->index != NULL); /* a writer has one */
     if (rc < 0) {

@@ -247,8 +247,8 @@ int qp_place_reserve_lock(const struct qp_place *place, const char *name, uint32
 
 /* The second meta page begins where the first says that a page ends; the newer of the two counts,
  * as it does for LMDB. The size is asked last: another process may enlarge the file, and only then
- * its meta page. */
-static enum qp_file_state judge(int fd)
+ * its meta page. Returns: 0, or why the file cannot be read: that says nothing about its bytes. */
+static int judge(int fd, enum qp_file_state *state)
 {
     uint8_t page[QP_PAGE_META_BYTES];
     struct qp_page_meta newest = {0};
@@ -259,16 +259,20 @@ static enum qp_file_state judge(int fd)
         struct qp_page_meta meta;
         ssize_t got = pread(fd, page, sizeof(page), (off_t)at);
 
+        if (got < 0)
+            return errno;
+        *state = i == 0 ? QP_FILE_FOREIGN : QP_FILE_SHORT;
         if (got != (ssize_t)sizeof(page) || !qp_page_meta_read(page, &meta))
-            return i == 0 ? QP_FILE_FOREIGN : QP_FILE_SHORT;
+            return 0;
         if (i == 0 || meta.transaction > newest.transaction)
             newest = meta;
         at = meta.page_bytes;
     }
     if (fstat(fd, &info) != 0)
-        return QP_FILE_SHORT;
-    return (uint64_t)info.st_size / newest.page_bytes <= newest.last_page ? QP_FILE_SHORT
-                                                                          : QP_FILE_WHOLE;
+        return errno;
+    *state = (uint64_t)info.st_size / newest.page_bytes <= newest.last_page ? QP_FILE_SHORT
+                                                                            : QP_FILE_WHOLE;
+    return 0;
 }
 
 /* O_NONBLOCK: opening a fifo that somebody has put here must not wait for its other end. */
@@ -278,6 +282,7 @@ int qp_place_probe(const struct qp_place *place, const char *name, enum qp_file_
     struct stat info;
     int fd = openat(place->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     int rc = QUIPU_OK;
+    int os_error = 0;
 
     assert(place->fd >= 0);
     *state = QP_FILE_MISSING;
@@ -292,10 +297,38 @@ int qp_place_probe(const struct qp_place *place, const char *name, enum qp_file_
         rc = qp_fail(error, QUIPU_UNSAFE, "%s is not a regular file", name);
     else if (info.st_nlink != 1)
         rc = qp_fail(error, QUIPU_UNSAFE, "%s has another name: two stores would share it", name);
+    else if (info.st_size == 0)
+        *state = QP_FILE_EMPTY;
     else
-        *state = info.st_size == 0 ? QP_FILE_EMPTY : judge(fd);
+        os_error = judge(fd, state);
+    if (os_error != 0)
+        rc = qp_fail_os(error, QUIPU_IO, os_error, "read %s", name);
     (void)close(fd);
     return rc;
+}
+
+/* fsync() of a file or, as ".", of the directory: its names. A descriptor that reads is enough. */
+static int flush(int directory, const char *name, quipu_error *error)
+{
+    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
+    int rc = QUIPU_OK;
+
+    if (QP_MUTANT(NO_DIR_FLUSH) && name[0] == '.')
+        return close(fd);
+    if (fd < 0 || fsync(fd) != 0)
+        rc = qp_fail_os(error, QUIPU_IO, errno, "flush %s", name);
+    if (fd >= 0)
+        (void)close(fd);
+    return rc;
+}
+
+/* Who may not look into the parent has not created the store in it. */
+int qp_place_flush_name(const struct qp_place *place, quipu_error *error)
+{
+    assert(place->fd >= 0);
+    if (faccessat(place->fd, "..", R_OK, AT_EACCESS) != 0 && errno == EACCES)
+        return QUIPU_OK;
+    return flush(place->fd, "..", error);
 }
 
 /* ---- making one ---- */
@@ -411,21 +444,6 @@ int qp_staging_begin(const char *path, struct qp_staging *staging, quipu_error *
         return qp_fail_os(error, QUIPU_SYSTEM, errno, "open %s", staging->staged);
     (void)flock(staging->place.fd, LOCK_SH | LOCK_NB); /* says that we live */
     return QUIPU_OK;
-}
-
-/* fsync() of a file or, as ".", of the directory: its names. A descriptor that reads is enough. */
-static int flush(int directory, const char *name, quipu_error *error)
-{
-    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
-    int rc = QUIPU_OK;
-
-    if (QP_MUTANT(NO_DIR_FLUSH) && strcmp(name, ".") == 0)
-        return close(fd);
-    if (fd < 0 || fsync(fd) != 0)
-        rc = qp_fail_os(error, QUIPU_IO, errno, "flush %s", name);
-    if (fd >= 0)
-        (void)close(fd);
-    return rc;
 }
 
 /* LMDB's lock file is of the creation and not of the store; it was never flushed. The files before

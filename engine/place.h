@@ -61,6 +61,9 @@ int qp_place_remove(const struct qp_place *place, const char *name, quipu_error 
 int qp_place_reserve_lock(const struct qp_place *place, const char *name, uint32_t readers_max,
                           quipu_error *error);
 
+/* Flush the parent: the directory's own name is on the disk from then on. IO. */
+int qp_place_flush_name(const struct qp_place *place, quipu_error *error);
+
 /* ---- making one ---- */
 
 #define QP_STORE_NAME_MAX 216 /* of a file's 255 bytes ".", ".new-" and two numbers need some */

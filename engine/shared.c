@@ -221,16 +221,18 @@ static struct qp_shared_page *map_file(const struct qp_place *place, uint64_t *i
     return page;
 }
 
-void qp_shared_peek(const struct qp_place *place, bool flags[QP_SHARED_FLAGS])
+bool qp_shared_peek(const struct qp_place *place, bool flags[QP_SHARED_FLAGS])
 {
+    bool found;
     uint64_t inode;
     struct qp_shared_page *page = map_file(place, &inode);
 
+    found = page != NULL && page->identity.magic == SHARED_MAGIC;
     for (size_t i = 0; i < QP_SHARED_FLAGS; i++)
-        flags[i] = page != NULL && page->identity.magic == SHARED_MAGIC &&
-                   atomic_load(&page->flags[i]) != 0;
+        flags[i] = found && atomic_load(&page->flags[i]) != 0;
     if (page != NULL)
         (void)munmap(page, sizeof(*page));
+    return found;
 }
 
 /* Under the door: nobody else looks for a slot. One whose process is gone is taken over. */

@@ -31,8 +31,9 @@ enum qp_shared_flag {
 int qp_shared_create(const struct qp_place *place, const bool flags[QP_SHARED_FLAGS],
                      int64_t anchor_ns, quipu_error *error);
 
-/* The flags of a file that a sole opener finds; all false if it cannot be understood. */
-void qp_shared_peek(const struct qp_place *place, bool flags[QP_SHARED_FLAGS]);
+/* The flags of a file that a sole opener finds; all false if it cannot be understood, or is not
+ * there. Returns: is there one? */
+bool qp_shared_peek(const struct qp_place *place, bool flags[QP_SHARED_FLAGS]);
 
 /* Map it and take a slot, under the door. UNSAFE: missing, or made under another boot, pid
  * namespace, time namespace or machine type. BUSY: no slot is free. */

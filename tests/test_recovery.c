@@ -204,6 +204,20 @@ Test(recovery, a_new_store_is_flushed_with_its_names)
     cr_expect_gt(account.named, 0, "the name of the store");
 }
 
+/* Who created it may have died before that, and nobody had it open since. */
+Test(recovery, the_first_writer_flushes_the_name)
+{
+    char path[SUPPORT_PATH_BYTES];
+
+    quipu_close(open_store());
+    account.named = 0;
+    quipu_close(open_store());
+    cr_expect_eq(account.named, 0, "the last one has");
+    cr_assert_eq(unlink(support_path(path, "store/shared")), 0);
+    quipu_close(open_store());
+    cr_expect_eq(account.named, 1);
+}
+
 /* ---- after a death --------------------------------------------------------------------------- */
 
 static int take_the_lock(quipu *store)
