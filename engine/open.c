@@ -285,10 +285,9 @@ static int64_t anchor_of(struct qp_handle *handle)
     struct qp_log_cursor log = {0};
     struct qp_log_head head;
 
-    if (qp_txn_begin_read(handle->log, &txn, NULL) == QUIPU_OK &&
+    if (!QP_MUTANT(CLOCK_BACK) && qp_txn_begin_read(handle->log, &txn, NULL) == QUIPU_OK &&
         qp_log_open(&log, &txn, true, NULL) == QUIPU_OK &&
-        qp_log_head(&log, &head, NULL) == QUIPU_OK && head.position > 0 && head.recorded_ns > now &&
-        !QP_MUTANT(CLOCK_BACK))
+        qp_log_head(&log, &head, NULL) == QUIPU_OK && head.position > 0 && head.recorded_ns > now)
         now = head.recorded_ns;
     qp_log_close(&log);
     qp_txn_end(&txn);
@@ -298,12 +297,9 @@ static int64_t anchor_of(struct qp_handle *handle)
 /* What is acknowledged is durable if the store's name is: its creator may have died before. */
 static int settle_log(struct qp_handle *handle, bool named, quipu_error *error)
 {
-    int rc =
-        named || QP_MUTANT(NAME_UNFLUSHED) ? QUIPU_OK : qp_place_flush_name(&handle->place, error);
+    int rc = named ? QUIPU_OK : qp_place_flush_name(&handle->place, error);
 
-    if (rc < 0 || QP_MUTANT(NO_SETTLE_OPEN))
-        return rc;
-    return qp_store_settle(handle->log, error);
+    return rc == QUIPU_OK && !QP_MUTANT(NO_SETTLE_OPEN) ? qp_store_settle(handle->log, error) : rc;
 }
 
 static int open_alone(struct qp_handle *handle, bool discard_index, quipu_error *error)
