@@ -18,7 +18,7 @@ void qp_edge_init(struct qp_edge *edge, const struct qp_log_head *head, int64_t 
                              .now_ns = now_ns,
                              .recorded_ns = head->recorded_ns,
                              .chain = head->chain};
-    if (head->position > 0 && now_ns < head->recorded_ns)
+    if (head->position > 0 && now_ns < head->recorded_ns && !QP_MUTANT(CLOCK_BACK))
         edge->now_ns = head->recorded_ns;
     if (head->position == 0)
         edge->recorded_ns = INT64_MIN;
@@ -55,7 +55,8 @@ static int apply_step(struct qp_txn *txn, struct qp_batch *batch, const struct q
     for (size_t i = 0; i < step->draft_count && rc == QUIPU_OK; i++)
         rc = apply_draft(txn, batch, step->first_draft + i, step->result.first_position + i,
                          step->result.first_version + i, edge, error);
-    if (rc == QUIPU_OK && step->changes) {
+    if (rc == QUIPU_OK && step->changes &&
+        !(QP_MUTANT(TRACKED_LOST) && step->kind == QP_STEP_TRACK)) {
         const struct qp_mark mark = {step->number, edge->now_ns};
 
         assert(step->kind == QP_STEP_MARK || step->kind == QP_STEP_TRACK);

@@ -5,6 +5,7 @@
 #ifndef QP_BASE_H
 #define QP_BASE_H
 
+#include "mutant.h"
 #include "quipu.h"
 
 #include <stdbool.h>

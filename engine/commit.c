@@ -108,11 +108,20 @@ static int flush_group(struct qp_handle *handle, const struct qp_request *group,
 {
     int rc = QUIPU_OK;
 
-    if (must_flush(handle, group, written))
+    if (must_flush(handle, group, written) && !QP_MUTANT(LAZY_RECEIPT))
         rc = qp_store_flush(handle->log, error);
     if (rc < 0)
         qp_shared_set(&handle->shared, QP_SHARED_POISONED, true);
     return rc;
+}
+
+/* A flush that fails for want of room undoes its own commit, and is no harm to what was flushed
+ * before. A lazy handle's last meta page was not: it may be what the flush failed for, clean in the
+ * cache now and not on the disk. The next commit would use the pages of the only snapshot there. */
+static bool settle_lazy(struct qp_handle *handle, quipu_error *error)
+{
+    return !qp_shared_get(&handle->shared, QP_SHARED_LAZY_SEEN) || QP_MUTANT(LAZY_UNDONE) ||
+           qp_store_settle(handle->log, error) == QUIPU_OK;
 }
 
 /* What one turn commits: what waits in this process, and what others have put. */
@@ -122,6 +131,20 @@ struct group {
     struct qp_request *all; /* both in one list, as long as they are joined */
 };
 
+/* For the mutant: the lock is let go of, and others may write, after the look. */
+static struct qp_moment *look_early(struct qp_handle *handle)
+{
+    struct qp_moment *moment = NULL;
+    int rc = qp_moment_begin(handle, true, &moment, NULL);
+
+    qp_lock_stand_back(handle, qp_lock_release(handle, false));
+    QP_MUTANT_PAUSE(DECIDE_EARLY);
+    rc = rc == QUIPU_OK ? qp_lock_take(handle, INT64_MAX, NULL) : rc;
+    assert(rc == QUIPU_OK);
+    (void)rc;
+    return moment;
+}
+
 /* One transaction. A failure here is the whole group's: nobody was told anything. The write
  * transaction is begun first, so that the head is fixed before anything is decided. If the outcome
  * of the commit is unknown the store is poisoned while the lock is still held: no other process may
@@ -130,14 +153,15 @@ static int transact(struct qp_handle *handle, const struct group *group, bool *c
                     quipu_error *error)
 {
     struct qp_txn txn = {0};
-    struct qp_moment *moment = NULL;
+    struct qp_moment *moment = QP_MUTANT(DECIDE_EARLY) ? look_early(handle) : NULL;
     enum qp_commit_outcome outcome = QP_COMMIT_DONE;
     struct qp_edge edge = {0};
     int rc = qp_txn_begin_write(handle->log, &txn, error);
 
     if (rc == QUIPU_OK) {
         qp_txn_extend(&txn);
-        rc = qp_moment_begin_writing(handle, &txn, &moment, error);
+        if (!QP_MUTANT(DECIDE_EARLY))
+            rc = qp_moment_begin_writing(handle, &txn, &moment, error);
     }
     if (rc == QUIPU_OK)
         rc = look_at_edge(handle, moment, &edge, error);
@@ -151,7 +175,13 @@ static int transact(struct qp_handle *handle, const struct group *group, bool *c
     if (rc == QUIPU_OK && *committed)
         rc = qp_txn_commit(&txn, &outcome, error);
     qp_txn_end(&txn);
-    if (outcome == QP_COMMIT_UNKNOWN)
+    if (QP_MUTANT(ONE_FLUSH) && rc == QUIPU_OK)
+        rc = qp_store_settle(handle->log, error);
+    if (outcome == QP_COMMIT_UNDONE && !settle_lazy(handle, error)) {
+        outcome = QP_COMMIT_UNKNOWN;
+        rc = QUIPU_IO;
+    }
+    if (outcome == QP_COMMIT_UNKNOWN && !QP_MUTANT(NO_POISON))
         qp_shared_set(&handle->shared, QP_SHARED_POISONED, true);
     if (rc == QUIPU_OK)
         rc = flush_group(handle, group->all, *committed, error);
@@ -166,9 +196,11 @@ static int transact(struct qp_handle *handle, const struct group *group, bool *c
 /* The lock is ours: may anything be written? */
 static int check_store(struct qp_handle *handle, quipu_error *error)
 {
-    if (qp_shared_get(&handle->shared, QP_SHARED_POISONED))
+    if (qp_shared_get(&handle->shared, QP_SHARED_POISONED) && !QP_MUTANT(POISON_UNSEEN))
         return qp_fail(error, QUIPU_IO,
                        "a flush has failed: close the store in all processes and open it again");
+    if (QP_MUTANT(REPLACED_UNSEEN))
+        return QUIPU_OK;
     if (!qp_place_same(&handle->place, QP_LOG_FILE, handle->log_inode) ||
         !qp_place_same(&handle->place, QP_GUARD_FILE, handle->guard.inode) ||
         !qp_place_same(&handle->place, QP_SHARED_FILE, handle->shared.inode))
@@ -179,6 +211,8 @@ static int check_store(struct qp_handle *handle, quipu_error *error)
 /* What failed as a whole failed for each: verdicts that were written already are taken back. */
 static void fail_requests(struct qp_request *group, int rc, const quipu_error *error)
 {
+    if (QP_MUTANT(FAILED_TOLD_DONE))
+        return;
     for (struct qp_request *request = group; rc < 0 && request != NULL; request = request->next) {
         request->status = rc;
         request->error = *error;
@@ -280,6 +314,8 @@ static void lead(struct qp_handle *handle)
     int rc;
 
     assert(!handle->read_only);
+    if (QP_MUTANT(ACK_EARLY)) /* the last one */
+        (void)qp_store_settle(handle->log, NULL);
     catch_up(handle);
     rc = qp_merge_if_full(handle, &error);
     qp_queue_gather(&handle->queue);
@@ -406,7 +442,7 @@ int qp_commit_flush(struct qp_handle *handle, quipu_error *error)
 
 void qp_commit_close(struct qp_handle *handle)
 {
-    if (qp_queue_close(&handle->queue, true) > 0)
+    if (qp_queue_close(&handle->queue, true) > 0 && !QP_MUTANT(CLOSE_FORGETS))
         (void)qp_commit_flush(handle, NULL);
     (void)qp_queue_close(&handle->queue, false);
 }

@@ -53,7 +53,9 @@ static int find_any(struct qp_moment *moment, const struct qp_query *query, uint
 int qp_condition_find(struct qp_moment *moment, const struct qp_query *query, uint64_t after,
                       uint64_t *position, quipu_error *error)
 {
-    const struct qp_candidates_range range = {.after = after, .upto = moment->pin.head};
+    const struct qp_candidates_range range = {
+        .after = after + QP_MUTANT(CONDITION_LATE),
+        .upto = QP_MUTANT(TAIL_CONDITION) ? moment->indexed.position : moment->pin.head};
     struct qp_candidates *candidates;
     int rc;
 

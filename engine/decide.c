@@ -85,7 +85,7 @@ static int look_up_step(struct qp_overlay *overlay, struct qp_moment *moment,
             fail_draft(step, QUIPU_DUPLICATE_ID, i, known.position);
             return QUIPU_OK;
         }
-        if (first.version > 0 && known.version != first.version + i) {
+        if (first.version > 0 && known.version != first.version + i && !QP_MUTANT(ORDER_UNSEEN)) {
             fail_draft(step, QUIPU_PARTIAL_DUPLICATE, i, first.position);
             return QUIPU_OK;
         }
@@ -107,7 +107,9 @@ static int look_up_step(struct qp_overlay *overlay, struct qp_moment *moment,
 /* What later steps of the same batch add to: events, or a number. */
 static uint64_t with_own(const struct qp_overlay *overlay, const struct qp_overlay_name *name)
 {
-    return name->batch == overlay->batch ? name->pending : name->newest;
+    if (QP_MUTANT(REFUSED_SEEN) && name->batch != 0)
+        return name->pending;
+    return name->batch == overlay->batch && !QP_MUTANT(OWN_UNSEEN) ? name->pending : name->newest;
 }
 
 static void set_own(const struct qp_overlay *overlay, struct qp_overlay_name *name, uint64_t number)
@@ -158,11 +160,12 @@ static int decide_number(struct qp_overlay *overlay, struct qp_moment *moment,
     actual = with_own(overlay, name);
     missing = name->missing && name->batch != overlay->batch;
     step->result = (quipu_result){.expected = step->number, .actual = actual};
-    if (step->kind == QP_STEP_MARK && step->number < actual)
+    if (step->kind == QP_STEP_MARK && step->number < actual && !QP_MUTANT(MARK_BACK))
         step->result.status = QUIPU_CONFLICT;
-    if (step->kind == QP_STEP_TRACK && step->number <= actual && !missing)
+    if (step->kind == QP_STEP_TRACK && step->number <= actual && !missing &&
+        !QP_MUTANT(TRACKED_AGAIN))
         step->result.status = QUIPU_ALREADY_TRACKED;
-    step->changes = missing || step->number > actual;
+    step->changes = missing || step->number > actual || QP_MUTANT(MARK_BACK);
     if (step->changes)
         set_own(overlay, name, step->number);
     return QUIPU_OK;
@@ -342,7 +345,7 @@ static void accept_drafts(struct qp_overlay *overlay, const struct qp_batch *bat
     step->result.first_position = overlay->next_position;
     step->result.count = step->draft_count;
     accept_ids(overlay, batch, step);
-    overlay->next_position += step->draft_count;
+    overlay->next_position += step->draft_count + QP_MUTANT(GAP);
     receipt->last_version = step->result.first_version + step->draft_count - 1;
 }
 
@@ -364,7 +367,8 @@ static void accept(struct qp_overlay *overlay, struct qp_moment *moment, struct 
             continue;
         (void)qp_overlay_name(overlay, moment, batch, step, &name, NULL);
         assert(name->batch == overlay->batch && name->pending >= name->newest);
-        name->newest = name->pending;
+        if (!QP_MUTANT(GROUP_UNSEEN))
+            name->newest = name->pending;
         name->missing = false;
         if (step->draft_count > 0)
             accept_drafts(overlay, batch, step, receipt);

@@ -7,6 +7,12 @@
 #include <lmdb.h>
 #include <pthread.h>
 
+/* Of the mutants whose mistake is how LMDB is opened. */
+#define QP_MUTANT_FLAGS                                                                            \
+    (QP_MUTANT(NO_FLUSH) || QP_MUTANT(ACK_EARLY) || QP_MUTANT(ONE_FLUSH) ? MDB_NOSYNC              \
+     : QP_MUTANT(NO_META_FLUSH)                                          ? MDB_NOMETASYNC          \
+                                                                         : 0U)
+
 struct qp_store {
     MDB_env *env;
     char name[32];              /* of its file, for messages */

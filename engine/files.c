@@ -125,7 +125,7 @@ static int has_history(struct qp_txn *txn, const struct qp_indexed *indexed, boo
            indexed->edits == qp_table_rows(txn, QP_TABLE_EDITS);
     if (*has && indexed->position > 0) {
         rc = qp_log_get(&log, indexed->position, &record, error);
-        *has = rc == QUIPU_ROW && record.chain == indexed->chain;
+        *has = rc == QUIPU_ROW && (record.chain == indexed->chain || QP_MUTANT(CHAIN_UNSEEN));
     }
     qp_log_close(&log);
     return rc < 0 ? rc : QUIPU_OK;

@@ -105,5 +105,5 @@ void qp_handle_tell(const struct qp_handle *handle, int level, const char *forma
 bool qp_handle_forked(const struct qp_handle *handle)
 {
     assert(handle->alive != NULL);
-    return *(const volatile unsigned char *)handle->alive == 0;
+    return *(const volatile unsigned char *)handle->alive == 0 && !QP_MUTANT(FORK_UNSEEN);
 }

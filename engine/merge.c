@@ -139,7 +139,9 @@ static int merge_slice(struct merge *merge, quipu_error *error)
         rc = put_log(merge, &index, &indexed, error);
     if (rc != QUIPU_ROW)
         goto done; /* OK: the rest of the log has no whole record to stand at */
+    indexed.position += QP_MUTANT(MERGE_AHEAD);
     rc = qp_index_put_indexed(&index, &indexed, error);
+    indexed.position -= QP_MUTANT(MERGE_AHEAD);
     if (rc == QUIPU_OK)
         rc = qp_txn_commit(&index, &outcome, error);
     if (outcome == QP_COMMIT_UNKNOWN)
@@ -147,7 +149,7 @@ static int merge_slice(struct merge *merge, quipu_error *error)
     if (rc < 0)
         goto done;
     qp_tail_prune(&handle->tail, indexed.position);
-    assert(indexed.position <= merge->head);
+    assert(indexed.position <= merge->head || QP_MUTANT(MERGE_AHEAD));
     rc = merge->head - indexed.position >= merge->least ? QUIPU_ROW : QUIPU_OK;
     if (merge->progress != NULL &&
         merge->progress(merge->payload, indexed.position, merge->head) != 0)
@@ -202,7 +204,8 @@ static int begin_durable(struct merge *merge, quipu_error *error)
 {
     int rc = begin_log(merge, error);
 
-    if (rc == QUIPU_OK && qp_shared_get(&merge->handle->shared, QP_SHARED_LAZY_SEEN))
+    if (rc == QUIPU_OK && qp_shared_get(&merge->handle->shared, QP_SHARED_LAZY_SEEN) &&
+        !QP_MUTANT(LAZY_MERGED))
         rc = begin_again_durable(merge, error);
     return rc;
 }
@@ -233,13 +236,16 @@ static int prepare(struct qp_handle *handle, quipu_error *error)
 {
     int rc = QUIPU_OK;
 
+    if (QP_MUTANT(POISON_MERGED))
+        return QUIPU_OK;
     if (qp_shared_get(&handle->shared, QP_SHARED_POISONED))
         return qp_fail(error, QUIPU_IO,
                        "a flush of the log has failed: close the store everywhere");
     if (qp_shared_get(&handle->shared, QP_SHARED_INDEX_POISONED))
         return qp_fail(error, QUIPU_IO,
                        "a flush of the index has failed: close the store everywhere");
-    if (qp_shared_get(&handle->shared, QP_SHARED_MERGING)) /* its process died in it */
+    if (qp_shared_get(&handle->shared, QP_SHARED_MERGING) &&
+        !QP_MUTANT(NO_SETTLE_INDEX)) /* its process died in it */
         rc = qp_store_settle(handle->index, error);
     if (rc < 0)
         qp_shared_set(&handle->shared, QP_SHARED_INDEX_POISONED, true);

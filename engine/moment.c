@@ -161,10 +161,14 @@ static int begin_read(struct qp_moment *moment, bool check, quipu_error *error)
 
     moment->txn = &moment->log_txn;
     for (;;) {
+        if (QP_MUTANT(LOG_FIRST))
+            (void)qp_txn_begin_read(moment->handle->log, &moment->log_txn, error);
+        QP_MUTANT_PAUSE(LOG_FIRST);
         rc = look_at_index(moment, error);
         if (rc < 0)
             return rc;
-        rc = qp_txn_begin_read(moment->handle->log, &moment->log_txn, error);
+        if (!QP_MUTANT(LOG_FIRST))
+            rc = qp_txn_begin_read(moment->handle->log, &moment->log_txn, error);
         if (rc == QUIPU_OK)
             rc = look_at_log(moment, check, &head, error);
         if (rc < 0)
@@ -271,5 +275,5 @@ int qp_moment_stream(struct qp_moment *moment, struct qp_bytes stream, struct qp
 /* In the tail's part or in the index's: either may hide an event of any stream. */
 bool qp_moment_damaged(const struct qp_moment *moment)
 {
-    return moment->pin.damaged || moment->indexed.damaged > 0;
+    return (moment->pin.damaged || moment->indexed.damaged > 0) && !QP_MUTANT(DAMAGE_UNSEEN);
 }

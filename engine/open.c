@@ -39,7 +39,7 @@ static int check_no_stranger(struct qp_handle *handle, quipu_error *error)
     bool held;
     int rc = qp_guard_probe(&handle->place, QP_LOG_LOCK_FILE, &held, error);
 
-    if (rc == QUIPU_OK && held) {
+    if (rc == QUIPU_OK && held && !QP_MUTANT(STRANGER_UNSEEN)) {
         rc = qp_fail(error, QUIPU_UNSAFE,
                      "an LMDB program, or a process whose guard file was deleted, has %s open",
                      QP_LOG_FILE);
@@ -55,7 +55,7 @@ static int64_t anchor_of(struct qp_handle *handle)
     struct qp_log_cursor log = {0};
     struct qp_log_head head;
 
-    if (qp_txn_begin_read(handle->log, &txn, NULL) == QUIPU_OK &&
+    if (!QP_MUTANT(CLOCK_BACK) && qp_txn_begin_read(handle->log, &txn, NULL) == QUIPU_OK &&
         qp_log_open(&log, &txn, true, NULL) == QUIPU_OK &&
         qp_log_head(&log, &head, NULL) == QUIPU_OK && head.position > 0 && head.recorded_ns > now)
         now = head.recorded_ns;
@@ -69,7 +69,7 @@ static int settle_log(struct qp_handle *handle, bool named, quipu_error *error)
 {
     int rc = named ? QUIPU_OK : qp_place_flush_name(&handle->place, error);
 
-    return rc == QUIPU_OK ? qp_store_settle(handle->log, error) : rc;
+    return rc == QUIPU_OK && !QP_MUTANT(NO_SETTLE_OPEN) ? qp_store_settle(handle->log, error) : rc;
 }
 
 static int open_alone(struct qp_handle *handle, bool discard_index, quipu_error *error)
@@ -157,7 +157,7 @@ static int see_last_commit(struct qp_handle *handle, quipu_error *error)
     struct qp_txn txn = {0};
     int rc = QUIPU_OK;
 
-    if (qp_lock_take(handle, 0, NULL) < 0)
+    if (QP_MUTANT(LAST_COMMIT_UNSEEN) || qp_lock_take(handle, 0, NULL) < 0)
         return QUIPU_OK;
     if (!qp_shared_get(&handle->shared, QP_SHARED_POISONED))
         rc = qp_txn_begin_write(handle->log, &txn, error); /* LMDB looks at its meta pages */
@@ -191,7 +191,7 @@ static int open_with_others(struct qp_handle *handle, int64_t deadline, quipu_er
 static int enter(struct qp_handle *handle, int64_t deadline, quipu_error *error)
 {
     int rc = qp_guard_try(&handle->guard, QP_GUARD_LIFE, QP_GUARD_EXCLUSIVE, error);
-    bool alone = rc == QUIPU_ROW;
+    bool alone = rc == QUIPU_ROW || QP_MUTANT(ALWAYS_ALONE);
 
     if (rc < 0)
         return rc;

@@ -149,7 +149,7 @@ static bool find_in_group(const struct qp_overlay *overlay, const struct qp_iden
             *known = (struct qp_known){.twice = true};
             return true;
         }
-        if (event->version > 0)
+        if (event->version > 0 && !QP_MUTANT(GROUP_IDS))
             *known = (struct qp_known){.position = event->position, .version = event->version};
     }
     return known->version > 0;

@@ -218,7 +218,7 @@ bool qp_pack_whole(const void *bytes, size_t size)
 {
     struct search search = {0};
 
-    return parse((struct qp_bytes){bytes, size}, &search);
+    return parse((struct qp_bytes){bytes, size}, &search) || QP_MUTANT(PACK_UNCHECKED);
 }
 
 /* What was found counts only when the whole has turned out to be one value. */

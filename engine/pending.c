@@ -162,7 +162,7 @@ static bool may_match(const struct qp_pending *pending, const struct qp_query *q
 int qp_pending_match(struct qp_pending *pending, const struct qp_query *query, uint64_t after,
                      uint64_t *position, quipu_error *error)
 {
-    if (pending->count == 0)
+    if (pending->count == 0 || QP_MUTANT(GROUP_CONDITION))
         return QUIPU_OK;
     if (!sum_up(pending))
         return qp_fail_memory(error);

@@ -451,7 +451,8 @@ void qp_post_answer(struct qp_post *post, const struct qp_parcel *parcels, bool 
             atomic_store(&box->planned, 0);
             write_outcomes(box, parcel);
         }
-        (void)move(box, BOX_TAKEN, BOX_DONE);
+        if (!QP_MUTANT(POST_UNANSWERED))
+            (void)move(box, BOX_TAKEN, BOX_DONE);
     }
 }
 

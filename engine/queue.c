@@ -89,14 +89,16 @@ static void wait_for_wake(struct qp_request *request)
 
 void qp_queue_join(struct qp_queue *queue, struct qp_request *request)
 {
-    bool leads;
+    bool leads = QP_MUTANT(JOIN_UNLOCKED) && !queue->leading;
 
+    QP_MUTANT_PAUSE(JOIN_UNLOCKED);
     assert(request->done == NULL);
     request->state = QP_REQUEST_WAITING;
     (void)sem_init(&request->wake, 0, 0);
     (void)pthread_mutex_lock(&queue->lock);
     add(queue, request);
-    leads = !queue->leading;
+    if (!QP_MUTANT(JOIN_UNLOCKED))
+        leads = !queue->leading;
     if (leads) {
         queue->leading = true;
         request->state = QP_REQUEST_LEADING;
@@ -116,7 +118,7 @@ int qp_queue_put(struct qp_queue *queue, struct qp_request *request, size_t most
     (void)pthread_mutex_lock(&queue->lock);
     if (queue->closing > 0 && is_teller(queue))
         rc = qp_fail(error, QUIPU_CLOSED, "the store is being closed");
-    while (queue->pending >= most && rc == QUIPU_OK) {
+    while (queue->pending >= most && rc == QUIPU_OK && !QP_MUTANT(NO_ROOM_NEEDED)) {
         if (is_teller(queue)) {
             rc = qp_fail(error, QUIPU_BUSY, "%zu commits are pending", queue->pending);
         } else if (!queue->leading && queue->first != NULL) {
@@ -199,7 +201,8 @@ void qp_queue_end(struct qp_queue *queue, struct qp_request *group)
             group->state = QP_REQUEST_TOLD;
         } else {
             group->state = QP_REQUEST_TOLD;
-            (void)sem_post(&group->wake);
+            if (!QP_MUTANT(FOLLOWER_ASLEEP))
+                (void)sem_post(&group->wake);
         }
         group = next;
     }
@@ -226,7 +229,10 @@ void qp_queue_hand_on(struct qp_queue *queue)
         next = next->next;
     if (next != NULL) {
         next->state = QP_REQUEST_LEADING;
-        (void)sem_post(&next->wake);
+        if (QP_MUTANT(TWO_LEADERS))
+            queue->leading = false;
+        if (!QP_MUTANT(LEADER_ASLEEP))
+            (void)sem_post(&next->wake);
     } else {
         queue->leading = false;
         tell_movers(queue);
@@ -244,7 +250,8 @@ void qp_queue_tell(struct qp_queue *queue)
 
     (void)pthread_mutex_lock(&queue->lock);
     enough = queue->put;
-    while (!queue->telling && queue->ended != NULL && (queue->told < enough || !queue->leading)) {
+    while ((!queue->telling || QP_MUTANT(TWO_TELLERS)) && queue->ended != NULL &&
+           (queue->told < enough || !queue->leading)) {
         struct qp_request *request = queue->ended;
 
         queue->ended = request->next;
@@ -254,11 +261,15 @@ void qp_queue_tell(struct qp_queue *queue)
         queue->teller = pthread_self();
         queue->pending--;
         (void)pthread_mutex_unlock(&queue->lock);
-        request->done(request);
+        if (!QP_MUTANT(TOLD_NEVER))
+            request->done(request);
+        if (QP_MUTANT(TOLD_TWICE))
+            request->done(request);
         (void)pthread_mutex_lock(&queue->lock);
         queue->telling = false;
         queue->told++;
-        tell_movers(queue);
+        if (!QP_MUTANT(ROOM_UNTOLD))
+            tell_movers(queue);
     }
     (void)pthread_mutex_unlock(&queue->lock);
 }

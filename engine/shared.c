@@ -510,7 +510,7 @@ enum qp_lock_state qp_shared_lock(struct qp_shared *shared, int64_t deadline_ns,
     }
     if (rc == EOWNERDEAD) { /* held all the same; unlocked without this it would be lost for ever */
         rc = pthread_mutex_consistent(&page->lock);
-        state = QP_LOCK_INHERITED;
+        state = QP_MUTANT(OWNER_DIED_UNSEEN) ? QP_LOCK_TAKEN : QP_LOCK_INHERITED;
     }
     if (rc != 0)
         return QP_LOCK_LOST;
@@ -518,7 +518,7 @@ enum qp_lock_state qp_shared_lock(struct qp_shared *shared, int64_t deadline_ns,
     /* Counted before `polite` is read, as the other side adds to `polite` before it unlocks: who
      * stands back finds another count, or is woken. */
     atomic_store(&page->holder, (uint32_t)getpid());
-    atomic_fetch_add(&page->acquired, 1);
+    atomic_fetch_add(&page->acquired, QP_MUTANT(HAND_OVER_UNCOUNTED) ? 0 : 1);
     if (atomic_load(&page->polite) > 0)
         futex_wake(&page->acquired);
     return state;
@@ -553,12 +553,14 @@ uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed)
     bool waited = qp_shared_others_wait(shared);
 
     assert(atomic_load(&page->holder) == (uint32_t)getpid());
+    if (QP_MUTANT(NO_HAND_OVER))
+        waited = false;
     if (waited)
         atomic_fetch_add(&page->polite, 1);
     atomic_store(&page->holder, 0); /* before another owner can write its own pid */
     tell_unlocking(&page->lock);
     (void)pthread_mutex_unlock(&page->lock);
-    if (committed)
+    if (committed && !QP_MUTANT(COMMIT_UNCOUNTED))
         qp_shared_wake(shared);
     return waited ? TICKET_WAITED | acquired : 0;
 }

@@ -22,7 +22,11 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define META_PAGES     2            /* LMDB's: the first of a file, written in turns */
+#define META_PAGES 2 /* LMDB's: the first of a file, written in turns */
+#define MUTANT_FLAGS                                                                               \
+    (QP_MUTANT(NO_FLUSH) || QP_MUTANT(ACK_EARLY) || QP_MUTANT(ONE_FLUSH) ? MDB_NOSYNC              \
+     : QP_MUTANT(NO_META_FLUSH)                                          ? MDB_NOMETASYNC          \
+                                                                         : 0U)
 #define FREE_SPACE_LOW (1 * QP_MIB) /* a short write that reports EIO was for want of room */
 
 /* LMDB makes EIO of a short write, which is how a disk says that it is full just now. When it
@@ -98,7 +102,8 @@ static void name_file(struct qp_store *store, const char *path)
 static int open_env_once(const struct qp_store_config *config, uint64_t map_bytes, MDB_env **env)
 {
     unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD |
-                     (config->read_only ? MDB_RDONLY : 0) | (config->lazy ? MDB_NOMETASYNC : 0);
+                     (config->read_only ? MDB_RDONLY : 0) | (config->lazy ? MDB_NOMETASYNC : 0) |
+                     QP_MUTANT_FLAGS;
     int rc = mdb_env_create(env);
 
     if (rc != 0) {
@@ -235,7 +240,7 @@ int qp_store_settle(struct qp_store *store, quipu_error *error)
 
     errno = EIO; /* what a short read or write is */
     if (pread(store->fd, store->meta_pages, size, 0) != (ssize_t)size ||
-        pwrite(store->fd, store->meta_pages, size, 0) != (ssize_t)size)
+        (!QP_MUTANT(NO_REWRITE) && pwrite(store->fd, store->meta_pages, size, 0) != (ssize_t)size))
         return qp_fail_os(error, QUIPU_IO, errno, "%s: write the meta pages again", store->name);
     return qp_store_flush(store, error);
 }
@@ -251,7 +256,8 @@ void qp_store_clear_readers(struct qp_store *store)
 {
     int cleared;
 
-    (void)mdb_reader_check(store->env, &cleared);
+    if (!QP_MUTANT(DEAD_READERS))
+        (void)mdb_reader_check(store->env, &cleared);
 }
 
 /* ---- look after ---- */

@@ -25,7 +25,8 @@ void qp_tail_init(struct qp_tail *tail, uint64_t base)
 /* Its bytes count until now, and not only as long as it is linked: what is pinned is memory too. */
 static void free_segment(struct qp_tail *tail, struct qp_segment *segment)
 {
-    assert(!segment->linked && segment->pins == 0);
+    if (!QP_MUTANT(NO_PINS))
+        assert(!segment->linked && (segment->pins == 0 || QP_MUTANT(NO_PINS)));
     assert(tail->bytes >= qp_segment_bytes(segment));
     tail->bytes -= qp_segment_bytes(segment);
     qp_segment_free(segment);
@@ -37,7 +38,7 @@ static void unlink_segment(struct qp_tail *tail, struct qp_segment *segment)
 {
     assert(segment->linked);
     segment->linked = false;
-    if (segment->pins == 0)
+    if (segment->pins == 0 || QP_MUTANT(NO_PINS))
         free_segment(tail, segment);
 }
 
@@ -176,10 +177,10 @@ void qp_tail_publish(struct qp_tail *tail, const struct qp_batch *batch, uint64_
         uint64_t position = first_position + i;
         struct qp_record record;
 
-        if (position <= tail->top)
+        if (position <= tail->top && !QP_MUTANT(PUBLISH_BLIND))
             continue; /* a reader was faster */
         /* All of it is here, and no sum needs to be checked: it was stamped just now. */
-        if (position != tail->top + 1 ||
+        if ((position != tail->top + 1 && !QP_MUTANT(PUBLISH_BLIND)) ||
             qp_record_read_assembled(bytes, &record) != QP_RECORD_WHOLE || !add(tail, &record))
             break;
     }
@@ -192,7 +193,8 @@ void qp_tail_publish(struct qp_tail *tail, const struct qp_batch *batch, uint64_
  * dropped some committed index has: who comes with an older one finds a newer. */
 static void drop_front(struct qp_tail *tail, uint64_t indexed)
 {
-    while (tail->oldest != NULL && tail->oldest->upto <= indexed && tail->oldest->pins == 0) {
+    while (tail->oldest != NULL && tail->oldest->upto <= indexed &&
+           (tail->oldest->pins == 0 || QP_MUTANT(NO_PINS))) {
         struct qp_segment *segment = tail->oldest;
 
         tail->oldest = segment->newer;
@@ -243,7 +245,8 @@ void qp_tail_pin_sealed(struct qp_tail *tail, uint64_t indexed, uint64_t head, s
     (void)pthread_mutex_lock(&tail->lock);
     /* A segment that begins before `indexed` is of no use: the index has a part of its entries. */
     for (segment = tail->oldest; segment != NULL; segment = segment->newer)
-        if (segment->after == pin->head && segment->upto <= most && segment->sealed)
+        if (segment->after == pin->head && segment->upto <= most &&
+            (segment->sealed || QP_MUTANT(OPEN_MERGED)))
             pin->head = segment->upto;
     if (pin->head > indexed)
         pin_segments(tail, pin);
@@ -273,8 +276,12 @@ int qp_tail_pin(struct qp_tail *tail, uint64_t indexed, uint64_t head, struct qp
     if (tail->top < indexed || is_mostly_indexed(tail, indexed))
         reset(tail, indexed);
     late = tail->base > indexed;
+    if (QP_MUTANT(FOLD_UNLOCKED))
+        (void)pthread_mutex_unlock(&tail->lock);
     if (!late && tail->top < head)
         rc = fold(tail, head, log, error);
+    if (QP_MUTANT(FOLD_UNLOCKED))
+        (void)pthread_mutex_lock(&tail->lock);
     if (!late && rc == QUIPU_OK) {
         pin_segments(tail, pin);
         rc = QUIPU_ROW;
@@ -381,9 +388,10 @@ static size_t copy_run(const struct qp_pin *pin, const struct qp_tail_run *run, 
     qp_chunk_positions(run->segment, run->chunk, positions);
     /* Positions ascend, but for those of 0, which say nothing: the last one that counts decides. */
     for (size_t i = 0; i < count; i++)
-        if (positions[i] != 0 && positions[i] <= pin->indexed)
+        if (positions[i] != 0 && positions[i] <= pin->indexed && !QP_MUTANT(NO_CLIP))
             skip = i + 1;
-    while (count > skip && (positions[count - 1] > pin->head || positions[count - 1] == 0))
+    while (count > skip && ((positions[count - 1] > pin->head && !QP_MUTANT(NO_CLIP_HEAD)) ||
+                            positions[count - 1] == 0))
         count--;
     *first = run->chunk->first + skip;
     memmove(positions, positions + skip, (count - skip) * sizeof(*positions));
@@ -456,7 +464,7 @@ uint64_t qp_tail_id(struct qp_tail *tail, const struct qp_pin *pin,
 
     if (after < pin->indexed)
         after = pin->indexed;
-    if (segment == NULL)
+    if (segment == NULL || QP_MUTANT(TAIL_IDS))
         return 0;
     (void)pthread_mutex_lock(&tail->lock);
     for (; segment != NULL && found == 0; segment = beyond(pin, segment, false)) {

@@ -50,7 +50,7 @@ static bool enlarge(struct qp_store *store, bool follow)
     bool done = false;
 
     (void)pthread_mutex_lock(&store->gate);
-    if (store->live > 0 || store->map_lost)
+    if ((store->live > 0 && !QP_MUTANT(GROW_UNDER_READERS)) || store->map_lost)
         goto done;
     (void)mdb_env_info(store->env, &info);
     wanted = info.me_mapsize;
@@ -132,7 +132,7 @@ static int begin(struct qp_store *store, struct qp_txn *txn, bool writing, quipu
     if (writing)
         store->map_full = false;
     rc = once(store, txn);
-    if (rc == MDB_MAP_RESIZED && enlarge(store, true))
+    if (rc == MDB_MAP_RESIZED && !QP_MUTANT(RESIZED_FATAL) && enlarge(store, true))
         rc = once(store, txn);
     if (rc == MDB_READERS_FULL) {
         qp_store_clear_readers(store);
@@ -193,7 +193,8 @@ void qp_txn_extend(struct qp_txn *txn)
     if (used + AHEAD_STEP <= store->file_bytes || fstat(store->fd, &file) != 0)
         return;
     steps = used / AHEAD_STEP + 1;
-    store->file_bytes = (uint64_t)file.st_size;
+    if (!QP_MUTANT(EXTEND_STALE))
+        store->file_bytes = (uint64_t)file.st_size;
     if (used + AHEAD_STEP > store->file_bytes)
         store->file_bytes = write_zeros(store, store->file_bytes,
                                         steps < AHEAD_STEPS_MAX ? steps : AHEAD_STEPS_MAX);
@@ -232,7 +233,7 @@ static enum qp_commit_outcome outcome_of(struct qp_store *store, int rc)
     struct qp_txn probe = {0};
     int began;
 
-    if (status != QUIPU_FULL && status != QUIPU_NO_MEMORY)
+    if (status != QUIPU_FULL && status != QUIPU_NO_MEMORY && !QP_MUTANT(UNKNOWN_UNDONE))
         return QP_COMMIT_UNKNOWN;
     began = begin_write_once(store, &probe);
     if (began == 0) {

@@ -66,6 +66,9 @@ static int look(struct wait *wait, quipu_error *error)
     wait->transaction = qp_txn_number(moment->txn);
     wait->head = moment->pin.head;
     qp_moment_end(moment);
+    QP_MUTANT_PAUSE(WAIT_LATE);
+    if (QP_MUTANT(WAIT_LATE))
+        wait->commits = qp_shared_commits(&wait->handle->shared);
     return QUIPU_OK;
 }
 
