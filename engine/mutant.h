@@ -87,6 +87,7 @@
     X(100, POST_UNANSWERED, "a group that was taken along is not answered")                        \
     X(101, POST_ASSUMED, "who took a group and died is believed to have committed it")             \
     X(102, POST_AGAIN, "what a dead process has committed for others is committed again")          \
+    X(103, NUMBERS_PUT, "a group that leaves nothing in the log is taken along")                   \
     /* bytes */                                                                                    \
     X(90, KEY_UNSUMMED, "the sum of a row does not cover its key")                                 \
     X(91, ROW_UNCHECKED, "the sum of a row is not checked")                                        \
