@@ -51,7 +51,8 @@ int qp_child_enter(const struct qp_child *child, quipu_error *error);
 bool qp_child_may_end(const struct qp_child *child);
 void qp_child_end(const struct qp_child *child);
 
-/* As quipu_open(); with `any_options` a handle that is open already is taken as it is. */
+/* As quipu_open(); with `any_options` a handle that is open already is taken as it is. Returns: OK:
+ * opened; ROW: it was open; and as quipu_open(). */
 int qp_api_acquire(const char *path, const quipu_options *options, bool any_options, quipu **out,
                    quipu_error *error);
 

@@ -1,11 +1,10 @@
-/* look.c - lists, figures, verification. */
+/* look.c - lists and figures. */
 #include "handles.h"
 #include "list.h"
 #include "marked.h"
 #include "quipu.h"
 #include "stat.h"
 #include "status.h"
-#include "verify.h"
 
 #include <string.h>
 
@@ -100,45 +99,5 @@ int quipu_stat_get(quipu *store, quipu_stat *out, quipu_error *error)
     rc = qp_stat(store->handle, &stat, error);
     if (rc == QUIPU_OK)
         qp_struct_out(&stat, sizeof(stat), out);
-    return rc;
-}
-
-/* ---- verify ---- */
-
-/* What keeps a store from being opened is a finding too. */
-static int refused(int rc, const struct qp_verify_calls *calls, quipu_verified *verified,
-                   const quipu_error *why, quipu_error *error)
-{
-    quipu_finding finding = {.status = rc, .file = QP_LOG_FILE, .table = "", .text = why->text};
-
-    if (error != NULL)
-        *error = *why;
-    if (rc == QUIPU_CORRUPT)
-        (void)qp_verify_tell(calls, verified, &finding);
-    return rc;
-}
-
-int quipu_verify(const char *path, uint32_t flags, quipu_finding_fn found,
-                 quipu_progress_fn progress, void *payload, quipu_verified *out, quipu_error *error)
-{
-    const uint32_t known = QUIPU_OPEN_UNSAFE_PATH | QUIPU_OPEN_NETWORK_FS;
-    struct qp_verify_calls calls = {found, progress, payload};
-    quipu_options options = {.struct_size = sizeof(options),
-                             .flags = flags | QUIPU_OPEN_READ_ONLY | QUIPU_OPEN_EXISTING};
-    quipu_verified verified = {0};
-    quipu_error why = {0};
-    quipu *store = NULL;
-    int rc;
-
-    if (path == NULL || (flags & ~known) != 0)
-        return qp_fail(error, QUIPU_MISUSE, path == NULL ? "path is NULL" : "unknown flags");
-    rc = qp_api_acquire(path, &options, true, &store, &why);
-    if (rc < 0)
-        rc = refused(rc, &calls, &verified, &why, error);
-    else
-        rc = qp_verify(store->handle, &calls, &verified, error);
-    quipu_close(store);
-    if (out != NULL)
-        qp_struct_out(&verified, sizeof(verified), out);
     return rc;
 }

@@ -147,7 +147,7 @@ static bool same_options(const quipu_options *left, const quipu_options *right)
 {
     quipu_options a = *left;
     quipu_options b = *right;
-    const uint32_t once = QUIPU_OPEN_EXISTING | QUIPU_OPEN_NEW;
+    const uint32_t once = QUIPU_OPEN_EXISTING | QUIPU_OPEN_NEW | QUIPU_OPEN_FULL_CHECK;
 
     static_assert(sizeof(quipu_options) == 72, "no padding: the bytes can be compared");
 
@@ -254,10 +254,9 @@ int qp_api_acquire(const char *path, const quipu_options *options, bool any_opti
     if (rc == QUIPU_OK)
         rc = open_claimed(store, &place, &resolved, error);
     qp_place_close(&place); /* unless the handle has taken it */
-    if (rc < 0)
-        return rc;
-    *out = store;
-    return QUIPU_OK;
+    if (rc >= 0)
+        *out = store;
+    return rc;
 }
 
 /* Nobody in this process has it, and nobody opens it until `run` ends. */
@@ -295,12 +294,15 @@ int qp_api_run_alone(const char *path, qp_api_alone_fn run, void *payload, quipu
 
 int quipu_open(const char *path, const quipu_options *options, quipu **out, quipu_error *error)
 {
+    int rc;
+
     if (out == NULL)
         return qp_fail(error, QUIPU_MISUSE, "out is NULL");
     *out = NULL;
     if (path == NULL)
         return qp_fail(error, QUIPU_MISUSE, "path is NULL");
-    return qp_api_acquire(path, options, false, out, error);
+    rc = qp_api_acquire(path, options, false, out, error);
+    return rc < 0 ? rc : QUIPU_OK;
 }
 
 /* ---- close ---- */

@@ -175,6 +175,7 @@ enum quipu_open_flags {
     QUIPU_OPEN_NEW = 4,         /* create, or TARGET_EXISTS */
     QUIPU_OPEN_UNSAFE_PATH = 8, /* allow a link, another owner, a directory others may write */
     QUIPU_OPEN_NETWORK_FS = 16, /* allow NFS, SMB, 9p, FUSE */
+    QUIPU_OPEN_FULL_CHECK = 64, /* walk the pages of both files before anything is read */
     QUIPU_OPEN_MERGE_THREAD = 128 /* see above; not with READ_ONLY */
 };
 
@@ -220,6 +221,10 @@ QUIPU_API void quipu_options_init(quipu_options *options, size_t struct_size);
  * A store may be opened several times in one process: that is one store, counted, and closed by the
  * last close. The options of such an open must equal those of the first.
  *
+ * With QUIPU_OPEN_FULL_CHECK both files are read once before anything relies on them, as by
+ * quipu_verify(): damaged pages of the log are QUIPU_CORRUPT. A damaged index is made again by a
+ * writer that is alone; a reader does without it. One that is open already is not looked at again.
+ *
  * Memory:  `*out` belongs to the caller until quipu_close(). `options` may be NULL.
  * Threads: any. The handle is for all threads of the process that opened it.
  * Returns: QUIPU_OK; QUIPU_NOT_FOUND: no store (with EXISTING or READ_ONLY), or no directory to
@@ -232,7 +237,7 @@ QUIPU_API void quipu_options_init(quipu_options *options, size_t struct_size);
  *          file system, a directory with other files in it, another LMDB program on the files,
  *          another pid namespace, no write access to the lock files; QUIPU_BUSY: another process
  *          opens, closes or holds it, or has it open while its index must be made again;
- *          QUIPU_FULL: the disk. On failure `*out` is NULL. */
+ *          QUIPU_CORRUPT: log.mdb is damaged; QUIPU_FULL: the disk. On failure `*out` is NULL. */
 QUIPU_API int quipu_open(const char *path, const quipu_options *options, quipu **out,
                          quipu_error *error);
 
@@ -972,8 +977,8 @@ typedef struct quipu_finding { /* a view, for the call */
     uint32_t reserved;
     uint64_t position; /* 0 if it is not about an event */
     const char *file;  /* "log.mdb" or "index.mdb" */
-    const char *table;
-    const char *text; /* one line */
+    const char *table; /* "": the file as a whole; LMDB's own are "tables" and "free list" */
+    const char *text;  /* one line */
 } quipu_finding;
 
 /* Told of each finding, and every few thousand events of how far it is. 0 goes on; anything else
@@ -990,15 +995,20 @@ typedef struct quipu_verified {
     uint64_t chain; /* of the newest event */
 } quipu_verified;
 
-/* Check a store from end to end: each value's checksum, the chain, positions and versions without
- * gaps, and that the index equals the fold of the log. Other processes may go on writing: what was
- * committed when it began is checked, in one snapshot, which is held to the end.
+/* Check a store from end to end. First all pages of both files, without mapping them: no file,
+ * whatever is in it, ends the process or keeps it for ever. Damaged pages are findings without a
+ * position, a hundred a file and then one that says that there are more. If they are the log's
+ * nothing else is looked at (`checked` and `head` are 0), if they are the index's the log is read
+ * without it. Then each value's checksum, the chain, positions and versions without gaps, and that
+ * the index equals the fold of the log. Other processes may go on writing: what was committed when
+ * it began is checked, in snapshots that are held to the end.
  *
  * Memory:  `found`, `progress` and `out` may be NULL.
  * Threads: any; callbacks run in this thread.
  * Returns: QUIPU_OK; QUIPU_CORRUPT after the last finding if there was any; what a callback
  *          returned to stop if that is negative (else QUIPU_OK); and as quipu_open() with
- *          READ_ONLY. */
+ *          READ_ONLY. With damaged pages of an index that this process has open: QUIPU_CORRUPT,
+ *          and the log is not looked at. */
 QUIPU_API int quipu_verify(const char *path, uint32_t flags, quipu_finding_fn found,
                            quipu_progress_fn progress, void *payload, quipu_verified *out,
                            quipu_error *error);

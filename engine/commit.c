@@ -426,15 +426,17 @@ int qp_commit_async(struct qp_handle *handle, struct qp_request *request, quipu_
 int qp_commit_flush(struct qp_handle *handle, quipu_error *error)
 {
     struct qp_request request = {0};
+    uint64_t before;
     int rc;
 
     if (handle->read_only)
         return qp_fail(error, QUIPU_READ_ONLY, "the store is open for reading only");
     if (qp_queue_is_telling(&handle->queue))
         return qp_fail(error, QUIPU_MISUSE, "a flush within a callback would wait for itself");
+    before = qp_queue_count_put(&handle->queue); /* what comes later may have nobody who leads it */
     rc = commit_request(handle, &request, error);
     qp_queue_tell(&handle->queue);
-    qp_queue_wait_told(&handle->queue);
+    qp_queue_wait_told(&handle->queue, before);
     return rc;
 }
 

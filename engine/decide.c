@@ -249,7 +249,7 @@ static void explain_version(const struct qp_step *step, const char *stream, quip
 
 static void explain(const struct qp_batch *batch, const struct qp_step *step, quipu_error *error)
 {
-    const char *name = qp_batch_name(batch, step).data;
+    const char *name = step->kind == QP_STEP_UNLESS ? NULL : qp_batch_name(batch, step).data;
     unsigned long long actual = step->result.actual;
     unsigned long long number = step->number;
 

@@ -11,7 +11,8 @@
 
 enum {
     KNOWN_FLAGS = QUIPU_OPEN_READ_ONLY | QUIPU_OPEN_EXISTING | QUIPU_OPEN_NEW |
-                  QUIPU_OPEN_UNSAFE_PATH | QUIPU_OPEN_NETWORK_FS | QUIPU_OPEN_MERGE_THREAD
+                  QUIPU_OPEN_UNSAFE_PATH | QUIPU_OPEN_NETWORK_FS | QUIPU_OPEN_MERGE_THREAD |
+                  QUIPU_OPEN_FULL_CHECK
 };
 
 /* What this release does not know is refused, never ignored: a program that asks for a durability

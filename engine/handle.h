@@ -39,6 +39,7 @@ struct qp_handle {
     bool read_only;
     bool opened;        /* all the way: to be closed with all steps */
     bool index_refused; /* there was one when it was opened, and it did not fit */
+    bool index_damaged; /* its pages were walked, and it must not be mapped */
     uint8_t uuid[16];
     struct qp_tail tail;
     struct qp_queue queue;

@@ -116,7 +116,7 @@ int qp_queue_put(struct qp_queue *queue, struct qp_request *request, size_t most
 
     assert(request->done != NULL && most > 0);
     (void)pthread_mutex_lock(&queue->lock);
-    if (queue->closing && is_teller(queue))
+    if (queue->closing > 0 && is_teller(queue))
         rc = qp_fail(error, QUIPU_CLOSED, "the store is being closed");
     while (queue->pending >= most && rc == QUIPU_OK && !QP_MUTANT(NO_ROOM_NEEDED)) {
         if (is_teller(queue)) {
@@ -284,14 +284,21 @@ bool qp_queue_is_telling(struct qp_queue *queue)
     return telling;
 }
 
-void qp_queue_wait_told(struct qp_queue *queue)
+uint64_t qp_queue_count_put(struct qp_queue *queue)
 {
-    uint64_t all;
+    uint64_t count;
 
     (void)pthread_mutex_lock(&queue->lock);
-    assert(!is_teller(queue));
-    all = queue->put;
-    while (queue->told < all)
+    count = queue->put;
+    (void)pthread_mutex_unlock(&queue->lock);
+    return count;
+}
+
+void qp_queue_wait_told(struct qp_queue *queue, uint64_t count)
+{
+    (void)pthread_mutex_lock(&queue->lock);
+    assert(!is_teller(queue) && count <= queue->put);
+    while (queue->told < count)
         wait_moved(queue);
     (void)pthread_mutex_unlock(&queue->lock);
 }
@@ -301,7 +308,11 @@ size_t qp_queue_close(struct qp_queue *queue, bool closing)
     size_t pending;
 
     (void)pthread_mutex_lock(&queue->lock);
-    queue->closing = closing;
+    assert(closing || queue->closing > 0);
+    if (closing)
+        queue->closing++;
+    else
+        queue->closing--;
     pending = queue->pending;
     (void)pthread_mutex_unlock(&queue->lock);
     return pending;

@@ -33,7 +33,7 @@ struct qp_queue {
     size_t waiting;  /* of those in the queue, how many have a thread */
     size_t gathered; /* how many had one in the last group: so many may come again */
     bool leading;
-    bool closing;             /* nothing is taken from a `done` any more */
+    unsigned closing;         /* who close: nothing is taken from a `done` any more */
     struct qp_request *ended; /* asynchronous, to be told */
     struct qp_request *last_ended;
     bool telling;
@@ -81,11 +81,13 @@ void qp_queue_tell(struct qp_queue *queue);
 /* Is this thread within a `done`? */
 bool qp_queue_is_telling(struct qp_queue *queue);
 
-/* Wait until all that were put before are told. Somebody must have led them, or lead now. */
-void qp_queue_wait_told(struct qp_queue *queue);
+/* How many asynchronous ones were put so far, and: wait until so many are told. Somebody must have
+ * led them, or lead now: those that are put later wait for whoever comes. */
+uint64_t qp_queue_count_put(struct qp_queue *queue);
+void qp_queue_wait_told(struct qp_queue *queue, uint64_t count);
 
-/* While it is `closing` no `done` may put another one: else a flush might never end. Returns how
- * many are pending. */
+/* From true to false, of whoever said it last, no `done` may put another one: what it puts after
+ * the last flush nobody would commit. Returns how many are pending. */
 size_t qp_queue_close(struct qp_queue *queue, bool closing);
 
 #endif

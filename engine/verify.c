@@ -304,7 +304,7 @@ static int check_index(struct verify *verify)
     if (handle->index != NULL)
         return qp_census_compare(&verify->census, verify->moment, tell_index, verify,
                                  verify->error);
-    if (handle->index_refused)
+    if (handle->index_refused && !verify->calls->index_told)
         return tell(verify, QP_INDEX_FILE, "meta", 0,
                     "it is damaged or not this log's; the next writer makes it again");
     return QUIPU_OK;

@@ -8,6 +8,7 @@ struct qp_verify_calls {
     quipu_finding_fn found;     /* may be NULL */
     quipu_progress_fn progress; /* may be NULL */
     void *payload;
+    bool index_told; /* that the index cannot be used is known: it is not there on purpose */
 };
 
 /* Fills all of `out` but struct_size. Returns as quipu_verify(). */

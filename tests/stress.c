@@ -35,8 +35,9 @@ static void tell(void *payload, int level, const char *text)
     CHECK(level == 0, "the store told: %s", text);
 }
 
+/* So few may be pending that who puts them waits for room, and leads for it. */
 static const quipu_options options = {QUIPU_INIT(quipu_options), .flags = QUIPU_OPEN_MERGE_THREAD,
-                                      .log = tell};
+                                      .async_pending_max = 50, .log = tell};
 
 static void raise_to(atomic_ullong *value, uint64_t at_least)
 {
@@ -157,6 +158,127 @@ static void append_exact(struct sys_random *random)
     CHECK(rc != QUIPU_OK || receipt.last_version == version + 1, "version");
     version = rc == QUIPU_OK ? receipt.last_version : receipt.actual;
     count_acked(&receipt);
+}
+
+/* ---- asynchronous, conditions, marks --------------------------------------------------------- */
+
+/* Functions are called one at a time, in the order of commits: so these need no lock. */
+static struct {
+    uint64_t position;
+    uint64_t count;
+} told;
+
+static void count_told(void *payload, int status, const quipu_receipt *receipt,
+                       const quipu_batch *batch, const quipu_error *error)
+{
+    quipu_result result;
+
+    CHECK(status == QUIPU_OK && error->status == QUIPU_OK, "told: %d %s", status, error->text);
+    CHECK(receipt->first_position > told.position, "told of %" PRIu64 " after %" PRIu64,
+          receipt->first_position, told.position);
+    CHECK(quipu_batch_result(batch, 0, &result) == QUIPU_OK, "result");
+    told.position = receipt->last_position;
+    told.count++;
+    count_acked(receipt);
+    atomic_fetch_sub((atomic_uint *)payload, 1);
+}
+
+/* Some hundred may be on their way; what a flush waits for is told when it returns. */
+static void append_async(struct sys_random *random)
+{
+    static _Thread_local atomic_uint mine;
+    unsigned count = 1 + (unsigned)sys_below(random, 40);
+
+    for (unsigned i = 0; i < count; i++) {
+        char data[DATA_MAX];
+        char name[16];
+        quipu_draft draft = make_draft(random, data);
+        quipu_batch *batch = quipu_batch_new();
+        quipu_error error = {0};
+
+        pick_stream(random, name);
+        (void)quipu_batch_append(batch, name, QUIPU_ANY, &draft, 1);
+        atomic_fetch_add(&mine, 1);
+        CHECK(quipu_commit_async(stress.store, batch, count_told, &mine, &error) == QUIPU_OK,
+              "async: %s", error.text);
+    }
+    CHECK(quipu_flush(stress.store, NULL) == QUIPU_OK, "flush");
+    CHECK(atomic_load(&mine) == 0, "%u were not told", atomic_load(&mine));
+}
+
+static uint64_t first_after(const quipu_query *query, uint64_t after)
+{
+    quipu_range range = {QUIPU_INIT(quipu_range), .after = after};
+    quipu_reader *reader;
+    quipu_event event;
+    int rc;
+
+    CHECK(quipu_read(stress.store, query, &range, &reader, NULL) == QUIPU_OK, "read");
+    rc = quipu_next(reader, &event, NULL);
+    CHECK(rc == QUIPU_ROW || rc == QUIPU_OK, "read: %d", rc);
+    quipu_reader_close(reader);
+    return rc == QUIPU_ROW ? event.position : 0;
+}
+
+/* All contend for what follows the last event of two kinds: who wins is the first after it. */
+static void append_unless(struct sys_random *random)
+{
+    static _Thread_local uint64_t seen;
+    const char *const tags[] = {"who:first"};
+    const quipu_query_item items[] = {{.tags = tags, .tag_count = 1}, {.category = "won"}};
+    const quipu_query query = {items, 2};
+    char data[DATA_MAX];
+    quipu_draft draft = make_draft(random, data);
+    quipu_batch *batch = quipu_batch_new();
+    quipu_receipt receipt;
+    int rc;
+
+    draft.tags = tags;
+    draft.tag_count = (uint32_t)sys_below(random, 2);
+    (void)quipu_batch_append(batch, draft.tag_count > 0 ? "c0-1" : "won-1", QUIPU_ANY, &draft, 1);
+    (void)quipu_batch_unless(batch, &query, seen);
+    rc = quipu_commit(stress.store, batch, &receipt, NULL);
+    quipu_batch_free(batch);
+    CHECK(rc == QUIPU_OK || rc == QUIPU_CONFLICT, "unless: %d", rc);
+    CHECK(rc == QUIPU_OK || receipt.matched > seen, "a false conflict");
+    if (rc == QUIPU_OK)
+        CHECK(first_after(&query, seen) == receipt.first_position, "another one came between");
+    seen = rc == QUIPU_OK ? receipt.last_position : receipt.matched;
+    count_acked(&receipt);
+}
+
+/* A mark follows the head, and a source counts; both only grow. */
+static void move_mark(struct sys_random *random)
+{
+    static atomic_ullong number;
+    char data[DATA_MAX];
+    quipu_draft draft = make_draft(random, data);
+    uint64_t mine = atomic_fetch_add(&number, 1);
+    quipu_batch *batch = quipu_batch_new();
+    quipu_receipt receipt;
+    quipu_list *list;
+    quipu_item item;
+    uint64_t head = 0;
+    uint64_t stored = 0;
+    int rc;
+
+    CHECK(quipu_head(stress.store, &head, NULL) == QUIPU_OK, "head");
+    (void)quipu_batch_append(batch, "marked", QUIPU_ANY, &draft, 1);
+    (void)quipu_batch_mark(batch, "follower", head);
+    (void)quipu_batch_track(batch, "queue", mine);
+    rc = quipu_commit(stress.store, batch, &receipt, NULL);
+    quipu_batch_free(batch);
+    CHECK(rc == QUIPU_OK || rc == QUIPU_CONFLICT || rc == QUIPU_ALREADY_TRACKED, "mark: %d", rc);
+    count_acked(&receipt);
+    if (rc == QUIPU_OK)
+        CHECK(quipu_mark_get(stress.store, "follower", &stored, NULL) == QUIPU_OK && stored >= head,
+              "%" PRIu64 " before %" PRIu64, stored, head);
+    rc = quipu_tracked_get(stress.store, "queue", &stored, NULL);
+    CHECK(rc == QUIPU_OK || rc == QUIPU_NOT_FOUND, "tracked: %d", rc);
+    CHECK(quipu_list_open(stress.store, QUIPU_LIST_MARKS, "f", &list, NULL) == QUIPU_OK, "list");
+    while (quipu_list_next(list, &item, NULL) == QUIPU_ROW)
+        CHECK(strcmp(item.name, "follower") == 0, "%s", item.name);
+    quipu_list_close(list);
 }
 
 /* ---- read ------------------------------------------------------------------------------------ */
@@ -402,6 +524,26 @@ static void open_again(struct sys_random *random)
     quipu_reader_close(reader);
 }
 
+static void ignore(void *payload, int status, const quipu_receipt *receipt,
+                   const quipu_batch *batch, const quipu_error *error)
+{
+    (void)payload;
+    (void)batch;
+    CHECK(status == QUIPU_OK, "told: %d %s", status, error->text);
+    raise_to(&stress.door_acked, receipt->last_position);
+}
+
+/* What a close commits, of this thread's open or another one's. */
+static void leave_pending(quipu *store, const quipu_draft *draft)
+{
+    quipu_batch *batch = quipu_batch_new();
+    int rc;
+
+    (void)quipu_batch_append(batch, "left", QUIPU_ANY, draft, 1);
+    rc = quipu_commit_async(store, batch, ignore, NULL, NULL);
+    CHECK(rc == QUIPU_OK, "async: %d", rc);
+}
+
 /* The other store: several threads open and close it, and each may be the first or the last. */
 static void open_and_close(struct sys_random *random)
 {
@@ -419,6 +561,8 @@ static void open_and_close(struct sys_random *random)
     rc = quipu_append(store, "visits", QUIPU_ANY, &draft, 1, &receipt, &error);
     CHECK(rc == QUIPU_OK, "append: %d %s", rc, error.text);
     raise_to(&stress.door_acked, receipt.last_position);
+    if (sys_chance(random, 30))
+        leave_pending(store, &draft);
     CHECK(quipu_read(store, NULL, NULL, &reader, NULL) == QUIPU_OK, "read");
     if (sys_chance(random, 50)) {
         quipu_close(store); /* the reader is left */
@@ -442,11 +586,24 @@ static const struct job {
     void (*once)(struct sys_random *random);
     unsigned threads;
 } jobs[] = {
-    {"singles", append_single, 2},  {"batches", append_batch, 1}, {"exact", append_exact, 2},
-    {"all", read_all, 1},           {"streams", read_stream, 1},  {"queries", read_query, 1},
-    {"known", append_known, 2},     {"tags", read_tags, 1},       {"waits", wait_for_one, 3},
-    {"executes", execute, 2},       {"looks", look, 1},           {"merges", merge, 1},
-    {"opens again", open_again, 1}, {"opens", open_and_close, 3}, {"leaves", close_on_a_wait, 1},
+    {"singles", append_single, 2},
+    {"batches", append_batch, 1},
+    {"exact", append_exact, 2},
+    {"all", read_all, 1},
+    {"streams", read_stream, 1},
+    {"queries", read_query, 1},
+    {"known", append_known, 2},
+    {"tags", read_tags, 1},
+    {"waits", wait_for_one, 3},
+    {"executes", execute, 2},
+    {"looks", look, 1},
+    {"merges", merge, 1},
+    {"opens again", open_again, 1},
+    {"opens", open_and_close, 3},
+    {"leaves", close_on_a_wait, 1},
+    {"asyncs", append_async, 2},
+    {"unlesses", append_unless, 2},
+    {"marks", move_mark, 2},
 };
 
 enum { JOBS = sizeof(jobs) / sizeof(jobs[0]), THREADS_MAX = 32 };

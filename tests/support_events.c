@@ -142,6 +142,74 @@ void support_term(size_t number, struct support_term *term)
     }
 }
 
+/* One of eight is a name that no event has. */
+static const char *make_name(struct support_random *random, char prefix, unsigned count,
+                             char name[16])
+{
+    unsigned number = (unsigned)support_random_below(random, count);
+
+    if (support_random_below(random, 8) == 0)
+        number += count;
+    if (prefix == 's')
+        (void)snprintf(name, 16, "c%u-%u", number % SUPPORT_CATEGORIES, number);
+    else
+        (void)snprintf(name, 16, prefix == 'k' ? "k:%u" : prefix == 'T' ? "T%u" : "c%u", number);
+    return name;
+}
+
+static void make_item(struct support_random *random, struct support_query *query, size_t i)
+{
+    quipu_query_item *item = &query->items[i];
+
+    *item = (quipu_query_item){.types = query->types[i], .tags = query->tags[i]};
+    if (support_random_below(random, 4) == 0)
+        item->stream = make_name(random, 's', SUPPORT_STREAMS, query->names[i][0]);
+    if (support_random_below(random, 4) == 0)
+        item->category = make_name(random, 'c', SUPPORT_CATEGORIES, query->names[i][1]);
+    if (support_random_below(random, 2) == 0)
+        item->type_count = 1 + (uint32_t)support_random_below(random, SUPPORT_ITEM_NAMES);
+    if (support_random_below(random, 3) == 0)
+        item->tag_count = 1 + (uint32_t)support_random_below(random, SUPPORT_ITEM_NAMES);
+    for (uint32_t t = 0; t < SUPPORT_ITEM_NAMES; t++) {
+        query->types[i][t] = make_name(random, 'T', SUPPORT_TYPES, query->names[i][2 + t]);
+        query->tags[i][t] =
+            make_name(random, 'k', SUPPORT_TAGS, query->names[i][2 + SUPPORT_ITEM_NAMES + t]);
+    }
+}
+
+void support_make_query(struct support_random *random, struct support_query *query)
+{
+    query->query = (quipu_query){query->items, 1};
+    if (support_random_below(random, 3) == 0)
+        query->query.item_count = support_random_below(random, SUPPORT_ITEMS + 1);
+    for (size_t i = 0; i < query->query.item_count; i++)
+        make_item(random, query, i);
+}
+
+static bool item_matches(const quipu_query_item *item, const struct support_event *event)
+{
+    bool matches = item->type_count == 0;
+
+    for (uint32_t i = 0; i < item->type_count; i++)
+        matches = matches || strcmp(item->types[i], event->type) == 0;
+    for (uint32_t i = 0; i < item->tag_count; i++)
+        matches = matches && has_tag(event, item->tags[i]);
+    if (item->stream != NULL)
+        matches = matches && strcmp(item->stream, event->stream) == 0;
+    if (item->category != NULL)
+        matches = matches && strncmp(event->stream, item->category, strlen(item->category)) == 0 &&
+                  event->stream[strlen(item->category)] == '-';
+    return matches;
+}
+
+bool support_matches(const quipu_query *query, const struct support_event *event)
+{
+    for (size_t i = 0; i < query->item_count; i++)
+        if (item_matches(&query->items[i], event))
+            return true;
+    return query->item_count == 0;
+}
+
 struct qp_record support_record(const struct support_event *event)
 {
     return (struct qp_record){.version = event->version,

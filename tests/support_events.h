@@ -61,6 +61,21 @@ struct qp_record support_record(const struct support_event *event);
 /* As who appends it. Its tags stand in `tags`. */
 quipu_draft support_draft(const struct support_event *event, const char *tags[SUPPORT_TAGS]);
 
+/* A made-up query over those terms, and some that no event has. Never copied: it points into
+ * itself. */
+enum { SUPPORT_ITEMS = 3, SUPPORT_ITEM_NAMES = 2 };
+struct support_query {
+    quipu_query query;
+    quipu_query_item items[SUPPORT_ITEMS];
+    const char *types[SUPPORT_ITEMS][SUPPORT_ITEM_NAMES];
+    const char *tags[SUPPORT_ITEMS][SUPPORT_ITEM_NAMES];
+    char names[SUPPORT_ITEMS][2 + 2 * SUPPORT_ITEM_NAMES][16];
+};
+void support_make_query(struct support_random *random, struct support_query *query);
+
+/* By a naive look; damaged or not. */
+bool support_matches(const quipu_query *query, const struct support_event *event);
+
 /* Open (make) an LMDB file of the scratch directory. Aborts if that is impossible. */
 struct qp_store *support_open_log(const char *name, uint64_t map_bytes);
 struct qp_store *support_open_index(const char *name);

@@ -414,7 +414,10 @@ static uint64_t picture(const struct qp_batch *batch)
     for (size_t i = 0; i < batch->names.size; i++)
         sum = sum * 31 + batch->names.bytes[i];
     for (size_t i = 0; i < batch->step_count; i++)
-        sum = sum * 31 + batch->steps[i].first_draft * 7 + batch->steps[i].draft_count;
+        sum = ((sum * 31 + batch->steps[i].first_draft * 7 + batch->steps[i].draft_count) * 31 +
+               batch->steps[i].expected) *
+                  31 +
+              batch->steps[i].number + (uint64_t)batch->steps[i].kind;
     return sum * 31 + batch->payload_max;
 }
 
@@ -490,5 +493,267 @@ Test(batch, any_change_ends_the_results)
     qp_batch_clear(&batch);
     cr_expect_not(batch.decided);
     qp_batch_release(&batch);
+    qp_batch_release(&batch);
+}
+
+/* ---- conditions on queries, marks, sources ---- */
+
+static const char *const wanted_tags[] = {"k:v", "k:w"};
+static const char *const wanted_types[] = {"Paid", "Lost"};
+static const quipu_query_item wanted_items[] = {
+    {.stream = "s-1", .types = wanted_types, .type_count = 2},
+    {.category = "s", .tags = wanted_tags, .tag_count = 2},
+};
+static const quipu_query wanted = {wanted_items, 2};
+
+/* Each kind of step: what a test of all of them does. */
+static int add(struct qp_batch *batch, enum qp_step_kind kind, uint64_t number)
+{
+    quipu_draft drafts[40];
+
+    if (kind == QP_STEP_UNLESS)
+        return qp_batch_unless(batch, &wanted, number);
+    if (kind != QP_STEP_STREAM)
+        return qp_batch_number(batch, kind, "name", number);
+    for (int i = 0; i < 40; i++)
+        drafts[i] = plain;
+    return qp_batch_append(batch, "name", number, drafts, 40);
+}
+
+static const enum qp_step_kind kinds[] = {QP_STEP_STREAM, QP_STEP_MARK, QP_STEP_TRACK,
+                                          QP_STEP_UNLESS};
+
+Test(batch, names_of_marks_and_sources)
+{
+    for (size_t i = 0; i < 2 * sizeof(names) / sizeof(names[0]); i++) {
+        struct qp_batch batch = {0};
+
+        cr_expect_eq(qp_batch_number(&batch, i % 2 == 0 ? QP_STEP_MARK : QP_STEP_TRACK,
+                                     names[i / 2].name, 5),
+                     names[i / 2].status, "%zu", i);
+        cr_expect_eq(batch.step_count, names[i / 2].status == QUIPU_OK);
+        cr_expect_eq(batch.failure.status, names[i / 2].status);
+        qp_batch_release(&batch);
+    }
+    for (size_t i = 1; i <= 2; i++) {
+        struct qp_batch batch = {0};
+        char *name = support_repeat('n', QP_OWNER_NAME_MAX + 1);
+
+        cr_expect_eq(qp_batch_number(&batch, kinds[i], name, 5), QUIPU_TOO_LARGE);
+        name[QP_OWNER_NAME_MAX] = '\0';
+        cr_expect_eq(qp_batch_number(&batch, kinds[i], name, 5), QUIPU_OK);
+        cr_expect_eq(qp_batch_number(&batch, kinds[i], "$a", 5), QUIPU_INVALID);
+        cr_expect_eq(qp_batch_number(&batch, kinds[i], "a$", 5), QUIPU_OK);
+        cr_expect_eq(batch.step_count, 2);
+        qp_batch_release(&batch);
+        free(name);
+    }
+}
+
+/* A mark is a position, a source's number is anything. */
+Test(batch, numbers_at_their_limit)
+{
+    static const struct {
+        enum qp_step_kind kind;
+        uint64_t number;
+        int status;
+    } cases[] = {
+        {QP_STEP_MARK, 0, QUIPU_OK},
+        {QP_STEP_MARK, QP_POSITION_MAX, QUIPU_OK},
+        {QP_STEP_MARK, QP_POSITION_MAX + 1, QUIPU_MISUSE},
+        {QP_STEP_MARK, UINT64_MAX, QUIPU_MISUSE},
+        {QP_STEP_TRACK, 0, QUIPU_OK},
+        {QP_STEP_TRACK, UINT64_MAX, QUIPU_OK},
+        {QP_STEP_UNLESS, 0, QUIPU_OK},
+        {QP_STEP_UNLESS, QP_POSITION_MAX, QUIPU_OK},
+        {QP_STEP_UNLESS, QP_POSITION_MAX + 1, QUIPU_MISUSE},
+        {QP_STEP_UNLESS, UINT64_MAX, QUIPU_MISUSE},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct qp_batch batch = {0};
+
+        cr_expect_eq(add(&batch, cases[i].kind, cases[i].number), cases[i].status, "%zu", i);
+        cr_expect_eq(batch.failure.status, cases[i].status, "%zu", i);
+        cr_expect_eq(batch.step_count, cases[i].status == QUIPU_OK, "%zu", i);
+        if (cases[i].status == QUIPU_OK && cases[i].kind != QP_STEP_UNLESS)
+            cr_expect_eq(batch.steps[0].number, cases[i].number);
+        else if (cases[i].status == QUIPU_OK)
+            cr_expect_eq(batch.steps[0].expected, cases[i].number);
+        qp_batch_release(&batch);
+    }
+}
+
+Test(batch, a_query_is_copied)
+{
+    struct qp_batch batch = {0};
+    char type[] = "Paid";
+    char tag[] = "k:v";
+    const char *types[] = {type};
+    const char *tags[] = {tag};
+    quipu_query_item item = {.types = types, .type_count = 1, .tags = tags, .tag_count = 1};
+    quipu_query query = {&item, 1};
+    const struct qp_step *step;
+
+    cr_assert_eq(append(&batch, "s", &plain), QUIPU_OK);
+    cr_assert_eq(qp_batch_unless(&batch, &query, 77), QUIPU_OK);
+    cr_assert_eq(qp_batch_unless(&batch, NULL, 78), QUIPU_OK);
+    memset(type, 'x', 4);
+    memset(tag, 'x', 3);
+    item = (quipu_query_item){0};
+    step = &batch.steps[1];
+    cr_assert_eq(batch.step_count, 3);
+    cr_expect(step->kind == QP_STEP_UNLESS && step->expected == 77 && step->draft_count == 0);
+    cr_assert_eq(step->query->item_count, 1);
+    support_expect_bytes(step->query->types[0].data, step->query->types[0].size, "Paid", 4, "type");
+    support_expect_bytes(step->query->tags[0].data, step->query->tags[0].size, "k:v", 3, "tag");
+    cr_expect_eq(batch.steps[2].query->item_count, 0, "every event");
+    cr_expect_eq(batch.draft_count, 1);
+    qp_batch_release(&batch);
+}
+
+Test(batch, queries_that_are_wrong)
+{
+    static const char *const types[] = {"", NULL, "ok"};
+    const quipu_query_item items[] = {
+        {.stream = ""},
+        {.types = types, .type_count = 1},
+        {.types = types + 1, .type_count = 1},
+        {.types = NULL, .type_count = 1},
+        {.tags = types + 2, .tag_count = 1},
+        {.stream = "s", .reserved = {0, 1}},
+        {.tags = types, .tag_count = QP_TAGS_MAX + 1},
+    };
+    static const int statuses[] = {QUIPU_INVALID, QUIPU_INVALID, QUIPU_MISUSE,   QUIPU_MISUSE,
+                                   QUIPU_INVALID, QUIPU_MISUSE,  QUIPU_TOO_LARGE};
+
+    for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++) {
+        struct qp_batch batch = {0};
+        const quipu_query query = {&items[i], 1};
+        uint64_t before;
+
+        cr_assert_eq(add(&batch, QP_STEP_UNLESS, 3), QUIPU_OK);
+        before = picture(&batch);
+        cr_expect_eq(qp_batch_unless(&batch, &query, 1), statuses[i], "%zu", i);
+        cr_expect_eq(batch.failure.status, statuses[i], "%zu", i);
+        cr_expect_gt(strlen(batch.failure.text), 5);
+        cr_expect_eq(picture(&batch), before, "%zu", i);
+        qp_batch_release(&batch);
+    }
+}
+
+/* Steps of all kinds stand side by side, and find their names and drafts. */
+Test(batch, kinds_of_steps)
+{
+    struct qp_batch batch = {0};
+
+    for (size_t i = 0; i < 64; i++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "n-%zu", i);
+        if (i % 4 == 0)
+            cr_assert_eq(qp_batch_append(&batch, name, i, &plain, i % 8 / 4), QUIPU_OK);
+        else if (i % 4 == 3)
+            cr_assert_eq(qp_batch_unless(&batch, &wanted, i), QUIPU_OK);
+        else
+            cr_assert_eq(qp_batch_number(&batch, kinds[i % 4], name, i), QUIPU_OK);
+    }
+    for (size_t i = 0; i < 64; i++) {
+        const struct qp_step *step = &batch.steps[i];
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "n-%zu", i);
+        cr_expect_eq(step->kind, kinds[i % 4]);
+        cr_expect_eq(step->query != NULL, i % 4 == 3);
+        cr_expect_eq(step->draft_count, i % 8 == 4);
+        cr_expect_eq(step->first_draft, (i + 3) / 8);
+        cr_expect_eq(i % 4 == 0 || i % 4 == 3 ? step->expected : step->number, i);
+        if (i % 4 != 3)
+            cr_expect_str_eq(qp_batch_name(&batch, step).data, name);
+    }
+    qp_batch_release(&batch);
+}
+
+/* Equal names of a stream, a mark and a source are three things. */
+Test(batch, sums_of_names_have_their_kind)
+{
+    struct qp_batch batch = {0};
+
+    for (size_t i = 0; i < 3; i++)
+        cr_assert_eq(add(&batch, kinds[i], 1), QUIPU_OK);
+    for (size_t i = 0; i < 3; i++)
+        cr_expect_neq(batch.steps[i].name_sum, batch.steps[(i + 1) % 3].name_sum);
+    qp_batch_release(&batch);
+}
+
+Test(batch, clear_frees_queries)
+{
+    struct qp_batch batch = {0};
+    long before = support_heap_live();
+    long with_one;
+
+    cr_assert_eq(add(&batch, QP_STEP_UNLESS, 1), QUIPU_OK);
+    with_one = support_heap_live() - before;
+    cr_expect_gt(with_one, 2);
+    qp_batch_clear(&batch);
+    cr_expect_eq(support_heap_live() - before, 1, "the array of steps");
+    for (int i = 0; i < 8; i++)
+        cr_assert_eq(add(&batch, QP_STEP_UNLESS, 1), QUIPU_OK);
+    qp_batch_clear(&batch);
+    cr_expect_eq(support_heap_live() - before, 1);
+    cr_assert_eq(add(&batch, QP_STEP_UNLESS, 1), QUIPU_OK);
+    qp_batch_release(&batch);
+    cr_expect_eq(support_heap_live(), before);
+}
+
+/* Whatever allocation of whatever kind fails; what it has taken until then it gives back. */
+Test(batch, out_of_memory_in_each_kind)
+{
+    static const int least[] = {3, 1, 1, 6};
+
+    for (size_t kind = 0; kind < 4; kind++) {
+        int failed = 0;
+        int rc = QUIPU_NO_MEMORY;
+
+        for (long n = 1; n < 100 && rc != QUIPU_OK; n++) {
+            struct qp_batch batch = {0};
+            uint64_t before;
+            long live;
+
+            for (size_t i = 0; i < 8; i++) /* as many as there is room for */
+                cr_assert_eq(add(&batch, kinds[i % 4], 1), QUIPU_OK);
+            before = picture(&batch);
+            live = support_heap_live();
+            support_heap_fail(n, n % 2 == 0);
+            rc = add(&batch, kinds[kind], 2);
+            support_heap_fail(0, false);
+            if (rc < 0) {
+                failed++;
+                cr_expect_eq(rc, QUIPU_NO_MEMORY);
+                cr_expect_eq(batch.failure.status, QUIPU_NO_MEMORY);
+                cr_expect_eq(picture(&batch), before, "kind %zu, %ld", kind, n);
+                cr_expect_leq(support_heap_live(), live, "kind %zu, %ld", kind, n);
+                cr_expect_eq(add(&batch, kinds[kind], 2), QUIPU_OK);
+            }
+            cr_expect_eq(batch.step_count, 9);
+            qp_batch_release(&batch);
+        }
+        cr_expect_eq(rc, QUIPU_OK);
+        cr_expect_geq(failed, least[kind], "kind %zu: %d allocations", kind, failed);
+    }
+}
+
+Test(batch, each_kind_ends_the_results)
+{
+    struct qp_batch batch = {0};
+
+    for (size_t kind = 0; kind < 4; kind++) {
+        batch.decided = true;
+        cr_assert_eq(add(&batch, kinds[kind], 1), QUIPU_OK);
+        cr_expect_not(batch.decided, "%zu", kind);
+        batch.decided = true;
+        cr_assert_lt(add(&batch, kinds[kind], UINT64_MAX - 7), kind == 2 ? 1 : 0);
+        cr_expect_not(batch.decided, "%zu", kind);
+    }
     qp_batch_release(&batch);
 }

@@ -187,6 +187,51 @@ Test(poison, pages_of_a_commit)
     fail_a_commit(PAGES);
 }
 
+static unsigned told_of_io;
+
+static void note(void *payload, int status, const quipu_receipt *receipt, const quipu_batch *batch,
+                 const quipu_error *error)
+{
+    (void)payload;
+    (void)batch;
+    cr_expect(status == QUIPU_IO && error->status == QUIPU_IO && receipt->verdict == QUIPU_REFUSED,
+              "%d %s", status, error->text);
+    told_of_io += status == QUIPU_IO;
+}
+
+/* No asynchronous commit of the group is told that it is in, nor one that comes later. */
+Test(poison, asynchronous_commits)
+{
+    static const enum kind kinds[] = {PAGES, META, FLUSH};
+    const quipu_draft draft = {.type = "t"};
+
+    for (size_t i = 0; i < 3; i++) {
+        char path[SUPPORT_PATH_BYTES];
+        quipu *store = open_store();
+
+        told_of_io = 0;
+        for (unsigned n = 0; n < 4; n++) {
+            quipu_batch *batch = quipu_batch_new();
+
+            (void)quipu_batch_append(batch, "s-1", QUIPU_ANY, &draft, 1);
+            cr_assert_eq(quipu_commit_async(store, batch, note, NULL, &why), QUIPU_OK);
+            if (n != 2)
+                continue;
+            begin_fault(kinds[i], "log.mdb", EIO);
+            cr_expect_eq(quipu_flush(store, &why), QUIPU_IO, "kind %zu", i);
+            end_fault();
+            cr_expect_eq(told_of_io, 3, "kind %zu: %u", i, told_of_io);
+        }
+        quipu_close(store);
+        cr_expect_eq(told_of_io, 4, "a close tells too: %u", told_of_io);
+        store = open_store();
+        expect_head(store, 0, 3);
+        quipu_close(store);
+        expect_whole();
+        support_remove(support_path(path, "store"));
+    }
+}
+
 /* The other process must not write over what may be the only good snapshot. */
 Test(poison, every_process_refuses)
 {

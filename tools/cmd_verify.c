@@ -49,7 +49,7 @@ static void put_text_finding(struct qt_out *out, const quipu_finding *finding)
         qt_out_char(out, ' ');
         qt_text_put(out, finding->file, strlen(finding->file));
     }
-    if (finding->table != NULL) {
+    if (finding->table != NULL && finding->table[0] != '\0') {
         qt_out_char(out, ' ');
         qt_text_put(out, finding->table, strlen(finding->table));
     }
@@ -111,6 +111,20 @@ static void put_label(struct qt_out *out, const char *label)
     qt_out_plain(out);
 }
 
+/* Pages of the log are damaged, so that the library did not read it. A dump does, at its own risk.
+ */
+static void put_unread(struct qt_out *out)
+{
+    put_label(out, "events");
+    qt_out_text(out, "not read: log.mdb itself is damaged\n");
+    put_label(out, "next");
+    qt_out_text(out,
+                "keep these files as they are, and go back to a backup: a copy of its log.mdb\n"
+                "         is a whole store. Without one, all that can be reached; a damaged page\n"
+                "         may end it on the way:\n"
+                "           quipu dump STORE --json --skip-damaged | quipu import NEW\n");
+}
+
 /* What to do next; the log is the truth, the index can be made again from it. */
 static void put_advice(struct qt_out *out, const struct verify *verify)
 {
@@ -137,6 +151,10 @@ static void put_text(struct qt_out *out, const struct verify *verify,
 {
     char chain[17];
 
+    if (verified->checked == 0 && verified->head == 0 && verify->log_findings > 0) {
+        put_unread(out);
+        return;
+    }
     put_label(out, "events");
     qt_text_grouped(out, verified->checked, 0);
     qt_out_text(out, " checked, ");
@@ -188,10 +206,11 @@ const struct qt_command qt_command_verify = {
     .summary = "check a store from end to end",
     .operands = "STORE",
     .example = "quipu verify orders",
-    .text = "Checks each value's checksum, the chain through all events, positions and\n"
-            "versions without gaps, and that the index says what the log says. Exit code 5 if\n"
-            "anything is damaged. Other programs may go on writing: what is there now is\n"
-            "checked.\n",
+    .text = "Checks the pages of both files, each value's checksum, the chain through all\n"
+            "events, positions and versions without gaps, and that the index says what the\n"
+            "log says. Exit code 5 if anything is damaged. Other programs may go on writing:\n"
+            "what is there now is checked. A log.mdb whose pages are damaged is not read\n"
+            "further.\n",
     .options = NULL,
     .run = run_verify,
 };

@@ -20,7 +20,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { WRITERS = 2, STRIDE = 3, CUTS_MORE = 8, CHANGES_NEAR = 10, HEIR_OPS = 8 };
+enum {
+    WRITERS = 2,
+    STRIDE = 3,
+    CUTS_MORE = 8,
+    HEIR_CUTS_MORE = 24,
+    CHANGES_NEAR = 8,
+    HEIR_OPS = 8
+};
 
 #define HEIR_PARTS "traffic"
 
@@ -39,7 +46,8 @@ struct cutting {
     struct crash_bounds bounds[WRITERS];
     uint32_t lazy[WRITERS]; /* the last operation that was acknowledged so, + 1 */
     size_t writers;
-    unsigned flags; /* of the inspection */
+    unsigned cuts_more; /* where it is looked at closely */
+    unsigned flags;     /* of the inspection */
     unsigned images;
 };
 
@@ -117,7 +125,7 @@ static void cut_at(struct cutting *cutting, const struct crash_disk *disk, size_
         cut(cutting, disk, op, CUT_RANDOM + (enum crash_cut)sys_below(&random, 4), 0);
         return;
     }
-    for (unsigned i = 0; i < CUTS_MORE && !crash_driver_stops(&cutting->driver); i++)
+    for (unsigned i = 0; i < cutting->cuts_more && !crash_driver_stops(&cutting->driver); i++)
         cut(cutting, disk, op, CUT_RANDOM + (enum crash_cut)(i % 4), i / 4);
 }
 
@@ -190,6 +198,7 @@ static void begin_bounds(struct cutting *cutting, uint32_t first)
 {
     cutting->writers = 1;
     memset(cutting->lazy, 0, sizeof(cutting->lazy));
+    cutting->cuts_more = CUTS_MORE;
     cutting->bounds[0] = (struct crash_bounds){&cutting->driver.plan, first, first};
 }
 
@@ -258,7 +267,7 @@ static void cut_faults(struct cutting *cutting)
 
 /* The heir opens the store and waits; the other one appends, fails and dies; then the heir goes on,
  * as the process that was killed cannot say that the store is poisoned. */
-static void cut_heir(struct cutting *cutting, const char *part, const char *fail,
+static void cut_heir(struct cutting *cutting, const char *part, const char *calls, const char *fail,
                      const char *kill_at)
 {
     struct crash_driver *driver = &cutting->driver;
@@ -267,7 +276,7 @@ static void cut_heir(struct cutting *cutting, const char *part, const char *fail
     struct crash_work work = {.parts = cutting->parts, .beside = true, .stops_on_io = true};
     struct crash_work heirs = {.end = HEIR_OPS, .parts = HEIR_PARTS, .writer = 1, .beside = true};
     const struct crash_fault fault = {
-        .log = cutting->log, .calls = "WS", .fail = fail, .kill = kill_at};
+        .log = cutting->log, .calls = calls, .fail = fail, .kill = kill_at};
     const struct crash_fault none = {.log = cutting->log};
     struct crash_disk *disk;
     char scenario[128];
@@ -275,7 +284,7 @@ static void cut_heir(struct cutting *cutting, const char *part, const char *fail
     pid_t heir;
     int rc;
 
-    (void)snprintf(scenario, sizeof(scenario), "heir:%s:%s,%s", part, fail, kill_at);
+    (void)snprintf(scenario, sizeof(scenario), "heir:%s:%s:%s,%s", part, calls, fail, kill_at);
     if (!is_wanted(cutting, scenario))
         return;
     CHECK(crash_plan_part(&driver->plan, part, &work.first, &work.end), "no part");
@@ -303,36 +312,31 @@ static void cut_heir(struct cutting *cutting, const char *part, const char *fail
     }
     begin_bounds(cutting, work.first);
     cutting->writers = 2;
+    cutting->cuts_more = HEIR_CUTS_MORE;
     cutting->bounds[1] = (struct crash_bounds){&cutting->heir, 0, 0};
     replay(cutting, disk);
     crash_disk_free(disk);
 }
 
-/* Killed after what LMDB does about a meta page of which it is told that it was not written (it
- * puts the old one back), or some instructions after the failure, before or after `poisoned` is
- * set: then the heir is refused. */
+/* Of a meta page LMDB is told that it was not written, though it was; it puts the old one back, and
+ * is killed. Or a flush has failed, and it is killed some instructions later, before or after
+ * `poisoned` is set: then the heir is refused. Small commits, and large ones. */
 static void cut_heirs(struct cutting *cutting)
 {
-    static const char *const parts[] = {"append", "grow"}; /* small commits, and large ones */
-    unsigned first = cutting->driver.all ? 1 : 4;          /* before are the pages */
-    unsigned end = cutting->driver.all ? 40 : 8;
+    static const char *const parts[] = {"append", "grow"};
+    unsigned count = cutting->driver.all ? 20 : 3;
 
-    for (unsigned i = 2 * first; i < 2 * end; i++) {
-        const char *part = parts[i % 2];
-        unsigned n = i / 2;
+    for (unsigned i = 0; i < 2 * count; i++) {
         char fail[48];
         char kill_at[48];
 
-        (void)snprintf(fail, sizeof(fail), "%u:after:%d", n, EIO);
-        (void)snprintf(kill_at, sizeof(kill_at), "%u:after", n + 1);
-        cut_heir(cutting, part, fail, kill_at);
-        if (i % 3 != 0 && !cutting->driver.all)
-            continue;
-        (void)snprintf(fail, sizeof(fail), "%u:%s:%d", n,
-                       sys_chance(&cutting->random, 50) ? "before" : "after", EIO);
-        (void)snprintf(kill_at, sizeof(kill_at), "%u:step:%u", n,
-                       (unsigned)sys_below(&cutting->random, 400));
-        cut_heir(cutting, part, fail, kill_at);
+        (void)snprintf(fail, sizeof(fail), "%u:after:%d", 1 + i / 2, EIO);
+        cut_heir(cutting, parts[i % 2], "D", fail, "1:past");
+        (void)snprintf(fail, sizeof(fail), "%u:%s:%d", 1 + i / 2, i % 4 < 2 ? "before" : "after",
+                       EIO);
+        (void)snprintf(kill_at, sizeof(kill_at), "%u:step:%u", 1 + i / 2,
+                       (unsigned)sys_below(&cutting->random, 500));
+        cut_heir(cutting, parts[i % 2], "S", fail, kill_at);
     }
 }
 

@@ -27,7 +27,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
-enum when { BEFORE = 1, AFTER, STEP, SHORT };
+enum when { BEFORE = 1, AFTER, STEP, PAST, SHORT };
 
 static struct {
     char directory[PATH_MAX];
@@ -47,6 +47,7 @@ static struct {
 
 static struct crash_state own_state; /* if nobody gave one */
 static struct crash_state *state = &own_state;
+static atomic_uint past; /* writes and flushes after one that failed */
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- settings -------------------------------------------------------------------------------- */
@@ -57,6 +58,8 @@ static enum when when_of(const char *text)
         return BEFORE;
     if (strncmp(text, "after", 5) == 0)
         return AFTER;
+    if (strncmp(text, "past", 4) == 0)
+        return PAST;
     return strncmp(text, "step", 4) == 0 ? STEP : SHORT;
 }
 
@@ -260,6 +263,7 @@ struct call {
     bool fails_after;
     bool is_short;
     unsigned number;
+    bool last;   /* it dies when this is done */
     bool logged; /* the log's lock is held, so that its order is the order of the calls */
 };
 
@@ -280,6 +284,9 @@ static bool enter(struct call *call, enum crash_class class, bool tracked)
         (void)pthread_mutex_lock(&log_lock);
         call->logged = true;
     }
+    if (setting.kill_when == PAST && atomic_load(&state->met) > 0 &&
+        (class == CRASH_WRITE || class == CRASH_META || class == CRASH_SYNC))
+        call->last = atomic_fetch_add(&past, 1) + 1 == setting.kill_at;
     if (!setting.counted[class])
         return true;
     call->counted = true;
@@ -290,7 +297,7 @@ static bool enter(struct call *call, enum crash_class class, bool tracked)
     if (!may_fail(call->number))
         return true;
     if (setting.fail_when == SHORT) {
-        call->is_short = class == CRASH_WRITE;
+        call->is_short = class == CRASH_WRITE || class == CRASH_META;
     } else {
         call->fails_after = setting.fail_when == AFTER;
         if (!call->fails_after) {
@@ -314,6 +321,8 @@ static long leave(struct call *call, long result)
 
     if (call->logged)
         (void)pthread_mutex_unlock(&log_lock);
+    if (call->last)
+        die();
     if (call->counted && call->number == setting.kill_at) {
         if (setting.kill_when == AFTER)
             die();
@@ -398,6 +407,13 @@ EXPORTED void crash_mark(unsigned writer, uint64_t mark)
 
 /* ---- reads and writes ------------------------------------------------------------------------ */
 
+static enum crash_class class_of_write(int fd)
+{
+    bool waits = (syscall(SYS_fcntl, fd, F_GETFL) & O_DSYNC) != 0;
+
+    return waits && setting.counted[CRASH_META] ? CRASH_META : CRASH_WRITE;
+}
+
 /* Where the kind of offset is -1 the descriptor's own place counts. */
 static ssize_t write_parts(int fd, const struct iovec *parts, int count, off_t offset)
 {
@@ -406,7 +422,7 @@ static ssize_t write_parts(int fd, const struct iovec *parts, int count, off_t o
     off_t begin = offset;
     long result;
 
-    if (!enter(&call, CRASH_WRITE, is_tracked(fd)))
+    if (!enter(&call, class_of_write(fd), is_tracked(fd)))
         return -1;
     if (call.is_short) {
         half = (struct iovec){parts[0].iov_base, parts[0].iov_len / 2};

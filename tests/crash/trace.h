@@ -4,7 +4,8 @@
  *     CRASH_DIR    only files below it count; no link in the path
  *     CRASH_CALLS  which calls are counted: letters of CRASH_CLASSES; default "WSNT"
  *     CRASH_KILL   N:before, N:after, or N:step:K: SIGKILL before or after the N-th counted call
- *                  does its work, or K instructions after it
+ *                  does its work, or K instructions after it; N:past: after the N-th write or flush
+ *                  that follows the one that failed
  *     CRASH_FAIL   N:before:ERRNO, N:after:ERRNO (it does its work and says that it has not),
  *                  N:short:0 (a write of half the bytes); with "+" behind it all later ones too
  *     CRASH_STATE  a file of struct crash_state, shared: kept up to date, and read for `off`
@@ -15,9 +16,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* Writes, flushes, names (open, mkdir, rename, unlink), sizes, reads, locks, maps of files, and
- * what LMDB allocates. */
-#define CRASH_CLASSES "WSNTRLMA"
+/* Writes, flushes, names (open, mkdir, rename, unlink), sizes, reads, locks, maps of files, what
+ * LMDB allocates, and, by themselves, writes that wait for the disk: LMDB's meta pages. */
+#define CRASH_CLASSES "WSNTRLMAD"
 
 enum crash_class {
     CRASH_WRITE,
@@ -28,6 +29,7 @@ enum crash_class {
     CRASH_LOCK,
     CRASH_MAP,
     CRASH_ALLOCATION,
+    CRASH_META,
     CRASH_CLASS_COUNT
 };
 
