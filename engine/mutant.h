@@ -93,7 +93,9 @@
     X(91, ROW_UNCHECKED, "the sum of a row is not checked")                                        \
     X(92, RECORD_UNCHECKED, "the sum of a record is not checked")                                  \
     X(93, CHAIN_CUT, "the chain of a record does not cover the one before")                        \
-    X(94, PACK_UNCHECKED, "msgpack is taken unseen")
+    X(94, PACK_UNCHECKED, "msgpack is taken unseen")                                               \
+    X(95, PAGE_TWICE, "a page of LMDB may be reached twice")                                       \
+    X(96, PAGES_UNCOUNTED, "pages and rows of a table are not counted")
 
 #ifdef QUIPU_MUTANTS
 
