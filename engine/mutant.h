@@ -87,12 +87,15 @@
     X(100, POST_UNANSWERED, "a group that was taken along is not answered")                        \
     X(101, POST_ASSUMED, "who took a group and died is believed to have committed it")             \
     X(102, POST_AGAIN, "what a dead process has committed for others is committed again")          \
+    X(103, NUMBERS_PUT, "a group that leaves nothing in the log is taken along")                   \
     /* bytes */                                                                                    \
     X(90, KEY_UNSUMMED, "the sum of a row does not cover its key")                                 \
     X(91, ROW_UNCHECKED, "the sum of a row is not checked")                                        \
     X(92, RECORD_UNCHECKED, "the sum of a record is not checked")                                  \
     X(93, CHAIN_CUT, "the chain of a record does not cover the one before")                        \
-    X(94, PACK_UNCHECKED, "msgpack is taken unseen")
+    X(94, PACK_UNCHECKED, "msgpack is taken unseen")                                               \
+    X(95, PAGE_TWICE, "a page of LMDB may be reached twice")                                       \
+    X(96, PAGES_UNCOUNTED, "pages and rows of a table are not counted")
 
 #ifdef QUIPU_MUTANTS
 

@@ -172,12 +172,22 @@ static size_t padded(size_t size)
     return (size + 7) & ~(size_t)7;
 }
 
+/* If its taker dies the log must tell whether it is in: what changes numbers and appends no events
+ * leaves nothing there. */
+static bool changes_numbers_alone(const struct qp_batch *batch, const struct qp_step *step)
+{
+    return batch->draft_count == 0 && !QP_MUTANT(NUMBERS_PUT) &&
+           (step->kind == QP_STEP_MARK || step->kind == QP_STEP_TRACK);
+}
+
 static bool can_be_put(const struct qp_request *request)
 {
-    if (request->batch == NULL)
+    const struct qp_batch *batch = request->batch;
+
+    if (batch == NULL)
         return false;
-    for (size_t i = 0; i < request->batch->step_count; i++)
-        if (request->batch->steps[i].query != NULL)
+    for (size_t i = 0; i < batch->step_count; i++)
+        if (batch->steps[i].query != NULL || changes_numbers_alone(batch, &batch->steps[i]))
             return false;
     return true;
 }

@@ -244,10 +244,12 @@ void qp_tail_pin_sealed(struct qp_tail *tail, uint64_t indexed, uint64_t head, s
     *pin = (struct qp_pin){.indexed = indexed, .head = indexed};
     (void)pthread_mutex_lock(&tail->lock);
     /* A segment that begins before `indexed` is of no use: the index has a part of its entries. */
-    for (segment = tail->oldest; segment != NULL; segment = segment->newer)
-        if (segment->after == pin->head && segment->upto <= most &&
-            (segment->sealed || QP_MUTANT(OPEN_MERGED)))
+    for (segment = tail->oldest; segment != NULL; segment = segment->newer) {
+        bool whole = segment->sealed || QP_MUTANT(OPEN_MERGED);
+
+        if (segment->after == pin->head && segment->upto <= most && whole)
             pin->head = segment->upto;
+    }
     if (pin->head > indexed)
         pin_segments(tail, pin);
     (void)pthread_mutex_unlock(&tail->lock);

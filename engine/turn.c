@@ -44,7 +44,7 @@ static int log_has(struct qp_handle *handle, uint64_t position, uint64_t chain, 
     struct qp_txn txn = {0};
     struct qp_log_cursor log = {0};
     struct qp_log_head head = {0};
-    struct qp_record record;
+    struct qp_record record = {0};
     int rc = qp_txn_begin_write(handle->log, &txn, error);
 
     *has = false;

@@ -130,7 +130,7 @@ static int reach(struct walk *walk, uint64_t page, const char *from, uint64_t fr
         if (*block == NULL)
             return stop(walk, qp_fail_memory(walk->error));
     }
-    if (((*block)[byte] & bit) != 0)
+    if (((*block)[byte] & bit) != 0 && !QP_MUTANT(PAGE_TWICE))
         return tell(walk, "%s %" PRIu64 " leads to page %" PRIu64 ", which is in use elsewhere",
                     from, from_number, page);
     (*block)[byte] |= bit;
@@ -425,7 +425,7 @@ static int check_counts(struct walk *walk, const struct qp_page_tree *tree)
     int rc = QUIPU_OK;
 
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]) && rc == QUIPU_OK; i++) {
-        if (counts[i].stored != counts[i].seen)
+        if (counts[i].stored != counts[i].seen && !QP_MUTANT(PAGES_UNCOUNTED))
             rc = tell(walk, "it has %" PRIu64 " %s, and its record says %" PRIu64, counts[i].seen,
                       counts[i].what, counts[i].stored);
     }

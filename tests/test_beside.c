@@ -5,6 +5,7 @@
 #include "merge.h"
 #include "support_suite.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -277,4 +278,37 @@ Test(beside, forked_child_keeps_no_lock)
     cr_expect_eq(append(store), QUIPU_OK, "%s", why.text);
     quipu_close(store);
     end_other(child);
+}
+
+/* ---- a stranger ------------------------------------------------------------------------------ */
+
+/* An LMDB that uses the log without Quipu holds byte 0 of its lock file, as LMDB does. */
+Test(beside, an_lmdb_of_somebody_else)
+{
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = 1};
+    char path[SUPPORT_PATH_BYTES];
+    int ready[2];
+    char byte = 0;
+    quipu *store;
+    pid_t child;
+
+    make_store();
+    cr_assert_eq(pipe(ready), 0);
+    child = fork();
+    if (child == 0) {
+        int fd = open(support_path(path, "store/log.mdb-lock"), O_RDWR);
+
+        if (fcntl(fd, F_SETLK, &lock) != 0 || write(ready[1], "x", 1) != 1)
+            _exit(1);
+        (void)pause();
+        _exit(0);
+    }
+    cr_assert_eq(read(ready[0], &byte, 1), 1);
+    cr_expect_null(open_store(0));
+    cr_expect_eq(why.status, QUIPU_UNSAFE, "%s", why.text);
+    (void)kill(child, SIGKILL);
+    cr_assert_eq(waitpid(child, NULL, 0), child);
+    store = open_store(0);
+    cr_assert_not_null(store, "%s", why.text);
+    quipu_close(store);
 }

@@ -55,7 +55,7 @@ static struct qp_request *make_group(size_t count)
         cr_assert_eq(qp_batch_append(&batches[i], "s-1", i, drafts, i % 4), QUIPU_OK);
         if (i % 2 == 1)
             cr_assert_eq(qp_batch_append(&batches[i], "t", QUIPU_ANY, drafts, 1), QUIPU_OK);
-        if (i % 3 == 0)
+        if (i % 3 == 0 && batches[i].draft_count > 0) /* else it is not put */
             cr_assert_eq(qp_batch_number(&batches[i], QP_STEP_MARK, "m", i), QUIPU_OK);
         requests[i].batch = &batches[i];
         requests[i].next = i + 1 < count ? &requests[i + 1] : NULL;
@@ -218,6 +218,7 @@ Test(post, what_does_not_go)
     struct qp_request *group = make_group(2);
     struct qp_post none = {0};
     static char data[BOX_BYTES];
+    quipu_draft small = {.type = "t"};
     quipu_draft large = {.type = "t", .data = data, .data_size = sizeof(data)};
 
     cr_expect_not(qp_post_put(&none, group), "there is no file");
@@ -227,6 +228,15 @@ Test(post, what_does_not_go)
     cr_expect_not(qp_post_put(&waiter, &flush));
     cr_assert_eq(qp_batch_unless(&batches[1], NULL, 0), QUIPU_OK);
     cr_expect_not(qp_post_put(&waiter, group), "a query");
+    qp_batch_clear(&batches[1]);
+    cr_assert_eq(qp_batch_number(&batches[1], QP_STEP_MARK, "m", 1), QUIPU_OK);
+    cr_expect_not(qp_post_put(&waiter, group), "the log does not tell whether a mark was moved");
+    qp_batch_clear(&batches[1]);
+    cr_assert_eq(qp_batch_number(&batches[1], QP_STEP_TRACK, "s", 1), QUIPU_OK);
+    cr_expect_not(qp_post_put(&waiter, group), "the same of a source");
+    cr_assert_eq(qp_batch_append(&batches[1], "s", QUIPU_ANY, &small, 1), QUIPU_OK);
+    cr_expect(qp_post_put(&waiter, group), "but with an event it does");
+    cr_expect_eq(qp_post_end(&waiter, group), QP_POST_WITHDRAWN);
     qp_batch_clear(&batches[1]);
     cr_expect(qp_post_put(&waiter, group));
     cr_expect_eq(qp_post_end(&waiter, group), QP_POST_WITHDRAWN);

@@ -355,6 +355,62 @@ Test(shared, waiter_gets_it_when_it_is_free)
     qp_shared_close(&shared);
 }
 
+/* Take the lock when it comes, tell it, and hold it until told. */
+static pid_t spawn_waiter(int told, int go)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        struct qp_shared own = {0};
+        uint32_t pid;
+        char byte;
+
+        if (qp_shared_open(&place, &own, NULL) < 0 ||
+            qp_shared_lock(&own, soon(20000), &pid) != QP_LOCK_TAKEN || write(told, "x", 1) != 1 ||
+            read(go, &byte, 1) != 1)
+            _exit(1);
+        (void)qp_shared_unlock(&own, false);
+        _exit(0);
+    }
+    return child;
+}
+
+/* One of two has taken the lock meanwhile. Who stood back for it must not take the other for a
+ * process that does not want it any more. */
+Test(shared, the_second_waiter_is_not_forgotten)
+{
+    struct qp_shared shared;
+    int told[2];
+    int go[2];
+    pid_t children[2];
+    uint32_t pid;
+    uint64_t ticket;
+    char byte;
+
+    create();
+    open_it(&shared);
+    cr_assert(pipe(told) == 0 && pipe(go) == 0);
+    cr_assert_eq(qp_shared_lock(&shared, soon(1000), &pid), QP_LOCK_TAKEN);
+    children[0] = spawn_waiter(told[1], go[0]);
+    while (!qp_shared_others_wait(&shared))
+        qp_clock_sleep_ms(1);
+    ticket = qp_shared_unlock(&shared, false);
+    cr_assert_eq(read(told[0], &byte, 1), 1);
+    children[1] = spawn_waiter(told[1], go[0]); /* it has to wait for the first */
+    while (!qp_shared_others_wait(&shared))
+        qp_clock_sleep_ms(1);
+    qp_shared_stand_back(&shared, ticket);
+    cr_expect(qp_shared_others_wait(&shared));
+    cr_assert_eq(write(go[1], "xx", 2), 2);
+    for (int i = 0; i < 2; i++) {
+        int status = 0;
+
+        cr_assert_eq(waitpid(children[i], &status, 0), children[i]);
+        cr_expect_eq(status, 0, "child %d: %x", i, (unsigned)status);
+    }
+    qp_shared_close(&shared);
+}
+
 /* Two processes that take it again and again: neither starves. */
 Test(shared, handed_over)
 {
