@@ -129,39 +129,41 @@ struct group {
     struct qp_request *own;
     struct qp_parcel *parcels;
     struct qp_request *all; /* both in one list, as long as they are joined */
+    bool planned;           /* what becomes of the parcels stands in their boxes */
 };
 
-/* For the mutant: the lock is let go of, and others may write, after the look. */
-static struct qp_moment *look_early(struct qp_handle *handle)
+/* Should this process die now, the log's end says whether it was committed. Only if it moves, or if
+ * nothing is written: a commit of marks alone leaves it where it was, and then nothing is planned.
+ * Then nothing of what was taken along is in it either, as that changes marks only together with
+ * events: its owners may begin again. */
+static int apply_and_plan(struct qp_handle *handle, struct qp_txn *txn, struct group *group,
+                          struct qp_edge *edge, bool *committed, quipu_error *error)
 {
-    struct qp_moment *moment = NULL;
-    int rc = qp_moment_begin(handle, true, &moment, NULL);
+    uint64_t before = edge->position;
+    int rc = apply_group(txn, group->all, edge, committed, error);
 
-    qp_lock_stand_back(handle, qp_lock_release(handle, false));
-    QP_MUTANT_PAUSE(DECIDE_EARLY);
-    rc = rc == QUIPU_OK ? qp_lock_take(handle, INT64_MAX, NULL) : rc;
-    assert(rc == QUIPU_OK);
-    (void)rc;
-    return moment;
+    group->planned = rc == QUIPU_OK && (edge->position > before || !*committed);
+    if (group->planned)
+        qp_post_plan(&handle->post, group->parcels, edge->position, edge->chain);
+    return rc;
 }
 
 /* One transaction. A failure here is the whole group's: nobody was told anything. The write
  * transaction is begun first, so that the head is fixed before anything is decided. If the outcome
  * of the commit is unknown the store is poisoned while the lock is still held: no other process may
  * write over what may be the only durable snapshot. */
-static int transact(struct qp_handle *handle, const struct group *group, bool *committed,
+static int transact(struct qp_handle *handle, struct group *group, bool *committed,
                     quipu_error *error)
 {
     struct qp_txn txn = {0};
-    struct qp_moment *moment = QP_MUTANT(DECIDE_EARLY) ? look_early(handle) : NULL;
+    struct qp_moment *moment = NULL;
     enum qp_commit_outcome outcome = QP_COMMIT_DONE;
     struct qp_edge edge = {0};
     int rc = qp_txn_begin_write(handle->log, &txn, error);
 
     if (rc == QUIPU_OK) {
         qp_txn_extend(&txn);
-        if (!QP_MUTANT(DECIDE_EARLY))
-            rc = qp_moment_begin_writing(handle, &txn, &moment, error);
+        rc = qp_moment_begin_writing(handle, &txn, &moment, error);
     }
     if (rc == QUIPU_OK)
         rc = look_at_edge(handle, moment, &edge, error);
@@ -169,9 +171,7 @@ static int transact(struct qp_handle *handle, const struct group *group, bool *c
         rc = decide_group(moment, group->all, error);
     qp_moment_end(moment); /* its cursor must not outlive the transaction */
     if (rc == QUIPU_OK)
-        rc = apply_group(&txn, group->all, &edge, committed, error);
-    if (rc == QUIPU_OK)
-        qp_post_plan(&handle->post, group->parcels, edge.position, edge.chain);
+        rc = apply_and_plan(handle, &txn, group, &edge, committed, error);
     if (rc == QUIPU_OK && *committed)
         rc = qp_txn_commit(&txn, &outcome, error);
     qp_txn_end(&txn);
@@ -296,7 +296,7 @@ static int commit_group(struct qp_handle *handle, struct group *group, bool *com
             rc = transact(handle, group, committed, error);
     }
     fail_requests(group->all, rc, error);
-    qp_post_answer(&handle->post, group->parcels, rc == QUIPU_OK);
+    qp_post_answer(&handle->post, group->parcels, rc == QUIPU_OK && group->planned);
     return rc;
 }
 

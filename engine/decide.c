@@ -317,6 +317,7 @@ static void accept_known(struct qp_batch *batch, quipu_receipt *receipt)
         result->status = QUIPU_OK;
         if (step->draft_count == 0) {
             result->first_version = 0;
+            result->matched = 0;
             continue;
         }
         if (receipt->first_position == 0 || result->first_position < receipt->first_position)

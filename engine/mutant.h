@@ -59,7 +59,6 @@
     X(52, LAZY_RECEIPT, "a receipt of sync speaks of what is not flushed")                         \
     X(53, COMMIT_UNCOUNTED, "a commit does not wake who waits for it")                             \
     /* decide, apply */                                                                            \
-    X(60, DECIDE_EARLY, "a leader decides before it holds the store lock")                         \
     X(61, GROUP_UNSEEN, "a batch does not see what the batches before it append")                  \
     X(62, OWN_UNSEEN, "a batch does not see its own earlier steps")                                \
     X(63, REFUSED_SEEN, "a batch sees what a refused one before it wanted to do")                  \
@@ -88,6 +87,7 @@
     X(101, POST_ASSUMED, "who took a group and died is believed to have committed it")             \
     X(102, POST_AGAIN, "what a dead process has committed for others is committed again")          \
     X(103, NUMBERS_PUT, "a group that leaves nothing in the log is taken along")                   \
+    X(104, DEAD_TAKEN, "what a dead process has put is committed at some later time")              \
     /* bytes */                                                                                    \
     X(90, KEY_UNSUMMED, "the sum of a row does not cover its key")                                 \
     X(91, ROW_UNCHECKED, "the sum of a row is not checked")                                        \

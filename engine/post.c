@@ -378,8 +378,6 @@ static struct qp_parcel *take(struct box *box, unsigned number)
     size_t size;
     size_t count;
 
-    if (state_of(box) != BOX_POSTED)
-        return NULL;
     contents = qp_resize(NULL, sizeof(*contents));
     if (contents == NULL)
         return NULL;
@@ -418,17 +416,22 @@ size_t qp_post_count(const struct qp_post *post)
     return count;
 }
 
-struct qp_parcel *qp_post_take(struct qp_post *post)
+struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, const void *payload)
 {
     struct qp_parcel *parcels = NULL;
 
     if (post->file == NULL)
         return NULL;
     for (unsigned i = 0; i < QP_PROCESSES_MAX; i++) {
+        struct box *box = &post->file->boxes[i];
         struct qp_parcel *parcel = NULL;
 
-        if (i != post->own)
-            parcel = take(&post->file->boxes[i], i);
+        if (i == post->own || state_of(box) != BOX_POSTED)
+            continue;
+        if (lives(payload, i) || QP_MUTANT(DEAD_TAKEN))
+            parcel = take(box, i);
+        else
+            (void)move(box, BOX_POSTED, BOX_EMPTY);
         if (parcel == NULL)
             continue;
         parcel->next = parcels;

@@ -54,7 +54,8 @@ enum qp_post_state {
 /* Withdraw the group that was put, or read what became of it. */
 enum qp_post_state qp_post_end(struct qp_post *post, struct qp_request *group);
 
-/* Where the log ends if the group that was taken was committed. false: it was not even decided. */
+/* Where the log ends if the group that was taken was committed. false: it was not even decided, or
+ * what it was committed with has left the log where it was, and nothing of it. */
 bool qp_post_plan_of(const struct qp_post *post, uint64_t *position, uint64_t *chain);
 
 /* It was committed, though who took it is dead: read what was planned. */
@@ -74,8 +75,11 @@ struct qp_parcel {
 /* How many groups are there to be taken? */
 size_t qp_post_count(const struct qp_post *post);
 
-/* Take them all but the own one. What there is no memory for stays where it is. */
-struct qp_parcel *qp_post_take(struct qp_post *post);
+/* Take them all but the own one. What there is no memory for stays where it is. What a process has
+ * put that is not there any more is thrown away: it would be committed at some later time, when
+ * somebody has looked already and found that it is not in. */
+typedef bool (*qp_post_lives_fn)(const void *payload, unsigned box);
+struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, const void *payload);
 
 /* Before the commit: what will have become of them if the log then ends at this position. */
 void qp_post_plan(struct qp_post *post, const struct qp_parcel *parcels, uint64_t position,

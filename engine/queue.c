@@ -146,9 +146,12 @@ void qp_queue_gather(struct qp_queue *queue)
 
     for (;;) {
         (void)pthread_mutex_lock(&queue->lock);
-        enough = queue->gathered < GATHER_LEAST || queue->waiting >= queue->gathered;
+        enough = queue->gathered < GATHER_LEAST || queue->waiting >= queue->gathered ||
+                 qp_clock_monotonic_ns() >= deadline;
+        if (enough)
+            queue->gathered = 0; /* counted anew by what is taken now */
         (void)pthread_mutex_unlock(&queue->lock);
-        if (enough || qp_clock_monotonic_ns() >= deadline)
+        if (enough)
             return;
         (void)sched_yield();
     }
@@ -160,19 +163,19 @@ struct qp_request *qp_queue_take(struct qp_queue *queue, size_t batches_max, siz
     struct qp_request *group;
     struct qp_request *last;
     size_t bytes = 0;
+    size_t threads = 0;
 
     (void)pthread_mutex_lock(&queue->lock);
     assert(queue->leading);
     group = queue->first;
     last = NULL;
-    queue->gathered = 0;
     for (size_t count = 0; queue->first != NULL && count < batches_max; count++) {
         struct qp_request *next = queue->first;
 
         bytes += next->batch != NULL ? next->batch->bytes.size : 0;
         if (last != NULL && bytes > bytes_max)
             break;
-        queue->gathered += next->done == NULL;
+        threads += next->done == NULL;
         queue->first = next->next;
         last = next;
     }
@@ -180,7 +183,8 @@ struct qp_request *qp_queue_take(struct qp_queue *queue, size_t batches_max, siz
         queue->last = NULL;
     if (last != NULL)
         last->next = NULL;
-    queue->waiting -= queue->gathered;
+    queue->waiting -= threads;
+    queue->gathered += threads;
     (void)pthread_mutex_unlock(&queue->lock);
     return group;
 }

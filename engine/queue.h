@@ -31,7 +31,7 @@ struct qp_queue {
     struct qp_request *first;
     struct qp_request *last;
     size_t waiting;  /* of those in the queue, how many have a thread */
-    size_t gathered; /* how many had one in the last group: so many may come again */
+    size_t gathered; /* how many had one since the last gathering: so many may come again */
     bool leading;
     unsigned closing;         /* who close: nothing is taken from a `done` any more */
     struct qp_request *ended; /* asynchronous, to be told */

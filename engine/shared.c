@@ -346,6 +346,14 @@ int64_t qp_shared_reading(const struct qp_shared *shared, uint32_t pid)
     return 0;
 }
 
+bool qp_shared_lives(const struct qp_shared *shared, unsigned slot)
+{
+    uint32_t pid = atomic_load(&shared->page->slots[slot].pid);
+
+    return pid != 0 &&
+           qp_origin_start_time(pid) == atomic_load(&shared->page->slots[slot].start_time);
+}
+
 /* In any slot but `own`. */
 static uint32_t pid_beside(const struct qp_shared_page *page, unsigned own)
 {

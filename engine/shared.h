@@ -54,6 +54,9 @@ int64_t qp_shared_now_ns(const struct qp_shared *shared);
 void qp_shared_set_reading(struct qp_shared *shared, int64_t since_ns);
 int64_t qp_shared_reading(const struct qp_shared *shared, uint32_t pid);
 
+/* Is the process there that has this slot? */
+bool qp_shared_lives(const struct qp_shared *shared, unsigned slot);
+
 /* ---- the store lock: who holds it writes the log ---- */
 
 enum qp_lock_state {

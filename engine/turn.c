@@ -134,6 +134,11 @@ int qp_turn_take(struct qp_handle *handle, struct qp_request **group, enum qp_tu
     return rc;
 }
 
+static bool lives(const void *payload, unsigned slot)
+{
+    return qp_shared_lives(payload, slot);
+}
+
 /* Those who were answered just now come again, if they do, within the time that it takes to run
  * them once. They would wait for the lock in any case. A lazy handle takes nobody along: its
  * commits promise less than others may have asked for. */
@@ -149,7 +154,7 @@ struct qp_parcel *qp_turn_collect(struct qp_handle *handle)
     deadline = qp_clock_monotonic_ns() + GATHER_NS_MAX;
     while (qp_post_count(&handle->post) < handle->parcels && qp_clock_monotonic_ns() < deadline)
         (void)sched_yield();
-    parcels = qp_post_take(&handle->post);
+    parcels = qp_post_take(&handle->post, lives, &handle->shared);
     handle->parcels = 0;
     for (const struct qp_parcel *parcel = parcels; parcel != NULL; parcel = parcel->next)
         handle->parcels++;

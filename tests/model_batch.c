@@ -245,8 +245,10 @@ static void foretell_known(quipu_receipt *receipt, quipu_result results[STEPS_MA
         uint64_t first;
 
         results[i].status = QUIPU_OK;
-        if (step->count == 0)
+        if (step->count == 0) {
+            results[i].matched = 0;
             continue;
+        }
         first = find_id(step->stream, &model.drafts[step->first]);
         if (results[i].count > receipt->last_position)
             receipt->last_position = results[i].count;

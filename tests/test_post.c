@@ -78,9 +78,17 @@ static void expect_same(const struct qp_batch *got, const struct qp_batch *wante
         cr_expect((qp_batch_id(got, i) == NULL) == (qp_batch_id(wanted, i) == NULL));
 }
 
+static bool dead;
+
+static bool lives(const void *payload, unsigned box)
+{
+    (void)payload;
+    return !dead || box != 3;
+}
+
 static struct qp_parcel *take_one(void)
 {
-    struct qp_parcel *parcel = qp_post_take(&owner);
+    struct qp_parcel *parcel = qp_post_take(&owner, lives, NULL);
 
     cr_assert_not_null(parcel);
     cr_assert_null(parcel->next);
@@ -110,14 +118,14 @@ Test(post, what_is_put_is_what_is_taken)
         cr_assert(qp_post_put(&waiter, group));
         cr_assert_eq(qp_post_count(&owner), 1);
         cr_assert_eq(qp_post_count(&waiter), 0, "its own is not for itself");
-        cr_assert_null(qp_post_take(&waiter));
+        cr_assert_null(qp_post_take(&waiter, lives, NULL));
         parcel = take_one();
         cr_assert_eq(parcel->count, count);
         request = parcel->first;
         for (size_t i = 0; i < count; i++, request = request->next)
             expect_same(request->batch, &batches[i], i);
         cr_expect_null(request);
-        cr_assert_null(qp_post_take(&owner), "only once");
+        cr_assert_null(qp_post_take(&owner, lives, NULL), "only once");
         qp_post_answer(&owner, parcel, false);
         qp_parcels_free(parcel);
         cr_assert_eq(qp_post_end(&waiter, group), QP_POST_DONE);
@@ -180,7 +188,7 @@ Test(post, nobody_has_taken_it)
     cr_assert(qp_post_put(&waiter, group));
     cr_assert_not(qp_post_put(&waiter, group), "the box is not empty");
     cr_assert_eq(qp_post_end(&waiter, group), QP_POST_WITHDRAWN);
-    cr_assert_null(qp_post_take(&owner));
+    cr_assert_null(qp_post_take(&owner, lives, NULL));
     cr_assert(qp_post_put(&waiter, group));
 }
 
@@ -210,6 +218,19 @@ Test(post, a_plan_outlives_its_maker)
     cr_assert(qp_post_put(&waiter, group));
 }
 
+/* Somebody may have looked already, and found that it is not in. */
+Test(post, what_the_dead_have_put_is_thrown_away)
+{
+    struct qp_request *group = make_group(2);
+
+    cr_assert(qp_post_put(&waiter, group));
+    dead = true;
+    cr_expect_null(qp_post_take(&owner, lives, NULL));
+    dead = false;
+    cr_expect_null(qp_post_take(&owner, lives, NULL));
+    cr_expect_eq(qp_post_count(&owner), 0);
+}
+
 /* ---- what is not handed over ---- */
 
 Test(post, what_does_not_go)
@@ -223,7 +244,7 @@ Test(post, what_does_not_go)
 
     cr_expect_not(qp_post_put(&none, group), "there is no file");
     cr_expect_eq(qp_post_count(&none), 0);
-    cr_expect_null(qp_post_take(&none));
+    cr_expect_null(qp_post_take(&none, lives, NULL));
     cr_expect_not(qp_post_put(&waiter, NULL));
     cr_expect_not(qp_post_put(&waiter, &flush));
     cr_assert_eq(qp_batch_unless(&batches[1], NULL, 0), QUIPU_OK);
@@ -273,7 +294,7 @@ Test(post, bytes_that_changed_are_left_where_they_are)
 
     cr_assert(qp_post_put(&waiter, group));
     patch_box(40, 0xee);
-    cr_expect_null(qp_post_take(&owner));
+    cr_expect_null(qp_post_take(&owner, lives, NULL));
     cr_expect_eq(qp_post_count(&owner), 1);
     cr_expect_eq(qp_post_end(&waiter, group), QP_POST_WITHDRAWN);
 }
@@ -285,7 +306,7 @@ Test(post, without_memory_it_stays)
 
     cr_assert(qp_post_put(&waiter, group));
     support_heap_fail(1, true);
-    parcel = qp_post_take(&owner);
+    parcel = qp_post_take(&owner, lives, NULL);
     support_heap_fail(0, false);
     cr_assert_null(parcel);
     parcel = take_one();
