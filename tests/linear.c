@@ -518,7 +518,7 @@ static void run(const struct plan *plan)
     sys_directory(directory, !plan->disk);
     sys_join(path, directory, "store");
     for (unsigned i = 0; i < plan->processes; i++) {
-        char name[16];
+        char name[24];
 
         (void)snprintf(name, sizeof(name), "calls-%u", i);
         sys_join(files[i], directory, name);

@@ -23,9 +23,10 @@
 enum {
     WRITERS = 2,
     STRIDE = 3,
+    FAR = 15, /* behind a failure that was looked at closely */
     CUTS_MORE = 8,
-    HEIR_CUTS_MORE = 24,
-    CHANGES_NEAR = 8,
+    HEIR_CUTS_MORE = 16,
+    CHANGES_NEAR = 6,
     HEIR_OPS = 8
 };
 
@@ -162,6 +163,7 @@ static void replay(struct cutting *cutting, struct crash_disk *disk)
     unsigned before = cutting->images;
     size_t points = 0;
     size_t near = 0;
+    bool failed = false;
 
     crash_disk_read_log(disk, cutting->log);
     for (size_t op = 0; op < crash_disk_ops(disk) && !crash_driver_stops(driver); op++) {
@@ -173,9 +175,11 @@ static void replay(struct cutting *cutting, struct crash_disk *disk)
         }
         crash_disk_begin(disk, op);
         points++;
-        if ((trace->flags & TRACE_FAILED) != 0)
+        if ((trace->flags & TRACE_FAILED) != 0) {
             near = CHANGES_NEAR;
-        if (often || near > 0 || (points + driver->seed) % STRIDE == 0)
+            failed = true;
+        }
+        if (often || near > 0 || (points + driver->seed) % (failed ? FAR : STRIDE) == 0)
             cut_at(cutting, disk, op, often || near > 0);
         near -= near > 0;
         crash_disk_end(disk, op);
@@ -324,7 +328,7 @@ static void cut_heir(struct cutting *cutting, const char *part, const char *call
 static void cut_heirs(struct cutting *cutting)
 {
     static const char *const parts[] = {"append", "grow"};
-    unsigned count = cutting->driver.all ? 20 : 3;
+    unsigned count = cutting->driver.all ? 20 : 1;
 
     for (unsigned i = 0; i < 2 * count; i++) {
         char fail[48];
