@@ -138,7 +138,7 @@ active proctype world() {
     atomic { k = 0; do :: k < PROCS -> run process(k); k++ :: else -> break od };
     do
     :: kills < KILLS ->
-        if :: k = 0 :: k = 1 :: k = 2 fi;
+        if :: k = 0 :: k = 1 :: PROCS > 2 -> k = PROCS - 1 fi;
         d_step { kills++; dead[k] = 1; if :: lock == k + 1 -> lock = 0 :: else fi; k = 0 }
     od
 }
