@@ -15,7 +15,7 @@ int qp_marked_get(struct qp_handle *handle, enum qp_mark_kind kind, const char *
     const char *what = kind == QP_MARK_POSITION ? "a mark" : "a source";
     struct qp_bytes bytes = {.data = name};
     struct qp_txn txn = {0};
-    struct qp_mark mark;
+    struct qp_mark mark = {0};
     int rc = qp_text_name(name, QP_OWNER_NAME_MAX, what, &bytes.size, error);
 
     if (rc == QUIPU_OK)
