@@ -32,23 +32,23 @@
  *          reader slot is free, or the map could not follow the file), QUIPU_NO_MEMORY and
  *          QUIPU_SYSTEM (the system refused something; os_error says why). The comments below list
  *          what comes on top, and what one of these means in particular.
- * Errors   `error` may be NULL. It is filled on failure and left alone on success. It belongs to
- *          the caller, so it is never stale and never bound to a thread.
- * Input    Names of streams, types and tags are NUL-terminated UTF-8 of 1 to 255 bytes without
- *          control characters. New streams and types must not begin with '$'. Whatever is passed in
- *          is only read during the call: a batch copies what it is given.
- * Output   A view (an event, an item) points into memory of the handle that it came from. It lives
- *          until the next call on that handle, or its close. Names in views are NUL-terminated.
- * Structs  One that starts with struct_size grows at its end: set it with QUIPU_INIT() or
- *          quipu_options_init(), also in structs that the library fills; 0 means the size of the
- *          first release. A longer one than the library's is QUIPU_MISUSE where the library reads
- *          it; where it fills it, what it does not know is 0. One without struct_size is frozen,
- *          and its `reserved` must be 0. In any option 0 means the default beside it.
- * Threads  A `quipu` is shared by all threads of its process. A reader, a list and a batch belong
- *          to one thread at a time.
- * Children Every close takes NULL and then does nothing. Readers and lists are closed before their
- *          store. If not, quipu_close() waits for none of them: their next call returns
- *          QUIPU_CLOSED, they must still be closed, and the last of them closes the files.
+ * Durable  means: after a power cut it is there. With QUIPU_LAZY it means that the newest
+ * transaction may be taken back by one, until quipu_flush(). Errors   `error` may be NULL. It is
+ * filled on failure and left alone on success. It belongs to the caller, so it is never stale and
+ * never bound to a thread. Input    Names of streams, types and tags are NUL-terminated UTF-8 of 1
+ * to 255 bytes without control characters. New streams and types must not begin with '$'. Whatever
+ * is passed in is only read during the call: a batch copies what it is given. Output   A view (an
+ * event, an item) points into memory of the handle that it came from. It lives until the next call
+ * on that handle, or its close. Names in views are NUL-terminated. Structs  One that starts with
+ * struct_size grows at its end: set it with QUIPU_INIT() or quipu_options_init(), also in structs
+ * that the library fills; 0 means the size of the first release. A longer one than the library's is
+ * QUIPU_MISUSE where the library reads it; where it fills it, what it does not know is 0. One
+ * without struct_size is frozen, and its `reserved` must be 0. In any option 0 means the default
+ * beside it. Threads  A `quipu` is shared by all threads of its process. A reader, a list and a
+ * batch belong to one thread at a time. Children Every close takes NULL and then does nothing.
+ * Readers and lists are closed before their store. If not, quipu_close() waits for none of them:
+ * their next call returns QUIPU_CLOSED, they must still be closed, and the last of them closes the
+ * files.
  *
  * WORDS. A *stream* is the history of one aggregate, by name: "order-42". Its *category* is the
  * part of the name before the first '-' ("order"); a name without one, or that begins with one, is
@@ -606,7 +606,9 @@ QUIPU_API size_t quipu_batch_steps(const quipu_batch *batch);
 
 /* What became of one step in the last quipu_commit() of this batch.
  *
- * Returns: QUIPU_OK; QUIPU_MISUSE: no such step, or not committed since it was added. */
+ * Threads: that of the batch; of an asynchronous commit within its quipu_committed_fn.
+ * Returns: QUIPU_OK; QUIPU_MISUSE: no such step, or the last commit came to no decision
+ *          (QUIPU_BUSY, QUIPU_IO ...), or none was since a step was added. */
 QUIPU_API int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_result *out);
 
 /* Commit a batch. Batches of all threads queue; one thread leads and commits those that wait in one
@@ -671,9 +673,12 @@ typedef void (*quipu_committed_fn)(void *payload, int status, const quipu_receip
  * call nothing of this store but quipu_commit_async(), which never waits there: QUIPU_BUSY if too
  * many are pending.
  *
+ * It may run before this call returns, and in any thread: hold no lock that `done` takes while you
+ * call one of these. As with quipu_commit() a thread that led may merge before it returns.
+ *
  * Memory:  on QUIPU_OK the library owns the batch, and frees it after `done`; else it stays the
  *          caller's, and `done` is not called.
- * Threads: any for `store`; the batch is not the caller's any more.
+ * Threads: any.
  * Returns: QUIPU_OK: it was taken; QUIPU_MISUSE: batch or done is NULL; QUIPU_BUSY: within `done`,
  *          no room; QUIPU_CLOSED: the store is being closed; QUIPU_READ_ONLY; QUIPU_TOO_LARGE; what
  *          a step before has failed with. What only the store can say comes to `done`. */

@@ -50,8 +50,8 @@ static int decide_group(struct qp_moment *moment, struct qp_request *group, quip
     return rc;
 }
 
-/* Has it something to write? Conditions alone have not, nor has what is known already. */
-static bool holds(const struct qp_request *request)
+/* Was it accepted? It may still have nothing to write: conditions alone have not. */
+static bool was_accepted(const struct qp_request *request)
 {
     return request->batch != NULL && request->status == QUIPU_OK &&
            request->receipt.verdict == QUIPU_COMMITTED;
@@ -65,7 +65,7 @@ static int apply_group(struct qp_txn *txn, struct qp_request *group, struct qp_e
     *written = false;
     for (struct qp_request *request = group; request != NULL && rc == QUIPU_OK;
          request = request->next)
-        if (holds(request))
+        if (was_accepted(request))
             rc = qp_apply(txn, request->batch, edge, written, error);
     return rc;
 }
@@ -226,7 +226,7 @@ static void fail_requests(struct qp_request *group, int rc, const quipu_error *e
 static void publish(struct qp_handle *handle, struct qp_request *group)
 {
     for (const struct qp_request *request = group; request != NULL; request = request->next)
-        if (holds(request) && request->batch->draft_count > 0)
+        if (was_accepted(request) && request->batch->draft_count > 0)
             qp_tail_publish(&handle->tail, request->batch, request->receipt.first_position);
 }
 
@@ -281,29 +281,28 @@ static void part(struct group *group)
 
 /* The lock is ours: who has come meanwhile is in the group. It is taken whatever has failed before:
  * it is who is told of it. Other processes' groups are not. */
-static int commit_group(struct qp_handle *handle, struct group *group, bool *committed,
-                        quipu_error *error)
+static void commit_group(struct qp_handle *handle, struct group *group, bool *committed)
 {
-    int rc = check_store(handle, error);
+    quipu_error error = {0};
+    int rc = check_store(handle, &error);
 
     *end_of(&group->own) = qp_queue_take(&handle->queue, QP_GROUP_BATCHES_MAX, QP_GROUP_BYTES_MAX);
     if (rc == QUIPU_OK)
         group->parcels = qp_turn_collect(handle);
     join(group);
     if (rc == QUIPU_OK && group->all != NULL) {
-        rc = transact(handle, group, committed, error);
+        rc = transact(handle, group, committed, &error);
         while (rc == QUIPU_FULL && qp_store_grow(handle->log))
-            rc = transact(handle, group, committed, error);
+            rc = transact(handle, group, committed, &error);
     }
-    fail_requests(group->all, rc, error);
+    fail_requests(group->all, rc, &error);
     qp_post_answer(&handle->post, group->parcels, rc == QUIPU_OK && group->planned);
-    return rc;
 }
 
 /* The steps in this order: nothing that may take long is done while the store lock is held, and the
- * followers hear of it before this process stands back for another. After the lock is given back
- * comes the tail: other processes need not wait for our memory, and a reader that is faster folds
- * these events from the log itself. */
+ * followers hear of a group of our own before this process stands back for another. After the lock
+ * is given back comes the tail: other processes need not wait for our memory, and a reader that is
+ * faster folds these events from the log itself. */
 static void lead(struct qp_handle *handle)
 {
     struct group group = {0};
@@ -322,7 +321,7 @@ static void lead(struct qp_handle *handle)
     if (rc == QUIPU_OK) /* each wait for others has its own time */
         rc = qp_turn_take(handle, &group.own, &turn, &error);
     if (rc == QUIPU_OK && turn == QP_TURN_LOCKED) {
-        (void)commit_group(handle, &group, &committed, &error);
+        commit_group(handle, &group, &committed);
         ticket = qp_lock_release(handle, committed);
         if (committed)
             publish(handle, group.all);

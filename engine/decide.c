@@ -14,7 +14,7 @@
 
 #include <assert.h>
 
-static bool holds(uint64_t expected, uint64_t actual)
+static bool version_fits(uint64_t expected, uint64_t actual)
 {
     if (expected == QUIPU_ANY)
         return true;
@@ -66,8 +66,8 @@ static bool expects(struct qp_step *step, const struct qp_known *first)
 }
 
 /* An append is known if all of its ids are, in this stream, one version after the other. A known id
- * among new ones, or a new one among known ones, is an error. `*known` says which it is; a step
- * that fails has its status and is neither. */
+ * among new ones, or a new one among known ones, is an error. step->known says which it is; a
+ * step that fails has its status and is neither. */
 static int look_up_step(struct qp_overlay *overlay, struct qp_moment *moment,
                         const struct qp_batch *batch, struct qp_step *step, quipu_error *error)
 {
@@ -138,7 +138,7 @@ static int decide_stream(struct qp_overlay *overlay, struct qp_moment *moment,
     rc = look_up_step(overlay, moment, batch, step, error);
     if (rc < 0 || step->known || step->result.status != QUIPU_OK)
         return rc;
-    if (!holds(step->expected, step->result.actual))
+    if (!version_fits(step->expected, step->result.actual))
         step->result.status = QUIPU_CONFLICT;
     if (step->draft_count > 0)
         set_own(overlay, stream, newest + step->draft_count);
@@ -260,7 +260,7 @@ static void explain(const struct qp_batch *batch, const struct qp_step *step, qu
                       (unsigned long long)step->result.matched, (unsigned long long)step->expected);
         break;
     case QP_STEP_MARK:
-        (void)qp_fail(error, QUIPU_CONFLICT, "mark %.100s is at %llu already, after %llu", name,
+        (void)qp_fail(error, QUIPU_CONFLICT, "mark %.100s is at %llu already, given %llu", name,
                       actual, number);
         break;
     case QP_STEP_TRACK:

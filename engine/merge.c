@@ -9,7 +9,8 @@
  *
  * One merges at a time: a flag orders the threads of a process, guard byte 2 the processes. The
  * index is only ever behind the log, never ahead: it takes what a snapshot of the log has, and that
- * is durable. A merge holds no lock that an append or a read needs. */
+ * is durable. A merge holds no lock that an append or a read needs, but for one flush of what lazy
+ * handles have left. */
 #include "merge.h"
 
 #include "clock.h"

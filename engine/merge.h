@@ -5,9 +5,11 @@
 #include "handle.h"
 
 /* Merge all that is committed now. Somebody else merging (a thread, another process) is no failure:
- * it is left to them. Holds no lock that an append needs.
- * Returns: OK; IO: the log is poisoned, or a flush of the index failed: it is made anew by the next
- * sole opener; CORRUPT; FULL; NO_MEMORY. Nothing but time is lost by a failure. */
+ * it is left to them. Holds no lock that an append needs, but for one
+ * flush under the store lock once a lazy handle was opened.
+ * Returns: OK; BUSY: then, that lock; IO: the log is poisoned, or a flush of the index failed: it
+ * is made anew by the next sole opener; CORRUPT; FULL; NO_MEMORY. Nothing but time is lost by a
+ * failure. */
 int qp_merge(struct qp_handle *handle, quipu_error *error);
 
 /* For a sole opener: merge the whole log, and tell `progress` after each slice how far it is. What

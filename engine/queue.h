@@ -86,8 +86,8 @@ bool qp_queue_is_telling(struct qp_queue *queue);
 uint64_t qp_queue_count_put(struct qp_queue *queue);
 void qp_queue_wait_told(struct qp_queue *queue, uint64_t count);
 
-/* From true to false, of whoever said it last, no `done` may put another one: what it puts after
- * the last flush nobody would commit. Returns how many are pending. */
+/* While anybody closes, no `done` can put another one: nobody would commit it. Returns how many are
+ * pending. */
 size_t qp_queue_close(struct qp_queue *queue, bool closing);
 
 #endif

@@ -17,16 +17,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define META_PAGES 2 /* LMDB's: the first of a file, written in turns */
-#define MUTANT_FLAGS                                                                               \
-    (QP_MUTANT(NO_FLUSH) || QP_MUTANT(ACK_EARLY) || QP_MUTANT(ONE_FLUSH) ? MDB_NOSYNC              \
-     : QP_MUTANT(NO_META_FLUSH)                                          ? MDB_NOMETASYNC          \
-                                                                         : 0U)
+#define META_PAGES     2            /* LMDB's: the first of a file, written in turns */
 #define FREE_SPACE_LOW (1 * QP_MIB) /* a short write that reports EIO was for want of room */
 
 /* LMDB makes EIO of a short write, which is how a disk says that it is full just now. When it

@@ -83,8 +83,9 @@ static int resolve(struct qp_handle *handle, struct qp_request *group, enum qp_t
     return rc;
 }
 
-/* The group was put. A process that took it and does not end is given the same time again: whether
- * it will commit nobody else can say. */
+/* The group was put. We stand back before our threads are told: they would come back at once, as a
+ * group of their own, where they can be one with those who wait. A process that took it and does
+ * not end is given the same time again: whether it will commit nobody else can say. */
 static int wait_for_turn(struct qp_handle *handle, struct qp_request *group, enum qp_turn *turn,
                          quipu_error *error)
 {

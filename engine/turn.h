@@ -1,4 +1,5 @@
-/* turn.h - a leader's turn: it gets the store lock, or who has it commits its group along. */
+/* turn.h - a leader's turn: it gets the store lock, or the lock's owner commits the group with its
+ * own. */
 #ifndef QP_TURN_H
 #define QP_TURN_H
 

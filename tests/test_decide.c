@@ -273,7 +273,7 @@ Test(decide, all_that_fail_are_told)
         {"+a:2:1 ?type=T@0 mm@3 ts@10 +b:9:1 ?stream=b@4 +a:3:0", "CCCACC.", 3, 0, 10,
          "source s is at 10 already, given 10"},
         {"+a:2:1 ?type=T@0 mm@3", "CCC", 0, 0, 3, "stream a has version 3, expected 2"},
-        {"mm@3 +a:2:1", "CC", 0, 0, 4, "mark m is at 4 already, after 3"},
+        {"mm@3 +a:2:1", "CC", 0, 0, 4, "mark m is at 4 already, given 3"},
         {"?stream=b@4 +a:2:1", "CC", 0, 5, 0, "position 5 matches, and none after 4 may"},
         {"+a:2:1 +b:*:xq", "CP", 1, 4, 2, "the first 1 are known in stream b"},
         {"ts@10 +b:*:xq", "AP", 0, 0, 10, "source s"},
@@ -309,7 +309,7 @@ Test(decide, marks_move_forward)
     static const struct row rows[] = {
         {"mm@4", ".", -1, 0, 0, ""},
         {"mm@3", "C", 0, 0, 4, "mark m is at 4"},
-        {"mm@3 mm@3 mm@4", "CC.", 0, 0, 4, "after 3"}, /* the first one changed nothing */
+        {"mm@3 mm@3 mm@4", "CC.", 0, 0, 4, "given 3"}, /* the first one changed nothing */
         {"mm@6 mm@5", ".C", 1, 0, 6, "mark m is at 6"},
         {"mm@5", ".", -1, 0, 0, ""},
         {"mm@6 mm@6 mm@7", "...", -1, 0, 0, ""},

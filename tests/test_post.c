@@ -67,8 +67,10 @@ static void expect_same(const struct qp_batch *got, const struct qp_batch *wante
 {
     cr_assert_eq(got->step_count, wanted->step_count, "%zu", number);
     cr_assert_eq(got->draft_count, wanted->draft_count, "%zu", number);
-    support_expect_bytes(got->bytes.bytes, got->bytes.size, wanted->bytes.bytes, wanted->bytes.size,
-                         "%zu", number);
+    cr_assert_eq(got->bytes.size, wanted->bytes.size, "%zu", number);
+    cr_expect(got->bytes.size == 0 ||
+                  memcmp(got->bytes.bytes, wanted->bytes.bytes, got->bytes.size) == 0,
+              "%zu", number);
     support_expect_bytes(got->names.bytes, got->names.size, wanted->names.bytes, wanted->names.size,
                          "%zu", number);
     cr_expect_eq(memcmp(got->steps, wanted->steps, got->step_count * sizeof(*got->steps)), 0);
