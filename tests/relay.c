@@ -29,6 +29,7 @@ enum {
     WRITERS_MAX = 2000, /* processes ever started */
     SENT_MAX = 2000,    /* events of one thread */
     STREAMS = 40,
+    TRACKED_EACH = 5,
     BUSY_MS = 400
 };
 
@@ -66,7 +67,7 @@ struct thread {
     pthread_t thread;
 };
 
-/* One event, every third with an id, every fifth in a batch of two with a mark. */
+/* One event, every third with an id, every fifth with a number of a source of the thread's own. */
 static int send_one(const struct thread *thread, const struct sent *sent, quipu_receipt *receipt,
                     quipu_error *error)
 {
@@ -83,7 +84,7 @@ static int send_one(const struct thread *thread, const struct sent *sent, quipu_
     (void)snprintf(stream, sizeof(stream), "relay-%u",
                    (sent->writer * 7 + sent->number * 3 + sent->thread) % STREAMS);
     (void)quipu_batch_append(batch, stream, QUIPU_ANY, &draft, 1);
-    if (sent->number % 5 == 0) {
+    if (sent->number % TRACKED_EACH == 0) {
         (void)snprintf(stream, sizeof(stream), "w-%u-%u", sent->writer, sent->thread);
         (void)quipu_batch_track(batch, stream, sent->number);
     }
@@ -137,9 +138,33 @@ static int child(const char *path, const char *noted, unsigned number)
 
 /* ---- what became of it ---- */
 
+/* The newest event of each thread that came with a number. */
+static uint32_t tracked_in[WRITERS_MAX][THREADS];
+
 struct count {
+    uint64_t shared; /* commits with events of several processes */
     uint64_t acknowledged, unknown, refused, found;
 };
+
+/* Each source is where its thread's last event that is in says: both commit together. */
+static void check_sources(quipu *store, uint32_t last[WRITERS_MAX][THREADS])
+{
+    for (uint32_t i = 0; i < WRITERS_MAX; i++) {
+        for (uint32_t j = 0; j < THREADS; j++) {
+            char name[32];
+            uint64_t number = 0;
+            int rc;
+
+            (void)snprintf(name, sizeof(name), "w-%u-%u", i, j);
+            rc = quipu_tracked_get(store, name, &number, NULL);
+            CHECK(rc == QUIPU_OK || rc == QUIPU_NOT_FOUND, "%s: %d", name, rc);
+            CHECK(number <= last[i][j] && number % TRACKED_EACH == 0, "%s: %" PRIu64 ", %u", name,
+                  number, last[i][j]);
+            CHECK(number == tracked_in[i][j], "%s: %" PRIu64 ", and %u is in", name, number,
+                  tracked_in[i][j]);
+        }
+    }
+}
 
 /* Every event of the log, against its note; then every note that has a position was met. */
 static void check_log(const char *path, notes *all, struct count *count)
@@ -150,6 +175,8 @@ static void check_log(const char *path, notes *all, struct count *count)
     quipu_event event;
     quipu_error error = {0};
     uint64_t met = 0;
+    int64_t recorded = 0;
+    uint32_t writer = 0;
     int rc = quipu_open(path, NULL, &store, &error);
 
     CHECK(rc == QUIPU_OK, "open: %d %s", rc, error.text);
@@ -168,9 +195,14 @@ static void check_log(const char *path, notes *all, struct count *count)
         CHECK(sent.number > last[sent.writer][sent.thread], "%u/%u: %u behind %u", sent.writer,
               sent.thread, sent.number, last[sent.writer][sent.thread]);
         last[sent.writer][sent.thread] = sent.number;
+        if (sent.number % TRACKED_EACH == 0)
+            tracked_in[sent.writer][sent.thread] = sent.number;
         CHECK(note == 0 || note == NOTE_UNKNOWN || note == event.position,
               "position %" PRIu64 " was noted as %" PRIu64, event.position, note);
         met += note == event.position;
+        count->shared += event.recorded_ns == recorded && sent.writer != writer;
+        recorded = event.recorded_ns;
+        writer = sent.writer;
     }
     CHECK(rc == QUIPU_OK, "read: %d %s", rc, error.text);
     for (size_t i = 0; i < sizeof(notes) / sizeof(uint64_t); i++) {
@@ -183,6 +215,7 @@ static void check_log(const char *path, notes *all, struct count *count)
     CHECK(met == count->acknowledged, "%" PRIu64 " of %" PRIu64 " acknowledged events are there",
           met, count->acknowledged);
     quipu_reader_close(reader);
+    check_sources(store, last);
     quipu_close(store);
     rc = quipu_verify(path, 0, NULL, NULL, NULL, NULL, &error);
     CHECK(rc == QUIPU_OK, "verify: %d %s", rc, error.text);
@@ -239,9 +272,13 @@ static void run(const char *directory, double seconds, struct sys_random *random
         (void)sys_wait(pids[i]);
     }
     check_log(path, all, &count);
+    CHECK(count.shared > 0, "no group was handed over");
+    CHECK(count.unknown <= (uint64_t)(stops + 1) * PROCESSES * THREADS * 4, "%" PRIu64 " unknown",
+          count.unknown);
     printf("relay: %u kills, %u stops, %" PRIu64 " acknowledged, %" PRIu64 " refused, %" PRIu64
-           " unknown, %" PRIu64 " in the log; 0 lost, 0 doubled\n",
-           kills, stops, count.acknowledged, count.refused, count.unknown, count.found);
+           " unknown, %" PRIu64 " in the log, %" PRIu64 " times beside another process's\n",
+           kills, stops, count.acknowledged, count.refused, count.unknown, count.found,
+           count.shared);
 }
 
 int main(int argc, char **argv)
