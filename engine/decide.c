@@ -73,6 +73,7 @@ static int look_up_step(struct qp_overlay *overlay, struct qp_moment *moment,
 {
     struct qp_known first = {0};
     struct qp_known known = {0};
+    bool failed = false;
 
     for (size_t i = 0; i < step->draft_count; i++) {
         int rc = look_up(overlay, moment, batch, step, i, &known, error);
@@ -81,18 +82,20 @@ static int look_up_step(struct qp_overlay *overlay, struct qp_moment *moment,
             return rc;
         if (i == 0)
             first = known;
+        if (failed)
+            continue; /* looked up all the same: a later step may have its id too */
         if (known.twice || (first.version == 0 && known.version > 0)) {
             fail_draft(step, QUIPU_DUPLICATE_ID, i, known.position);
-            return QUIPU_OK;
-        }
-        if (first.version > 0 && known.version != first.version + i && !QP_MUTANT(ORDER_UNSEEN)) {
+            failed = true;
+        } else if (first.version > 0 && known.version != first.version + i &&
+                   !QP_MUTANT(ORDER_UNSEEN)) {
             fail_draft(step, QUIPU_PARTIAL_DUPLICATE, i, first.position);
-            return QUIPU_OK;
+            failed = true;
+        } else {
+            failed = i == 0 && first.version > 0 && !expects(step, &first);
         }
-        if (i == 0 && first.version > 0 && !expects(step, &first))
-            return QUIPU_OK;
     }
-    if (first.version == 0)
+    if (failed || first.version == 0)
         return QUIPU_OK;
     step->known = true;
     step->last_position = known.position;

@@ -17,18 +17,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define META_PAGES     2            /* LMDB's: the first of a file, written in turns */
+#define META_PAGES     2                        /* LMDB's: the first of a file, written in turns */
+#define LIMIT_NEAR     (2 * QP_BATCH_BYTES_MAX) /* what one commit may write */
 #define FREE_SPACE_LOW (1 * QP_MIB) /* a short write that reports EIO was for want of room */
 
-/* LMDB makes EIO of a short write, which is how a disk says that it is full just now. When it
- * cannot be told, it is not low: IO is the answer that promises less. */
+/* LMDB makes EIO of a short write, which is how a disk says that it is full just now, and how a
+ * limit of this process's files says that they end there. When it cannot be told, it is not low: IO
+ * is the answer that promises less. */
 static bool space_is_low(const struct qp_store *store)
 {
     struct statvfs space;
+    struct rlimit limit;
+    struct stat file;
 
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        fstat(store->fd, &file) == 0 && (uint64_t)file.st_size + LIMIT_NEAR > limit.rlim_cur)
+        return true;
     return fstatvfs(store->fd, &space) == 0 &&
            (uint64_t)space.f_bavail * space.f_frsize < FREE_SPACE_LOW;
 }

@@ -48,6 +48,8 @@ static const char *const scenarios[] = {
     "a 0 xy=C; b 0 xy=C; b any yx=P1; b 0 yx=V; b any x=D; a any x=D; b 2 z=C; a any z=C",
     /* Twice in one batch. */
     "a 0 xx=X1; a 0 xyx=X2; a 0 x + a 1 x=X0; a 0 x + b 0 x=C; a 0 xx=X1",
+    /* The same behind a draft that its append has failed for. */
+    "a 0 .x.=C; a 2 x.y + a any y=X0; a any x.y + a any y=P1; a any xzy + a any z=P1",
     /* The stream twice in one batch. */
     "a 0 x + a 1 y=C; a 0 x + a 1 y=D; a 0 xy=D; a any y + a any x=D; a 1 y + a 0 x=D",
     /* Several streams: all known or none. */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -291,6 +292,15 @@ static void run_short(int os_error, int status)
 Test(poison, no_room)
 {
     run_short(ENOSPC, QUIPU_FULL);
+}
+
+/* LMDB makes EIO of a write that is cut short, which is how such a limit shows. */
+Test(poison, a_limit_of_files_is_no_room)
+{
+    const struct rlimit limit = {.rlim_cur = 64 * QP_MIB, .rlim_max = RLIM_INFINITY};
+
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    run_short(EIO, QUIPU_FULL);
 }
 
 Test(poison, no_memory)
