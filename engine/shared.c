@@ -462,18 +462,11 @@ void qp_shared_wake(struct qp_shared *shared)
 #include <sanitizer/tsan_interface.h>
 static void tell_locked(pthread_mutex_t *mutex)
 {
-    __tsan_acquire(mutex);
-}
-static void tell_unlocking(pthread_mutex_t *mutex)
-{
-    __tsan_release(mutex);
+    __tsan_mutex_pre_lock(mutex, 0);
+    __tsan_mutex_post_lock(mutex, 0, 0);
 }
 #else
 static void tell_locked(pthread_mutex_t *mutex)
-{
-    (void)mutex;
-}
-static void tell_unlocking(pthread_mutex_t *mutex)
 {
     (void)mutex;
 }
@@ -501,6 +494,8 @@ static int wait_for_lock(struct qp_shared *shared, int64_t deadline_ns)
         until = at_time(deadline_ns - now > WAIT_SLICE_NS ? now + WAIT_SLICE_NS : deadline_ns);
         atomic_store(&slot->waiting, 1);
         rc = pthread_mutex_clocklock(&shared->page->lock, CLOCK_MONOTONIC, &until);
+        if (rc == 0 || rc == EOWNERDEAD)
+            tell_locked(&shared->page->lock);
     }
     atomic_store(&slot->waiting, 0);
     return rc;
@@ -522,7 +517,6 @@ enum qp_lock_state qp_shared_lock(struct qp_shared *shared, int64_t deadline_ns,
     }
     if (rc != 0)
         return QP_LOCK_LOST;
-    tell_locked(&page->lock);
     /* Counted before `polite` is read, as the other side adds to `polite` before it unlocks: who
      * stands back finds another count, or is woken. */
     atomic_store(&page->holder, (uint32_t)getpid());
@@ -566,7 +560,6 @@ uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed)
     if (waited)
         atomic_fetch_add(&page->polite, 1);
     atomic_store(&page->holder, 0); /* before another owner can write its own pid */
-    tell_unlocking(&page->lock);
     (void)pthread_mutex_unlock(&page->lock);
     if (committed && !QP_MUTANT(COMMIT_UNCOUNTED))
         qp_shared_wake(shared);
