@@ -150,7 +150,7 @@ static int merge_slice(struct merge *merge, quipu_error *error)
     if (rc < 0)
         goto done;
     qp_tail_prune(&handle->tail, indexed.position);
-    assert(indexed.position <= merge->head || QP_MUTANT(MERGE_AHEAD));
+    assert(indexed.position <= merge->head);
     rc = merge->head - indexed.position >= merge->least ? QUIPU_ROW : QUIPU_OK;
     if (merge->progress != NULL &&
         merge->progress(merge->payload, indexed.position, merge->head) != 0)

@@ -25,8 +25,7 @@ void qp_tail_init(struct qp_tail *tail, uint64_t base)
 /* Its bytes count until now, and not only as long as it is linked: what is pinned is memory too. */
 static void free_segment(struct qp_tail *tail, struct qp_segment *segment)
 {
-    if (!QP_MUTANT(NO_PINS))
-        assert(!segment->linked && (segment->pins == 0 || QP_MUTANT(NO_PINS)));
+    assert(!segment->linked && segment->pins == 0);
     assert(tail->bytes >= qp_segment_bytes(segment));
     tail->bytes -= qp_segment_bytes(segment);
     qp_segment_free(segment);

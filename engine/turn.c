@@ -150,8 +150,9 @@ struct qp_parcel *qp_turn_collect(struct qp_handle *handle)
 
     if (handle->options.durability == QUIPU_LAZY)
         return NULL;
-    if (qp_shared_others_wait(&handle->shared))
-        open_post(handle);
+    if (handle->parcels == 0 && !qp_shared_others_wait(&handle->shared))
+        return NULL; /* each box is a page of its own: not looked at for nothing */
+    open_post(handle);
     deadline = qp_clock_monotonic_ns() + GATHER_NS_MAX;
     while (qp_post_count(&handle->post) < handle->parcels && qp_clock_monotonic_ns() < deadline)
         (void)sched_yield();
