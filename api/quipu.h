@@ -122,7 +122,8 @@ extern "C" {
     X(CLOSED, -21, 1, "the handle is closed or cancelled")                                         \
     X(TIMEOUT, -22, 1, "the time is over")                                                         \
     X(FAULTED, -23, 1, "the projection has stopped at an event")                                   \
-    X(SYSTEM, -24, 1, "a system call failed")
+    X(SYSTEM, -24, 1, "a system call failed")                                                      \
+    X(IN_DOUBT, -25, 1, "another process has the batch and is stopped; the outcome is unknown")
 
 enum quipu_status {
 #define QUIPU_X(name, number, exit_code, text) QUIPU_##name = (number),
@@ -644,14 +645,14 @@ QUIPU_API int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_re
  * Returns: QUIPU_OK, and the receipt has the verdict; QUIPU_CONFLICT, QUIPU_DUPLICATE_ID,
  *          QUIPU_PARTIAL_DUPLICATE, QUIPU_ALREADY_TRACKED: see above, each step that failed has
  *          its result; QUIPU_BUSY: another process held the store, or merged into the index, for
- *          longer than busy_timeout_ms; QUIPU_FULL: the disk or the map, nothing is in and it
- *          works again when there is room; QUIPU_IO: unknown outcome, reopen - or, as the text
- *          says, a process that was stopped while it committed this batch with its own, and then
- *          nothing needs to be reopened; QUIPU_CORRUPT: an event is damaged of which nobody
- *          knows the stream, and no batch can be committed; or, of this batch alone, what one of
- *          its ids, streams, marks, sources or queries is looked up in cannot be read;
- *          QUIPU_NEWER_FORMAT likewise; QUIPU_READ_ONLY; QUIPU_TOO_LARGE; QUIPU_UNSAFE: the
- *          store's files were replaced; what a step before has failed with. */
+ *          longer than busy_timeout_ms; QUIPU_IN_DOUBT: a process that had this batch in its own
+ *          commit was stopped: the batch is in once that one goes on, or never is, and there is
+ *          nothing to reopen; QUIPU_FULL: the disk or the map, nothing is in and it works again
+ *          when there is room; QUIPU_IO: unknown outcome, reopen; QUIPU_CORRUPT: an event is
+ *          damaged of which nobody knows the stream, and no batch can be committed; or, of this
+ *          batch alone, what one of its ids, streams, marks, sources or queries is looked up in
+ *          cannot be read; QUIPU_NEWER_FORMAT likewise; QUIPU_READ_ONLY; QUIPU_TOO_LARGE;
+ *          QUIPU_UNSAFE: the store's files were replaced; what a step before has failed with. */
 QUIPU_API int quipu_commit(quipu *store, quipu_batch *batch, quipu_receipt *receipt,
                            quipu_error *error);
 

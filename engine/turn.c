@@ -105,8 +105,7 @@ static int wait_for_turn(struct qp_handle *handle, struct qp_request *group, enu
         return rc;
     }
     if (state == QP_POST_TAKEN)
-        return qp_fail(error, QUIPU_IO,
-                       "the process that commits this does not go on: the outcome is unknown");
+        return qp_fail(error, QUIPU_IN_DOUBT, "the process that commits this does not go on");
     if (rc == QUIPU_OK)
         qp_lock_stand_back(handle, qp_lock_release(handle, false));
     *turn = QP_TURN_ANSWERED;

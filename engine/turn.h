@@ -11,7 +11,7 @@ enum qp_turn {
 };
 
 /* Wait for either. `*group` is what was taken out of the queue meanwhile; whatever fails, it is its
- * caller's to end. Returns: OK, and `*turn`; BUSY: nothing of it is in; IO: also if nobody knows,
+ * caller's to end. Returns: OK, and `*turn`; BUSY: nothing of it is in; IN_DOUBT: nobody knows,
  * as the process that has taken it does not go on; as qp_lock_take(). */
 int qp_turn_take(struct qp_handle *handle, struct qp_request **group, enum qp_turn *turn,
                  quipu_error *error);

@@ -103,7 +103,7 @@ static void *write_events(void *payload)
         quipu_error error = {0};
         int rc = send_one(thread, &sent, &receipt, &error);
 
-        CHECK(rc == QUIPU_OK || rc == QUIPU_BUSY || rc == QUIPU_IO, "%d %s", rc, error.text);
+        CHECK(rc == QUIPU_OK || rc == QUIPU_BUSY || rc == QUIPU_IN_DOUBT, "%d %s", rc, error.text);
         if (rc == QUIPU_OK)
             CHECK(receipt.verdict == QUIPU_COMMITTED && receipt.first_position > 0, "receipt");
         thread->noted[n] = rc == QUIPU_OK     ? receipt.first_position
