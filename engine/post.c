@@ -416,7 +416,7 @@ size_t qp_post_count(const struct qp_post *post)
     return count;
 }
 
-struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, const void *payload)
+struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, void *payload)
 {
     struct qp_parcel *parcels = NULL;
 

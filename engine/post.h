@@ -78,8 +78,8 @@ size_t qp_post_count(const struct qp_post *post);
 /* Take them all but the own one. What there is no memory for stays where it is. What a process has
  * put that is not there any more is thrown away: it would be committed at some later time, when
  * somebody has looked already and found that it is not in. */
-typedef bool (*qp_post_lives_fn)(const void *payload, unsigned box);
-struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, const void *payload);
+typedef bool (*qp_post_lives_fn)(void *payload, unsigned box);
+struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, void *payload);
 
 /* Before the commit: what will have become of them if the log then ends at this position. */
 void qp_post_plan(struct qp_post *post, const struct qp_parcel *parcels, uint64_t position,

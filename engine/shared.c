@@ -17,7 +17,6 @@
 
 #include "clock.h"
 #include "memory.h"
-#include "origin.h"
 #include "status.h"
 
 #include <assert.h>
@@ -308,6 +307,8 @@ void qp_shared_forget(struct qp_shared *shared)
     if (shared->page != NULL)
         (void)munmap(shared->page, sizeof(*shared->page));
     shared->page = NULL;
+    for (unsigned i = 0; i < QP_PROCESSES_MAX; i++)
+        qp_origin_unwatch(&shared->watched[i]);
 }
 
 /* ---- words ---- */
@@ -346,12 +347,10 @@ int64_t qp_shared_reading(const struct qp_shared *shared, uint32_t pid)
     return 0;
 }
 
-bool qp_shared_lives(const struct qp_shared *shared, unsigned slot)
+bool qp_shared_lives(struct qp_shared *shared, unsigned slot)
 {
-    uint32_t pid = atomic_load(&shared->page->slots[slot].pid);
-
-    return pid != 0 &&
-           qp_origin_start_time(pid) == atomic_load(&shared->page->slots[slot].start_time);
+    return qp_origin_lives(&shared->watched[slot], atomic_load(&shared->page->slots[slot].pid),
+                           atomic_load(&shared->page->slots[slot].start_time));
 }
 
 /* In any slot but `own`. */

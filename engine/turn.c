@@ -134,7 +134,7 @@ int qp_turn_take(struct qp_handle *handle, struct qp_request **group, enum qp_tu
     return rc;
 }
 
-static bool lives(const void *payload, unsigned slot)
+static bool lives(void *payload, unsigned slot)
 {
     return qp_shared_lives(payload, slot);
 }
