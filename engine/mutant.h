@@ -88,6 +88,7 @@
     X(102, POST_AGAIN, "what a dead process has committed for others is committed again")          \
     X(103, NUMBERS_PUT, "a group that leaves nothing in the log is taken along")                   \
     X(104, DEAD_TAKEN, "what a dead process has put is committed at some later time")              \
+    X(105, UNLOCK_UNRUNG, "who unlocks rings nobody that waits with a group")                      \
     /* bytes */                                                                                    \
     X(90, KEY_UNSUMMED, "the sum of a row does not cover its key")                                 \
     X(91, ROW_UNCHECKED, "the sum of a row is not checked")                                        \

@@ -296,6 +296,16 @@ static void write_outcomes(struct box *box, const struct qp_parcel *parcel)
     assert((size_t)(at - box->bytes) <= sizeof(box->bytes));
 }
 
+bool qp_post_waits(const struct qp_post *post)
+{
+    return state_of(own_box(post)) == BOX_POSTED;
+}
+
+bool qp_post_answered(const struct qp_post *post)
+{
+    return state_of(own_box(post)) == BOX_DONE;
+}
+
 enum qp_post_state qp_post_end(struct qp_post *post, struct qp_request *group)
 {
     struct box *box = own_box(post);

@@ -45,6 +45,12 @@ void qp_post_empty(struct qp_post *post);
  * query, a flush), or the box is not empty. */
 bool qp_post_put(struct qp_post *post, const struct qp_request *group);
 
+/* Does the group that was put wait to be taken? Has it been answered? While neither, somebody has
+ * it.
+ */
+bool qp_post_waits(const struct qp_post *post);
+bool qp_post_answered(const struct qp_post *post);
+
 enum qp_post_state {
     QP_POST_WITHDRAWN, /* nobody has seen it */
     QP_POST_TAKEN,     /* somebody has it: commits it now, or is dead */

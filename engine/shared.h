@@ -78,6 +78,16 @@ uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed);
 /* Does another process wait for it just now? */
 bool qp_shared_others_wait(const struct qp_shared *shared);
 
+/* For who waits for the lock or for something else, whichever comes first: say so and learn how
+ * often this process was rung, look for the one, try the other, await the next ring. Who has the
+ * lock by then rings one process after its unlock; who dies rings nobody. `waiting` is false for
+ * who waits for the other thing alone. */
+uint32_t qp_shared_ask(struct qp_shared *shared, bool waiting);
+bool qp_shared_await(struct qp_shared *shared, uint32_t rung, int64_t timeout_ns);
+
+/* Ring the process in that slot: what it waited for beside the lock is there. It asks no more. */
+void qp_shared_ring(struct qp_shared *shared, unsigned slot);
+
 /* Let a process that waits go first: a plain mutex would be taken again before it wakes. At most a
  * few milliseconds; between the two calls the lock is free and nothing is owed. */
 void qp_shared_stand_back(struct qp_shared *shared, uint64_t ticket);
