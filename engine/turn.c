@@ -16,7 +16,6 @@
 #include "log.h"
 #include "status.h"
 
-#include <assert.h>
 #include <sched.h>
 
 enum { GATHER_NS_MAX = 200000 /* less than a flush takes */ };
