@@ -212,7 +212,9 @@ typedef struct quipu_options {
     void *log_payload;
 } quipu_options;
 
-/* Fill with zeroes and set struct_size: for languages without designated initializers. */
+/* Fill with zeroes and set struct_size: for languages without designated initializers.
+ *
+ * Threads: any. */
 QUIPU_API void quipu_options_init(quipu_options *options, size_t struct_size);
 
 /* The first member of a compound literal that has at least one other:
@@ -402,6 +404,7 @@ QUIPU_API int quipu_get_bool(const quipu_event *event, const char *name, int *ou
 /* The same for text, like snprintf(): copies at most capacity - 1 bytes and a 0. JSON's escapes are
  * resolved. `out` may be NULL if capacity is 0.
  *
+ * Threads: that of the event.
  * Returns: the text's full length in bytes, or -1 if it is absent or not text. */
 QUIPU_API int64_t quipu_get_text(const quipu_event *event, const char *name, char *out,
                                  size_t capacity);
@@ -772,6 +775,7 @@ QUIPU_API int quipu_read_stream(quipu *store, const char *stream, const quipu_ra
 /* The next event.
  *
  * Memory:  what `event` points to lives until the next call on this reader.
+ * Threads: that of the reader.
  * Returns: QUIPU_ROW; QUIPU_OK at the end; QUIPU_CORRUPT or QUIPU_NEWER_FORMAT: an event that
  *          cannot be read and may have been one of those asked for: event->position says which,
  *          all else in it is 0, and the next call goes on after it. With position 0 it is the index
@@ -785,10 +789,15 @@ QUIPU_API int quipu_next(quipu_reader *reader, quipu_event *event, quipu_error *
  * next, and no event is missed or seen twice. After the end of a forward read it is the head of the
  * snapshot (with QUIPU_RENEW of the first one), or `upto`, also if nothing was found; before the
  * end, and when `limit` cut it short, it is the last event's. Backwards it is the head or `upto`
- * from the start. Always a position, of a stream's reader too. 0 if the reader's store is closed.
- */
+ * from the start. Always a position, of a stream's reader too.
+ *
+ * Threads: that of the reader.
+ * Returns: the position; 0 if the reader's store is closed. */
 QUIPU_API uint64_t quipu_reader_head(const quipu_reader *reader);
 
+/* Let its snapshot go. NULL does nothing.
+ *
+ * Threads: that of the reader. */
 QUIPU_API void quipu_reader_close(quipu_reader *reader);
 
 /* ---- fold ---- */
@@ -962,9 +971,14 @@ QUIPU_API int quipu_list_open(quipu *store, int kind, const char *prefix, quipu_
 /* The next item.
  *
  * Memory:  the item's names live until the next call on this list.
+ * Threads: that of the list.
  * Returns: QUIPU_ROW; QUIPU_OK at the end; QUIPU_CORRUPT: item->name says of what, the next call
  *          goes on after it; QUIPU_CLOSED; what every call may return. */
 QUIPU_API int quipu_list_next(quipu_list *list, quipu_item *item, quipu_error *error);
+
+/* Let its snapshot go. NULL does nothing.
+ *
+ * Threads: that of the list. */
 QUIPU_API void quipu_list_close(quipu_list *list);
 
 typedef struct quipu_stat {
