@@ -235,16 +235,15 @@ QUIPU_API void quipu_options_init(quipu_options *options, size_t struct_size);
  * Returns: QUIPU_OK; QUIPU_NOT_FOUND: no store (with EXISTING or READ_ONLY), or no directory to
  *          create it in; QUIPU_TARGET_EXISTS (with NEW); QUIPU_MISUSE: unknown flags, NEW together
  *          with EXISTING or READ_ONLY, READ_ONLY with MERGE_THREAD, or other options than the
- *          handle already open has;
- *          QUIPU_TOO_LARGE: an option over its limit, or a new store's name over 216 bytes;
- *          QUIPU_INVALID: log.mdb is not a store's, or a path that is empty, too long, or no name;
- *          QUIPU_UNSAFE: a symbolic link, another owner, writable by others, hard links, a network
- *          file system, a directory with other files in it, another LMDB program on the files,
- *          another pid namespace, no write access to the lock files; QUIPU_BUSY: another process
- *          opens, closes or holds it for longer than busy_timeout_ms, or has it open while its
- *          index must be made again, or 128 processes have; with FULL_CHECK also others that
- *          write so fast that a file could not be checked; QUIPU_CORRUPT: log.mdb is damaged;
- *          QUIPU_FULL: the disk. On failure `*out` is NULL. */
+ *          handle already open has; QUIPU_TOO_LARGE: an option over its limit, or a new store's
+ *          name over 216 bytes; QUIPU_INVALID: log.mdb is not a store's, or a path that is empty,
+ *          too long, or no name; QUIPU_UNSAFE: a symbolic link, another owner, writable by others,
+ *          hard links, a network file system, a directory with other files in it, another LMDB
+ *          program on the files, another pid namespace, no write access to the lock files;
+ *          QUIPU_BUSY: another process opens, closes or holds it for longer than busy_timeout_ms,
+ *          or has it open while its index must be made again, or 128 processes have; with
+ *          FULL_CHECK also others that write so fast that a file could not be checked;
+ *          QUIPU_CORRUPT: log.mdb is damaged; QUIPU_FULL: the disk. On failure `*out` is NULL. */
 QUIPU_API int quipu_open(const char *path, const quipu_options *options, quipu **out,
                          quipu_error *error);
 
