@@ -274,6 +274,14 @@ static int check_identity(const struct identity *found, const struct identity *o
     return qp_fail(error, QUIPU_UNSAFE, "the store is open in another release of the library");
 }
 
+static void forget(struct qp_shared *shared)
+{
+    (void)munmap(shared->page, sizeof(*shared->page));
+    shared->page = NULL;
+    for (unsigned i = 0; i < QP_PROCESSES_MAX; i++)
+        qp_origin_unwatch(&shared->watched[i]);
+}
+
 int qp_shared_open(const struct qp_place *place, struct qp_shared *shared, quipu_error *error)
 {
     struct identity own;
@@ -290,7 +298,7 @@ int qp_shared_open(const struct qp_place *place, struct qp_shared *shared, quipu
     if (rc == QUIPU_OK)
         rc = take_slot(shared, error);
     if (rc < 0)
-        qp_shared_forget(shared);
+        forget(shared);
     return rc;
 }
 
@@ -301,16 +309,7 @@ void qp_shared_close(struct qp_shared *shared)
     assert(shared->slot < QP_PROCESSES_MAX);
     qp_shared_set_reading(shared, 0);
     atomic_store(&shared->page->slots[shared->slot].pid, 0);
-    qp_shared_forget(shared);
-}
-
-void qp_shared_forget(struct qp_shared *shared)
-{
-    if (shared->page != NULL)
-        (void)munmap(shared->page, sizeof(*shared->page));
-    shared->page = NULL;
-    for (unsigned i = 0; i < QP_PROCESSES_MAX; i++)
-        qp_origin_unwatch(&shared->watched[i]);
+    forget(shared);
 }
 
 /* ---- words ---- */

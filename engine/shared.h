@@ -41,9 +41,8 @@ bool qp_shared_peek(const struct qp_place *place, bool flags[QP_SHARED_FLAGS]);
  * namespace, time namespace or machine type. BUSY: no slot is free. */
 int qp_shared_open(const struct qp_place *place, struct qp_shared *shared, quipu_error *error);
 
-/* Give the slot back and unmap. In a forked child only qp_shared_forget() may be called. */
+/* Give the slot back and unmap. Not in a forked child: there slot and map are the parent's. */
 void qp_shared_close(struct qp_shared *shared);
-void qp_shared_forget(struct qp_shared *shared);
 
 bool qp_shared_get(const struct qp_shared *shared, enum qp_shared_flag flag);
 void qp_shared_set(struct qp_shared *shared, enum qp_shared_flag flag, bool value);

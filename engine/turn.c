@@ -16,7 +16,6 @@
 #include "log.h"
 #include "status.h"
 
-#include <assert.h>
 #include <sched.h>
 
 enum {

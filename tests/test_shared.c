@@ -151,7 +151,6 @@ Test(shared, file_is_made_whole_and_anew)
     qp_shared_close(&shared);
     qp_shared_close(&old);
     qp_shared_close(&old);
-    qp_shared_forget(&old);
 }
 
 Test(shared, identity)
