@@ -466,8 +466,9 @@ int qp_staging_publish(struct qp_staging *staging, quipu_error *error)
     if (renameat(staging->parent, staging->staged, staging->parent, staging->name) != 0) {
         if (errno == ENOTEMPTY || errno == EEXIST)
             return qp_fail(error, QUIPU_TARGET_EXISTS, "%s is there already", staging->name);
-        return qp_fail_os(error, QUIPU_SYSTEM, errno,
-                          "rename to %s (a mount point? create the store below it)", staging->name);
+        return qp_fail_os(error, errno == ENOSPC || errno == EDQUOT ? QUIPU_FULL : QUIPU_SYSTEM,
+                          errno, "rename to %s (a mount point? create the store below it)",
+                          staging->name);
     }
     staging->staged[0] = '\0'; /* nothing to remove any more */
     return flush(staging->parent, ".", error);

@@ -133,21 +133,6 @@ void qp_post_make(const struct qp_place *place, uint64_t shared_inode)
         (void)unlinkat(place->fd, TEMPORARY_FILE, 0);
 }
 
-void qp_post_open(struct qp_post *post, const struct qp_place *place, uint64_t shared_inode,
-                  unsigned own)
-{
-    assert(post->file == NULL && own < QP_PROCESSES_MAX);
-    post->file = map_file(place, shared_inode);
-    post->own = own;
-}
-
-void qp_post_close(struct qp_post *post)
-{
-    if (post->file != NULL)
-        (void)munmap(post->file, sizeof(*post->file));
-    post->file = NULL;
-}
-
 static struct box *own_box(const struct qp_post *post)
 {
     return &post->file->boxes[post->own];
@@ -163,6 +148,23 @@ static bool move(struct box *box, enum box_state from, enum box_state to)
     unsigned expected = from;
 
     return atomic_compare_exchange_strong(&box->state, &expected, to);
+}
+
+void qp_post_open(struct qp_post *post, const struct qp_place *place, uint64_t shared_inode,
+                  unsigned own)
+{
+    assert(post->file == NULL && own < QP_PROCESSES_MAX);
+    post->file = map_file(place, shared_inode);
+    post->own = own;
+    if (post->file != NULL)
+        (void)move(own_box(post), BOX_POSTED, BOX_EMPTY);
+}
+
+void qp_post_close(struct qp_post *post)
+{
+    if (post->file != NULL)
+        (void)munmap(post->file, sizeof(*post->file));
+    post->file = NULL;
 }
 
 /* ---- a group as bytes ---- */

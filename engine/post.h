@@ -27,7 +27,8 @@ struct qp_post {
  * no failure of the store's: nothing is handed over then. */
 void qp_post_make(const struct qp_place *place, uint64_t shared_inode);
 
-/* Map it, if it is there and of this `shared`. */
+/* Map it, if it is there and of this `shared`. What the box holds then was put by a process that
+ * had this number before and is gone: it is withdrawn. */
 void qp_post_open(struct qp_post *post, const struct qp_place *place, uint64_t shared_inode,
                   unsigned own);
 void qp_post_close(struct qp_post *post);

@@ -394,3 +394,43 @@ Test(poison, settling_at_open)
     quipu_close(store);
     expect_whole();
 }
+
+/* A reader that was the first could not settle the files. Who may write and cannot either leaves
+ * the log to nobody; of the index, somebody must be alone to make it again. */
+Test(poison, settling_what_a_reader_could_not)
+{
+    const quipu_options reading = {QUIPU_INIT(quipu_options), .flags = QUIPU_OPEN_READ_ONLY};
+    quipu *store = open_store();
+    char path[SUPPORT_PATH_BYTES];
+    int ends[2];
+    char byte;
+    pid_t child;
+
+    cr_assert_eq(append(store), QUIPU_OK);
+    quipu_close(store);
+    cr_assert_eq(pipe(ends), 0);
+    child = fork();
+    if (child == 0) {
+        (void)quipu_open(support_path(path, "store"), &reading, &store, NULL);
+        (void)!write(ends[1], "x", 1);
+        (void)pause();
+    }
+    cr_assert_eq(read(ends[0], &byte, 1), 1);
+    begin_fault(META, "index.mdb", EIO);
+    cr_expect_eq(try_open(&store), QUIPU_BUSY, "%s", why.text);
+    end_fault();
+    begin_fault(META, "log.mdb", EIO);
+    cr_expect_eq(try_open(&store), QUIPU_IO, "%s", why.text);
+    end_fault();
+    store = open_store();
+    cr_expect(is_poisoned(store));
+    cr_expect_eq(append(store), QUIPU_IO);
+    quipu_close(store);
+    cr_assert_eq(kill(child, SIGKILL), 0);
+    cr_assert_eq(waitpid(child, NULL, 0), child);
+    store = open_store();
+    expect_head(store, 1, 1);
+    cr_expect_eq(append(store), QUIPU_OK, "%s", why.text);
+    quipu_close(store);
+    expect_whole();
+}
