@@ -203,8 +203,6 @@ static int enter(struct qp_handle *handle, int64_t deadline, quipu_error *error)
         rc = qp_shared_open(&handle->place, &handle->shared, error);
     if (rc == QUIPU_OK && handle->options.durability == QUIPU_LAZY && !handle->read_only)
         qp_shared_set(&handle->shared, QP_SHARED_LAZY_SEEN, true); /* before it can commit */
-    if (rc == QUIPU_OK && !alone) /* its slot is ours now: what a dead one has put there is not */
-        qp_post_open(&handle->post, &handle->place, handle->shared.inode, handle->shared.slot);
     if (rc == QUIPU_OK && !alone)
         rc = open_with_others(handle, deadline, error);
     if (rc == QUIPU_OK && !alone && !handle->read_only)

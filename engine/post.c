@@ -35,8 +35,10 @@ struct box {
     uint64_t plan_position;
     uint64_t plan_chain;
     atomic_uint planned;
-    uint32_t count; /* of batches */
-    uint8_t bytes[BOX_BYTES - 40];
+    uint32_t count;      /* of batches */
+    uint32_t generation; /* of who has put it */
+    uint32_t zero;
+    uint8_t bytes[BOX_BYTES - 48];
 };
 
 struct identity {
@@ -133,9 +135,24 @@ void qp_post_make(const struct qp_place *place, uint64_t shared_inode)
         (void)unlinkat(place->fd, TEMPORARY_FILE, 0);
 }
 
+void qp_post_open(struct qp_post *post, const struct qp_place *place, uint64_t shared_inode,
+                  struct qp_post_owner own)
+{
+    assert(post->file == NULL && own.box < QP_PROCESSES_MAX);
+    post->file = map_file(place, shared_inode);
+    post->own = own;
+}
+
+void qp_post_close(struct qp_post *post)
+{
+    if (post->file != NULL)
+        (void)munmap(post->file, sizeof(*post->file));
+    post->file = NULL;
+}
+
 static struct box *own_box(const struct qp_post *post)
 {
-    return &post->file->boxes[post->own];
+    return &post->file->boxes[post->own.box];
 }
 
 static enum box_state state_of(const struct box *box)
@@ -148,23 +165,6 @@ static bool move(struct box *box, enum box_state from, enum box_state to)
     unsigned expected = from;
 
     return atomic_compare_exchange_strong(&box->state, &expected, to);
-}
-
-void qp_post_open(struct qp_post *post, const struct qp_place *place, uint64_t shared_inode,
-                  unsigned own)
-{
-    assert(post->file == NULL && own < QP_PROCESSES_MAX);
-    post->file = map_file(place, shared_inode);
-    post->own = own;
-    if (post->file != NULL)
-        (void)move(own_box(post), BOX_POSTED, BOX_EMPTY);
-}
-
-void qp_post_close(struct qp_post *post)
-{
-    if (post->file != NULL)
-        (void)munmap(post->file, sizeof(*post->file));
-    post->file = NULL;
 }
 
 /* ---- a group as bytes ---- */
@@ -248,6 +248,7 @@ bool qp_post_put(struct qp_post *post, const struct qp_request *group)
     for (const struct qp_request *request = group; request != NULL; request = request->next)
         at = put_batch(at, request->batch);
     assert((size_t)(at - box->bytes) == bytes);
+    box->generation = post->own.generation;
     box->count = count;
     box->size = (uint32_t)bytes;
     box->sum = qp_sum(box->bytes, bytes, count);
@@ -424,7 +425,7 @@ size_t qp_post_count(const struct qp_post *post)
     if (post->file == NULL)
         return 0;
     for (unsigned i = 0; i < QP_PROCESSES_MAX; i++)
-        count += i != post->own && state_of(&post->file->boxes[i]) == BOX_POSTED;
+        count += i != post->own.box && state_of(&post->file->boxes[i]) == BOX_POSTED;
     return count;
 }
 
@@ -438,9 +439,9 @@ struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, voi
         struct box *box = &post->file->boxes[i];
         struct qp_parcel *parcel = NULL;
 
-        if (i == post->own || state_of(box) != BOX_POSTED)
+        if (i == post->own.box || state_of(box) != BOX_POSTED)
             continue;
-        if (lives(payload, i) || QP_MUTANT(DEAD_TAKEN))
+        if (lives(payload, (struct qp_post_owner){i, box->generation}) || QP_MUTANT(DEAD_TAKEN))
             parcel = take(box, i);
         else
             (void)move(box, BOX_POSTED, BOX_EMPTY);

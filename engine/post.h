@@ -17,20 +17,25 @@
 
 struct qp_post_file; /* its layout is post.c's business */
 
+/* A box has a number, and belongs to one process after the other: these are counted. */
+struct qp_post_owner {
+    unsigned box;
+    uint32_t generation;
+};
+
 /* A zeroed one is not open: then nothing is handed over. */
 struct qp_post {
     struct qp_post_file *file;
-    unsigned own; /* the number of this process's box */
+    struct qp_post_owner own;
 };
 
 /* Under the door, beside others: make the file if there is none of this `shared` yet. What fails is
  * no failure of the store's: nothing is handed over then. */
 void qp_post_make(const struct qp_place *place, uint64_t shared_inode);
 
-/* Map it, if it is there and of this `shared`. What the box holds then was put by a process that
- * had this number before and is gone: it is withdrawn. */
+/* Map it, if it is there and of this `shared`. */
 void qp_post_open(struct qp_post *post, const struct qp_place *place, uint64_t shared_inode,
-                  unsigned own);
+                  struct qp_post_owner own);
 void qp_post_close(struct qp_post *post);
 
 /* ---- its owner ---- */
@@ -83,9 +88,9 @@ struct qp_parcel {
 size_t qp_post_count(const struct qp_post *post);
 
 /* Take them all but the own one. What there is no memory for stays where it is. What a process has
- * put that is not there any more is thrown away: it would be committed at some later time, when
- * somebody has looked already and found that it is not in. */
-typedef bool (*qp_post_lives_fn)(void *payload, unsigned box);
+ * put that is not there any more is thrown away, also if another one has its box by now: it would
+ * be committed at some later time, when somebody has looked already and found that it is not in. */
+typedef bool (*qp_post_lives_fn)(void *payload, struct qp_post_owner owner);
 struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, void *payload);
 
 /* Before the commit: what will have become of them if the log then ends at this position. */

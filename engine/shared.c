@@ -52,6 +52,7 @@ struct identity {
  */
 struct slot {
     atomic_uint pid;          /* 0: free */
+    atomic_uint generation;   /* how many processes have had it, one after the other */
     atomic_uint waiting;      /* 1: asks for the store lock */
     qp_eventcount rung;       /* an owner that unlocked, or has answered, wants it to look */
     atomic_ullong start_time; /* of the process: its pid alone may be another's by now */
@@ -247,9 +248,11 @@ static int take_slot(struct qp_shared *shared, quipu_error *error)
         if (pid != 0 && qp_origin_start_time(pid) == atomic_load(&slot->start_time))
             continue;
         atomic_store(&slot->waiting, 0);
+        atomic_fetch_add(&slot->generation, 1);
         atomic_store(&slot->start_time, qp_origin_start_time((uint32_t)getpid()));
         atomic_store(&slot->pid, (uint32_t)getpid());
         shared->slot = i;
+        shared->generation = atomic_load(&slot->generation);
         return QUIPU_OK;
     }
     return qp_fail(error, QUIPU_BUSY, "%d processes have the store open, no more can",
@@ -348,10 +351,13 @@ int64_t qp_shared_reading(const struct qp_shared *shared, uint32_t pid)
     return 0;
 }
 
-bool qp_shared_lives(struct qp_shared *shared, unsigned slot)
+bool qp_shared_lives(struct qp_shared *shared, unsigned slot, uint32_t generation)
 {
-    return qp_origin_lives(&shared->watched[slot], atomic_load(&shared->page->slots[slot].pid),
-                           atomic_load(&shared->page->slots[slot].start_time));
+    const struct slot *there = &shared->page->slots[slot];
+
+    return atomic_load(&there->generation) == generation &&
+           qp_origin_lives(&shared->watched[slot], atomic_load(&there->pid),
+                           atomic_load(&there->start_time));
 }
 
 /* In any slot but `own`. */

@@ -15,7 +15,8 @@ struct qp_shared_page; /* its layout is shared.c's business */
 struct qp_shared {
     struct qp_shared_page *page; /* NULL: not open */
     uint64_t inode;
-    unsigned slot;                                    /* this process's */
+    unsigned slot;       /* this process's */
+    uint32_t generation; /* which of those that have had the slot it is */
     struct qp_origin_watch watched[QP_PROCESSES_MAX]; /* those in the other slots, once asked for */
 };
 
@@ -55,8 +56,8 @@ int64_t qp_shared_now_ns(const struct qp_shared *shared);
 void qp_shared_set_reading(struct qp_shared *shared, int64_t since_ns);
 int64_t qp_shared_reading(const struct qp_shared *shared, uint32_t pid);
 
-/* Is the process there that has this slot? One thread at a time. */
-bool qp_shared_lives(struct qp_shared *shared, unsigned slot);
+/* Is the process there that had this slot in this generation? One thread at a time. */
+bool qp_shared_lives(struct qp_shared *shared, unsigned slot, uint32_t generation);
 
 /* ---- the store lock: who holds it writes the log ---- */
 

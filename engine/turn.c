@@ -27,7 +27,8 @@ enum {
 static void open_post(struct qp_handle *handle)
 {
     if (handle->post.file == NULL)
-        qp_post_open(&handle->post, &handle->place, handle->shared.inode, handle->shared.slot);
+        qp_post_open(&handle->post, &handle->place, handle->shared.inode,
+                     (struct qp_post_owner){handle->shared.slot, handle->shared.generation});
 }
 
 /* The lock is ours: nobody else touches the own box, whatever an earlier process with this number
@@ -159,9 +160,9 @@ int qp_turn_take(struct qp_handle *handle, struct qp_request **group, enum qp_tu
     return rc;
 }
 
-static bool lives(void *payload, unsigned slot)
+static bool lives(void *payload, struct qp_post_owner owner)
 {
-    return qp_shared_lives(payload, slot);
+    return qp_shared_lives(payload, owner.box, owner.generation);
 }
 
 /* Those who were answered just now come again, if they do, within the time that it takes to run

@@ -413,7 +413,7 @@ static void begin_neighbour(uint32_t flags)
         quipu *store = NULL;
 
         (void)quipu_open(path, &options, &store, NULL);
-        (void)write(ends[1], store != NULL ? "y" : "n", 1);
+        (void)!write(ends[1], store != NULL ? "y" : "n", 1);
         for (;;)
             (void)pause();
     }

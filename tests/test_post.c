@@ -24,8 +24,8 @@ static void begin(void)
     waiter = (struct qp_post){0};
     owner = (struct qp_post){0};
     qp_post_make(&place, SHARED);
-    qp_post_open(&waiter, &place, SHARED, 3);
-    qp_post_open(&owner, &place, SHARED, 5);
+    qp_post_open(&waiter, &place, SHARED, (struct qp_post_owner){3, 1});
+    qp_post_open(&owner, &place, SHARED, (struct qp_post_owner){5, 1});
     memset(batches, 0, sizeof(batches));
     memset(requests, 0, sizeof(requests));
 }
@@ -82,10 +82,11 @@ static void expect_same(const struct qp_batch *got, const struct qp_batch *wante
 
 static bool dead;
 
-static bool lives(void *payload, unsigned box)
+static bool lives(void *payload, struct qp_post_owner whose)
 {
     (void)payload;
-    return !dead || box != 3;
+    cr_expect_eq(whose.generation, 1);
+    return !dead || whose.box != 3;
 }
 
 static struct qp_parcel *take_one(void)
@@ -319,12 +320,12 @@ Test(post, a_file_of_others_is_not_used)
 {
     struct qp_post other = {0};
 
-    qp_post_open(&other, &place, SHARED + 1, 3);
+    qp_post_open(&other, &place, SHARED + 1, (struct qp_post_owner){3, 1});
     cr_assert_null(other.file);
     qp_post_make(&place, SHARED); /* it is there: nothing happens */
     cr_assert(qp_post_put(&waiter, make_group(1)));
     qp_post_make(&place, SHARED + 1);
-    qp_post_open(&other, &place, SHARED + 1, 5);
+    qp_post_open(&other, &place, SHARED + 1, (struct qp_post_owner){5, 1});
     cr_assert_not_null(other.file);
     cr_expect_eq(qp_post_count(&other), 0, "it is a new one");
     qp_post_close(&other);

@@ -70,6 +70,12 @@ static void await(const atomic_uint *word)
 
 /* ---- the child's commit ---------------------------------------------------------------------- */
 
+static void open_post(struct qp_handle *handle)
+{
+    qp_post_open(&handle->post, &handle->place, handle->shared.inode,
+                 (struct qp_post_owner){handle->shared.slot, handle->shared.generation});
+}
+
 /* Whoever waits has put its group before. */
 static void let_other_wait(struct qp_handle *handle)
 {
@@ -77,7 +83,7 @@ static void let_other_wait(struct qp_handle *handle)
     while (!qp_shared_others_wait(&handle->shared))
         (void)usleep(500);
     if (handle->post.file == NULL)
-        qp_post_open(&handle->post, &handle->place, handle->shared.inode, handle->shared.slot);
+        open_post(handle);
     stage->posted = qp_post_count(&handle->post);
 }
 
@@ -730,6 +736,7 @@ static void leave_a_box(quipu *store)
         quipu *own = NULL;
 
         if (open_as(QUIPU_SYNC, PATIENT_MS, &own) == QUIPU_OK) {
+            open_post(own->handle);
             own->handle->post_ready = true; /* as if it had had the lock before */
             (void)quipu_append(own, "dead", QUIPU_ANY, &draft, 1, NULL, NULL);
         }
@@ -755,19 +762,51 @@ Test(turn, a_box_of_the_dead_is_not_taken)
     expect_well(store);
 }
 
+/* A child that has the store open, in this slot,
+ * and does nothing but say that it wants the
+ * lock. */
+static pid_t open_and_stay(unsigned *slot)
+{
+    int ends[2];
+    pid_t child;
+
+    cr_assert_eq(pipe(ends), 0);
+    child = fork();
+    if (child == 0) {
+        quipu *own = NULL;
+
+        if (open_as(QUIPU_SYNC, PATIENT_MS, &own) < 0)
+            _exit(1);
+        (void)qp_shared_ask(&own->handle->shared, true);
+        (void)!write(ends[1], &own->handle->shared.slot, sizeof(*slot));
+        (void)pause();
+        _exit(1);
+    }
+    cr_assert_eq(read(ends[0], slot, sizeof(*slot)), (ssize_t)sizeof(*slot));
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    return child;
+}
+
 /* The next process that has the dead one's slot did not put it. */
 Test(turn, a_box_of_the_dead_is_not_its_heirs)
 {
     quipu *store = open_ready(PATIENT_MS);
     uint64_t head = head_of(store);
+    unsigned slot = 0;
     pid_t child;
 
     leave_a_box(store);
     (void)qp_lock_release(store->handle, false);
-    child = start(HOLD, LIVES);
-    cr_expect_eq(qp_post_count(&store->handle->post), 0, "withdrawn by who has opened the store");
-    atomic_store(&stage->release, 1);
-    cr_expect_eq(end_of(child), 0);
+    child = open_and_stay(&slot);
+    cr_assert_eq(slot, 1, "as the dead one's was");
+    cr_assert_eq(qp_lock_take(store->handle, INT64_MAX, NULL), QUIPU_OK);
+    cr_expect_eq(qp_post_count(&store->handle->post), 1);
+    cr_expect_null(qp_turn_collect(store->handle));
+    cr_expect_eq(qp_post_count(&store->handle->post), 0, "thrown away");
+    (void)qp_lock_release(store->handle, false);
+    cr_assert_eq(kill(child, SIGKILL), 0);
+    cr_expect_eq(end_of(child), 256 + SIGKILL);
     cr_expect_eq(head_of(store), head);
     expect_well(store);
 }
