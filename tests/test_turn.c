@@ -196,6 +196,7 @@ static void take_again(struct qp_handle *handle)
         struct qp_parcel *parcels;
         int64_t begun_ns;
 
+        await(&stage->release, (unsigned)i); /* who was answered has come for it */
         if (qp_lock_take(handle, INT64_MAX, NULL) != QUIPU_OK)
             _exit(2);
         if (i < 2)
@@ -414,8 +415,10 @@ Test(turn, those_who_come_again)
     pid_t child = start(AGAIN, LIVES);
 
     cr_expect_eq(append(store), QUIPU_OK, "%s", why.text);
+    atomic_store(&stage->release, 1);
     await(&stage->held, 2);
     cr_expect_eq(append(store), QUIPU_OK, "%s", why.text);
+    atomic_store(&stage->release, 2);
     cr_expect_eq(end_of(child), 0);
     cr_expect_eq(stage->taken, 2);
     cr_expect_geq(stage->waited_ns, 100000, "%lld ns", (long long)stage->waited_ns);
