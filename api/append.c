@@ -5,8 +5,6 @@
 #include "quipu.h"
 #include "status.h"
 
-#include <string.h>
-
 quipu_batch *quipu_batch_new(void)
 {
     return qp_zalloc(sizeof(struct quipu_batch));

@@ -6,8 +6,6 @@
 #include "stat.h"
 #include "status.h"
 
-#include <string.h>
-
 struct quipu_list {
     struct qp_child child;
     struct qp_list *list;

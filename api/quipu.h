@@ -22,33 +22,35 @@
  *
  * RULES of every call.
  *
- * Results  0 done, 1 a row (quipu_next, quipu_list_next) or yes (quipu_wait), < 0 a status of the
- *          table below.
- *          A callback may return its own code <= QUIPU_APPLICATION, which comes back unchanged.
- *          Any call that takes a handle may return QUIPU_MISUSE (the call breaks its contract and
- *          nothing was changed) and QUIPU_FORKED. Any call that looks into the files may return
- *          QUIPU_IO (input or output failed), QUIPU_CORRUPT (bytes are damaged; the text says
- *          where), QUIPU_NEWER_FORMAT (a newer library wrote what stands there), QUIPU_FULL (no
- *          reader slot is free, or the map could not follow the file), QUIPU_NO_MEMORY and
- *          QUIPU_SYSTEM (the system refused something; os_error says why). The comments below list
- *          what comes on top, and what one of these means in particular.
- * Durable  means: after a power cut it is there. With QUIPU_LAZY it means that the newest
- * transaction may be taken back by one, until quipu_flush(). Errors   `error` may be NULL. It is
- * filled on failure and left alone on success. It belongs to the caller, so it is never stale and
- * never bound to a thread. Input    Names of streams, types and tags are NUL-terminated UTF-8 of 1
- * to 255 bytes without control characters. New streams and types must not begin with '$'. Whatever
- * is passed in is only read during the call: a batch copies what it is given. Output   A view (an
- * event, an item) points into memory of the handle that it came from. It lives until the next call
- * on that handle, or its close. Names in views are NUL-terminated. Structs  One that starts with
- * struct_size grows at its end: set it with QUIPU_INIT() or quipu_options_init(), also in structs
- * that the library fills; 0 means the size of the first release. A longer one than the library's is
- * QUIPU_MISUSE where the library reads it; where it fills it, what it does not know is 0. One
- * without struct_size is frozen, and its `reserved` must be 0. In any option 0 means the default
- * beside it. Threads  A `quipu` is shared by all threads of its process. A reader, a list and a
- * batch belong to one thread at a time. Children Every close takes NULL and then does nothing.
- * Readers and lists are closed before their store. If not, quipu_close() waits for none of them:
- * their next call returns QUIPU_CLOSED, they must still be closed, and the last of them closes the
- * files.
+ * - Results: 0 done, 1 a row (quipu_next, quipu_list_next) or yes (quipu_wait), < 0 a status of the
+ *   table below. A callback may return its own code <= QUIPU_APPLICATION, which comes back
+ *   unchanged.
+ * - Any call that takes a handle may return QUIPU_MISUSE (the call breaks its contract and nothing
+ *   was changed) and QUIPU_FORKED. Any call that looks into the files may return QUIPU_IO (input or
+ *   output failed), QUIPU_CORRUPT (bytes are damaged; the text says where), QUIPU_NEWER_FORMAT (a
+ *   newer library wrote what stands there), QUIPU_FULL (no reader slot is free, or the map could
+ *   not follow the file), QUIPU_NO_MEMORY and QUIPU_SYSTEM (the system refused something; os_error
+ *   says why). The comments below list what comes on top, and what one of these means in
+ *   particular.
+ * - Errors: `error` may be NULL. It is filled on failure and left alone on success. It belongs to
+ *   the caller, so it is never stale and never bound to a thread.
+ * - Durable means: after a power cut it is there. With QUIPU_LAZY a power cut may take back the
+ *   newest transaction, and no more, until quipu_flush().
+ * - Input: names of streams, types and tags are NUL-terminated UTF-8 of 1 to 255 bytes without
+ *   control characters. New streams and types must not begin with '$'. Whatever is passed in is
+ *   only read during the call: a batch copies what it is given.
+ * - Output: a view (an event, an item) points into memory of the handle that it came from. It lives
+ *   until the next call on that handle, or its close. Names in views are NUL-terminated.
+ * - Structs: one that starts with struct_size grows at its end. Set it with QUIPU_INIT() or
+ *   quipu_options_init(), also in structs that the library fills; 0 means the size of the first
+ *   release. A longer one than the library's is QUIPU_MISUSE where the library reads it; where it
+ *   fills it, what it does not know is 0. One without struct_size is frozen, and its `reserved`
+ *   must be 0. In any option 0 means the default beside it.
+ * - Threads: a `quipu` is shared by all threads of its process. A reader, a list and a batch belong
+ *   to one thread at a time.
+ * - Closing: every close takes NULL and then does nothing. Readers and lists are closed before
+ *   their store. If not, quipu_close() waits for none of them: their next call returns
+ *   QUIPU_CLOSED, they must still be closed, and the last of them closes the files.
  *
  * WORDS. A *stream* is the history of one aggregate, by name: "order-42". Its *category* is the
  * part of the name before the first '-' ("order"); a name without one, or that begins with one, is
@@ -210,7 +212,9 @@ typedef struct quipu_options {
     void *log_payload;
 } quipu_options;
 
-/* Fill with zeroes and set struct_size: for languages without designated initializers. */
+/* Fill with zeroes and set struct_size: for languages without designated initializers.
+ *
+ * Threads: any. */
 QUIPU_API void quipu_options_init(quipu_options *options, size_t struct_size);
 
 /* The first member of a compound literal that has at least one other:
@@ -231,13 +235,14 @@ QUIPU_API void quipu_options_init(quipu_options *options, size_t struct_size);
  * Returns: QUIPU_OK; QUIPU_NOT_FOUND: no store (with EXISTING or READ_ONLY), or no directory to
  *          create it in; QUIPU_TARGET_EXISTS (with NEW); QUIPU_MISUSE: unknown flags, NEW together
  *          with EXISTING or READ_ONLY, READ_ONLY with MERGE_THREAD, or other options than the
- *          handle already open has;
- *          QUIPU_TOO_LARGE: an option over its limit, or a new store's name over 216 bytes;
- *          QUIPU_INVALID: log.mdb is not a store's, or a path that is empty, too long, or no name;
- *          QUIPU_UNSAFE: a symbolic link, another owner, writable by others, hard links, a network
- *          file system, a directory with other files in it, another LMDB program on the files,
- *          another pid namespace, no write access to the lock files; QUIPU_BUSY: another process
- *          opens, closes or holds it, or has it open while its index must be made again;
+ *          handle already open has; QUIPU_TOO_LARGE: an option over its limit, or a new store's
+ *          name over 216 bytes; QUIPU_INVALID: log.mdb is not a store's, or a path that is empty,
+ *          too long, or no name; QUIPU_UNSAFE: a symbolic link, another owner, writable by others,
+ *          hard links, a network file system, a directory with other files in it, another LMDB
+ *          program on the files, another pid namespace, no write access to the lock files;
+ *          QUIPU_BUSY: another process opens, closes or holds it for longer than busy_timeout_ms,
+ *          or has it open while its index must be made again, or 128 processes have; with
+ *          FULL_CHECK also others that write so fast that a file could not be checked;
  *          QUIPU_CORRUPT: log.mdb is damaged; QUIPU_FULL: the disk. On failure `*out` is NULL. */
 QUIPU_API int quipu_open(const char *path, const quipu_options *options, quipu **out,
                          quipu_error *error);
@@ -248,7 +253,7 @@ QUIPU_API int quipu_open(const char *path, const quipu_options *options, quipu *
  *
  * Threads: with the last close no other call on `store` may be under way, but for commits and for
  *          quipu_wait(), which then returns QUIPU_CLOSED, and none may begin. Readers and lists may
- *          still be open: see Children above. */
+ *          still be open: see Closing above. */
 QUIPU_API void quipu_close(quipu *store);
 
 /* The position of the newest event, 0 if there is none.
@@ -398,6 +403,7 @@ QUIPU_API int quipu_get_bool(const quipu_event *event, const char *name, int *ou
 /* The same for text, like snprintf(): copies at most capacity - 1 bytes and a 0. JSON's escapes are
  * resolved. `out` may be NULL if capacity is 0.
  *
+ * Threads: that of the event.
  * Returns: the text's full length in bytes, or -1 if it is absent or not text. */
 QUIPU_API int64_t quipu_get_text(const quipu_event *event, const char *name, char *out,
                                  size_t capacity);
@@ -541,23 +547,32 @@ typedef struct quipu_batch quipu_batch;
  * Returns: NULL if memory is out. */
 QUIPU_API quipu_batch *quipu_batch_new(void);
 
-/* Make it as new: no steps, no remembered failure. Its memory is kept, for the next round. */
+/* Make it as new: no steps, no remembered failure. NULL does nothing.
+ *
+ * Memory:  is kept, for the next round.
+ * Threads: that of the batch. */
 QUIPU_API void quipu_batch_clear(quipu_batch *batch);
+
+/* Free a batch. NULL does nothing. One that quipu_commit_async() took is the library's to free.
+ *
+ * Threads: that of the batch. */
 QUIPU_API void quipu_batch_free(quipu_batch *batch);
 
 /* Append `count` drafts to `stream` if it has the `expected` version. No drafts: only the
  * condition.
  *
  * Memory:  everything is copied.
+ * Threads: that of the batch.
  * Returns: QUIPU_OK; QUIPU_INVALID: a name, tag, UTF-8 or msgpack; QUIPU_TOO_LARGE; QUIPU_MISUSE;
- *          QUIPU_NO_MEMORY. The data and batch limits of the store are checked by quipu_commit().
- */
+ *          QUIPU_NO_MEMORY. quipu_commit() checks the store's own limits of data and batch. */
 QUIPU_API int quipu_batch_append(quipu_batch *batch, const char *stream, uint64_t expected,
                                  const quipu_draft *drafts, size_t count);
 
 /* The same as quipu_batch_append() without drafts: a condition on a stream that is not written. A
  * batch of nothing but conditions may be committed: it then only says whether they hold.
  *
+ * Memory:  everything is copied.
+ * Threads: that of the batch.
  * Returns: as quipu_batch_append(). */
 QUIPU_API int quipu_batch_expect(quipu_batch *batch, const char *stream, uint64_t expected);
 
@@ -577,8 +592,9 @@ QUIPU_API int quipu_batch_expect(quipu_batch *batch, const char *stream, uint64_
  * is. NULL, and a query without items, is every event.
  *
  * Memory:  everything is copied.
+ * Threads: that of the batch.
  * Returns: QUIPU_OK; as quipu_read() for what is wrong with the query; QUIPU_MISUSE: `after` is no
- *          position. */
+ *          position; QUIPU_NO_MEMORY. */
 QUIPU_API int quipu_batch_unless(quipu_batch *batch, const quipu_query *query, uint64_t after);
 
 /* Store that `source` was taken in up to `number`, refused with QUIPU_ALREADY_TRACKED unless that
@@ -588,7 +604,9 @@ QUIPU_API int quipu_batch_unless(quipu_batch *batch, const quipu_query *query, u
  *
  * `source` has 1 to 127 bytes and does not begin with '$'.
  *
- * Returns: QUIPU_OK; QUIPU_INVALID; QUIPU_TOO_LARGE; QUIPU_MISUSE; QUIPU_NO_MEMORY. */
+ * Memory:  everything is copied.
+ * Threads: that of the batch.
+ * Returns: QUIPU_OK; QUIPU_INVALID, QUIPU_TOO_LARGE: the name; QUIPU_MISUSE; QUIPU_NO_MEMORY. */
 QUIPU_API int quipu_batch_track(quipu_batch *batch, const char *source, uint64_t number);
 
 /* Move the mark `name` to `position`, with the batch: how far a program has come that reads this
@@ -597,11 +615,14 @@ QUIPU_API int quipu_batch_track(quipu_batch *batch, const char *source, uint64_t
  *
  * `name` has 1 to 127 bytes and does not begin with '$'.
  *
- * Returns: as quipu_batch_track(). */
+ * Memory:  everything is copied.
+ * Threads: that of the batch.
+ * Returns: as quipu_batch_track(); QUIPU_MISUSE: `position` is none that can be. */
 QUIPU_API int quipu_batch_mark(quipu_batch *batch, const char *name, uint64_t position);
 
 /* How many steps were added.
  *
+ * Threads: that of the batch; of an asynchronous commit within its quipu_committed_fn.
  * Returns: their number; 0 for NULL. */
 QUIPU_API size_t quipu_batch_steps(const quipu_batch *batch);
 
@@ -633,10 +654,12 @@ QUIPU_API int quipu_batch_result(const quipu_batch *batch, size_t step, quipu_re
  *     ALREADY_TRACKED     a source has that number or a higher one
  *
  * Ids are looked up before versions. If all appends are known nothing else of the batch is looked
- * at. An event without an id is never known. A thread that led may call the functions of
- * asynchronous commits before it returns. It may
- * merge into the index before it returns: once in 196 608 events, for about 100 ms, and for longer
- * where random ids scatter over a large index, while all others go on.
+ * at. An event without an id is never known.
+ *
+ * A thread that led may do more before it returns, while all others go on. It may call the
+ * functions of asynchronous commits. And unless the store has a merge thread it may merge into the
+ * index what many commits have left: once in 196 608 events, or sooner where the tail is half of
+ * tail_bytes_max; for about 100 ms, and for longer where random ids scatter over a large index.
  *
  * Memory:  `receipt` may be NULL. It is filled on QUIPU_OK and on QUIPU_CONFLICT,
  *          QUIPU_DUPLICATE_ID, QUIPU_PARTIAL_DUPLICATE and QUIPU_ALREADY_TRACKED; else it is
@@ -751,6 +774,7 @@ QUIPU_API int quipu_read_stream(quipu *store, const char *stream, const quipu_ra
 /* The next event.
  *
  * Memory:  what `event` points to lives until the next call on this reader.
+ * Threads: that of the reader.
  * Returns: QUIPU_ROW; QUIPU_OK at the end; QUIPU_CORRUPT or QUIPU_NEWER_FORMAT: an event that
  *          cannot be read and may have been one of those asked for: event->position says which,
  *          all else in it is 0, and the next call goes on after it. With position 0 it is the index
@@ -764,10 +788,15 @@ QUIPU_API int quipu_next(quipu_reader *reader, quipu_event *event, quipu_error *
  * next, and no event is missed or seen twice. After the end of a forward read it is the head of the
  * snapshot (with QUIPU_RENEW of the first one), or `upto`, also if nothing was found; before the
  * end, and when `limit` cut it short, it is the last event's. Backwards it is the head or `upto`
- * from the start. Always a position, of a stream's reader too. 0 if the reader's store is closed.
- */
+ * from the start. Always a position, of a stream's reader too.
+ *
+ * Threads: that of the reader.
+ * Returns: the position; 0 if the reader's store is closed. */
 QUIPU_API uint64_t quipu_reader_head(const quipu_reader *reader);
 
+/* Let its snapshot go. NULL does nothing.
+ *
+ * Threads: that of the reader. */
 QUIPU_API void quipu_reader_close(quipu_reader *reader);
 
 /* ---- fold ---- */
@@ -941,9 +970,14 @@ QUIPU_API int quipu_list_open(quipu *store, int kind, const char *prefix, quipu_
 /* The next item.
  *
  * Memory:  the item's names live until the next call on this list.
+ * Threads: that of the list.
  * Returns: QUIPU_ROW; QUIPU_OK at the end; QUIPU_CORRUPT: item->name says of what, the next call
  *          goes on after it; QUIPU_CLOSED; what every call may return. */
 QUIPU_API int quipu_list_next(quipu_list *list, quipu_item *item, quipu_error *error);
+
+/* Let its snapshot go. NULL does nothing.
+ *
+ * Threads: that of the list. */
 QUIPU_API void quipu_list_close(quipu_list *list);
 
 typedef struct quipu_stat {
@@ -1014,7 +1048,8 @@ typedef struct quipu_verified {
  * Returns: QUIPU_OK; QUIPU_CORRUPT after the last finding if there was any; what a callback
  *          returned to stop if that is negative (else QUIPU_OK); and as quipu_open() with
  *          READ_ONLY. With damaged pages of an index that this process has open: QUIPU_CORRUPT,
- *          and the log is not looked at. */
+ *          and the log is not looked at. QUIPU_BUSY also if others write so fast that a file could
+ *          not be checked: nothing is wrong, try again. */
 QUIPU_API int quipu_verify(const char *path, uint32_t flags, quipu_finding_fn found,
                            quipu_progress_fn progress, void *payload, quipu_verified *out,
                            quipu_error *error);

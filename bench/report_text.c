@@ -3,8 +3,6 @@
 #include "report_form.h"
 #include "text.h"
 
-#include <string.h>
-
 #define MIB 1048576.0
 
 struct number {

@@ -16,8 +16,6 @@
 #include "preload.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum {
     UNMERGED_EVENTS = 100000, /* of the load: half of what the first merge would wait for */

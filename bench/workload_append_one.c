@@ -11,7 +11,6 @@
 #include "crew.h"
 #include "preload.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 

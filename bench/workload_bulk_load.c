@@ -7,7 +7,6 @@
 #include "preload.h"
 #include "workload.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -10,9 +10,7 @@
 #include "clock.h"
 #include "crew.h"
 
-#include <assert.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 

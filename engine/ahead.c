@@ -15,7 +15,6 @@
 #include "page.h"
 
 #include <assert.h>
-#include <string.h>
 #include <sys/mman.h>
 
 enum {

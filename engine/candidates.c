@@ -18,7 +18,6 @@
 #include "status.h"
 
 #include <assert.h>
-#include <string.h>
 
 /* A list of up to so many times the length of the one that drives is asked. A window of 512 entries
  * then serves 8 candidates or more. */

@@ -296,7 +296,7 @@ static void commit_group(struct qp_handle *handle, struct group *group, bool *co
             rc = transact(handle, group, committed, &error);
     }
     fail_requests(group->all, rc, &error);
-    qp_post_answer(&handle->post, group->parcels, rc == QUIPU_OK && group->planned);
+    qp_turn_answer(handle, group->parcels, rc == QUIPU_OK && group->planned);
 }
 
 /* The steps in this order: nothing that may take long is done while the store lock is held, and the

@@ -12,7 +12,6 @@
 #include "row.h"
 #include "status.h"
 
-#include <assert.h>
 #include <string.h>
 #include <sys/resource.h>
 

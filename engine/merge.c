@@ -20,7 +20,6 @@
 #include "status.h"
 
 #include <assert.h>
-#include <string.h>
 
 /* One merge: its snapshot of the log bounds all of its slices. */
 struct merge {

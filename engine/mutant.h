@@ -1,9 +1,11 @@
-/* mutant.h - mistakes that the tests must find. Each stands at one place of the engine, as
- * QP_MUTANT(NAME), which is false: a compiler leaves nothing of it. Built with -DQUIPU_MUTANTS=ON
- * the environment's QUIPU_MUTANT=NAME, or its number, makes one of them true, and tests/mutants
- * sees to it that for each some test turns red (docs/TESTING.md 7).
+/* mutant.h - mistakes that the tests must find. Each stands in the engine, mostly at one
+ * place, as QP_MUTANT(NAME). In the library that is the constant false; the test no_mutants looks
+ * that no text of it is in there. Built with -DQUIPU_MUTANTS=ON the environment's
+ * QUIPU_MUTANT=NAME, or its number, makes one of them true, and tests/mutants sees to it that for
+ * each some test turns red (docs/TESTING.md 7).
  *
- * A number is never given to another mistake. Where a race would be rare, a pause widens it. */
+ * A number is never given to another mistake, so new ones stand at the end of their group. Where a
+ * race would be rare, a pause widens it. */
 #ifndef QP_MUTANT_H
 #define QP_MUTANT_H
 
@@ -11,7 +13,7 @@
 
 /* number, name, what is wrong then */
 #define QP_MUTANTS(X)                                                                              \
-    /* durability */                                                                               \
+    /* durability: environment, store, txn, place, open, lock, commit, merge */                    \
     X(1, NO_FLUSH, "LMDB runs with MDB_NOSYNC")                                                    \
     X(2, NO_META_FLUSH, "the meta page is not flushed, and sync is asked for")                     \
     X(3, ACK_EARLY, "a commit is acknowledged before its flush")                                   \
@@ -27,7 +29,7 @@
     X(13, UNKNOWN_UNDONE, "a failed flush counts as: nothing happened")                            \
     X(14, FAILED_TOLD_DONE, "what failed for the group is not told to each of it")                 \
     X(15, NAME_UNFLUSHED, "a sole opener leaves a creator's last flush undone")                    \
-    /* open, close, processes */                                                                   \
+    /* open, close, processes: handle, files, open, store, txn, shared, commit */                  \
     X(20, FORK_UNSEEN, "a forked child is not told from its parent")                               \
     X(21, ALWAYS_ALONE, "every opener takes itself for the only one")                              \
     X(22, STRANGER_UNSEEN, "somebody else's LMDB is not noticed")                                  \
@@ -43,7 +45,7 @@
     X(32, CLOSE_FORGETS, "a close does not commit what is asynchronous")                           \
     X(33, EXTEND_STALE, "zeros are written from where the file ended when last looked at")         \
     X(34, LAZY_UNDONE, "no room at a flush, and what a lazy handle wrote is not written again")    \
-    /* read, tail, merge */                                                                        \
+    /* read, tail, merge: tail, moment, merge, wait, commit, shared */                             \
     X(40, LOG_FIRST, "a moment looks at the log before the index")                                 \
     X(41, NO_CLIP, "the tail gives what the index has too")                                        \
     X(42, NO_CLIP_HEAD, "the tail gives what is newer than the snapshot")                          \
@@ -58,7 +60,7 @@
     X(51, LAZY_MERGED, "a merge takes what lazy handles have committed and nobody has flushed")    \
     X(52, LAZY_RECEIPT, "a receipt of sync speaks of what is not flushed")                         \
     X(53, COMMIT_UNCOUNTED, "a commit does not wake who waits for it")                             \
-    /* decide, apply */                                                                            \
+    /* decide, apply: decide, overlay, pending, condition, apply, open */                          \
     X(61, GROUP_UNSEEN, "a batch does not see what the batches before it append")                  \
     X(62, OWN_UNSEEN, "a batch does not see its own earlier steps")                                \
     X(63, REFUSED_SEEN, "a batch sees what a refused one before it wanted to do")                  \
@@ -82,20 +84,21 @@
     X(86, TWO_TELLERS, "two threads tell at once")                                                 \
     X(87, ROOM_UNTOLD, "who waits for room, or for all, is not told")                              \
     X(88, NO_ROOM_NEEDED, "any number of asynchronous commits is taken")                           \
-    /* groups of other processes */                                                                \
-    X(100, POST_UNANSWERED, "a group that was taken along is not answered")                        \
-    X(101, POST_ASSUMED, "who took a group and died is believed to have committed it")             \
-    X(102, POST_AGAIN, "what a dead process has committed for others is committed again")          \
-    X(103, NUMBERS_PUT, "a group that leaves nothing in the log is taken along")                   \
-    X(104, DEAD_TAKEN, "what a dead process has put is committed at some later time")              \
-    /* bytes */                                                                                    \
+    /* bytes: key, record, pack, walk */                                                           \
     X(90, KEY_UNSUMMED, "the sum of a row does not cover its key")                                 \
     X(91, ROW_UNCHECKED, "the sum of a row is not checked")                                        \
     X(92, RECORD_UNCHECKED, "the sum of a record is not checked")                                  \
     X(93, CHAIN_CUT, "the chain of a record does not cover the one before")                        \
     X(94, PACK_UNCHECKED, "msgpack is taken unseen")                                               \
     X(95, PAGE_TWICE, "a page of LMDB may be reached twice")                                       \
-    X(96, PAGES_UNCOUNTED, "pages and rows of a table are not counted")
+    X(96, PAGES_UNCOUNTED, "pages and rows of a table are not counted")                            \
+    /* groups of other processes: post, turn */                                                    \
+    X(100, POST_UNANSWERED, "a group that was taken along is not answered")                        \
+    X(101, POST_ASSUMED, "who took a group and died is believed to have committed it")             \
+    X(102, POST_AGAIN, "what a dead process has committed for others is committed again")          \
+    X(103, NUMBERS_PUT, "a group that leaves nothing in the log is taken along")                   \
+    X(104, DEAD_TAKEN, "what a dead process has put is committed at some later time")              \
+    X(105, UNLOCK_UNRUNG, "who unlocks rings nobody that waits with a group")
 
 #ifdef QUIPU_MUTANTS
 

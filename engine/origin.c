@@ -1,14 +1,17 @@
-/* origin.c - asks /proc, each time anew: an open does so a few times, nothing else does. */
+/* origin.c - asks /proc, each time anew. That takes 13 to 35 microseconds for a process: who is
+ * asked for with every commit is watched through a descriptor, which takes 0.4. */
 #include "origin.h"
 
 #include "status.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static uint64_t namespace_inode(const char *path)
@@ -35,12 +38,34 @@ int qp_origin_read(struct qp_origin *origin, quipu_error *error)
     return QUIPU_OK;
 }
 
+/* A field of a line of /proc/PID/stat, as its number counts in proc(5). NULL: there is none. The
+ * name in field 2 may hold anything, but ends with the last parenthesis. */
+static const char *stat_field(const char *line, int number)
+{
+    const char *at = strrchr(line, ')');
+
+    for (int field = 3; at != NULL && field <= number; field++)
+        at = strchr(at + 1, ' ');
+    return at != NULL ? at + 1 : NULL;
+}
+
+/* Dead, and nobody has asked for its exit code. The state is that of the first thread, which may
+ * end before the others. */
+static bool is_zombie(const char *line)
+{
+    const char *state = stat_field(line, 3);
+    const char *threads = stat_field(line, 20);
+
+    return state != NULL && threads != NULL && (*state == 'Z' || *state == 'X') &&
+           strtol(threads, NULL, 10) <= 1;
+}
+
 uint64_t qp_origin_start_time(uint32_t pid)
 {
     char path[32];
     char line[1024];
+    const char *start;
     ssize_t size;
-    char *at;
     int fd;
 
     (void)snprintf(path, sizeof(path), "/proc/%u/stat", pid);
@@ -52,10 +77,44 @@ uint64_t qp_origin_start_time(uint32_t pid)
     if (size <= 0)
         return 0;
     line[size] = '\0';
-    at = strrchr(line, ')'); /* the name before it may hold anything; field 3 follows */
-    if (at != NULL && (at[2] == 'Z' || at[2] == 'X'))
-        return 0; /* dead, and nobody has asked for its exit code */
-    for (int field = 3; at != NULL && field <= 22; field++)
-        at = strchr(at + 1, ' ');
-    return at != NULL ? strtoull(at + 1, NULL, 10) : 0;
+    start = stat_field(line, 22);
+    return start == NULL || is_zombie(line) ? 0 : strtoull(start, NULL, 10);
+}
+
+/* The descriptor first, then whose it is: if the pid is still that of the one who was asked for, it
+ * was so when the descriptor was made. A kernel that has none of the kind (before 5.3), or forbids
+ * it, is asked through /proc each time. */
+static bool watch_process(struct qp_origin_watch *watch, uint32_t pid, uint64_t start_time)
+{
+    int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+    bool lives = qp_origin_start_time(pid) == start_time;
+
+    if (lives)
+        *watch = (struct qp_origin_watch){.pid = pid, .fd = fd, .start_time = start_time};
+    else if (fd >= 0)
+        (void)close(fd);
+    return lives;
+}
+
+bool qp_origin_lives(struct qp_origin_watch *watch, uint32_t pid, uint64_t start_time)
+{
+    struct pollfd ended = {.events = POLLIN};
+
+    if (pid == 0 || start_time == 0)
+        return false;
+    if (watch->pid != pid || watch->start_time != start_time) {
+        qp_origin_unwatch(watch);
+        return watch_process(watch, pid, start_time);
+    }
+    ended.fd = watch->fd;
+    if (watch->fd < 0 || poll(&ended, 1, 0) < 0)
+        return qp_origin_start_time(pid) == start_time;
+    return ended.revents == 0; /* it can be read once all threads have ended */
+}
+
+void qp_origin_unwatch(struct qp_origin_watch *watch)
+{
+    if (watch->pid != 0 && watch->fd >= 0)
+        (void)close(watch->fd);
+    *watch = (struct qp_origin_watch){0};
 }

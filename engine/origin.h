@@ -19,4 +19,16 @@ int qp_origin_read(struct qp_origin *origin, quipu_error *error);
  */
 uint64_t qp_origin_start_time(uint32_t pid);
 
+/* A process that is asked for often. Zeroed: none yet. */
+struct qp_origin_watch {
+    uint32_t pid;
+    int fd; /* of the process itself, as its pid may be another's once it is gone; -1: none */
+    uint64_t start_time;
+};
+
+/* Does the process live that had this pid and start time? The first time this is what
+ * qp_origin_start_time() costs; then one system call, for which a descriptor is kept. */
+bool qp_origin_lives(struct qp_origin_watch *watch, uint32_t pid, uint64_t start_time);
+void qp_origin_unwatch(struct qp_origin_watch *watch);
+
 #endif

@@ -15,7 +15,6 @@
 #include "status.h"
 
 #include <assert.h>
-#include <string.h>
 
 /* A draft with an id. */
 struct qp_overlay_event {

@@ -53,8 +53,8 @@ enum {
 #define LMDB_MAGIC     UINT32_C(0xBEEFC0DE)
 #define PAGE_BYTES_MAX 65536
 
-/* The page size stands where a table's record has its padding: LMDB keeps it in that of the free
- * list. A page after the last test's would have an offset that does not fit 64 bits. */
+/* LMDB keeps the page size in the free list's record, where those of other tables have padding. The
+ * last test sees to it that the offset of every page fits 64 bits. */
 bool qp_page_meta_read(const uint8_t *page, struct qp_page_meta *meta)
 {
     uint32_t bytes;
@@ -195,8 +195,8 @@ static bool is_before(struct qp_bytes left, struct qp_bytes right, bool integer_
     return order < 0 || (order == 0 && left.size < right.size);
 }
 
-/* Each key after the one before, and between the bounds. A leaf's first may be the very one that
- * its branch has for it. A branch's first stands for no key. */
+/* Each key is after the one before, and between the bounds. The first of a leaf may equal the one
+ * that the branch above has for this leaf. The first node of a branch has no key. */
 static const char *wrong_key(const uint8_t *page, size_t page_bytes,
                              const struct qp_page_rules *rules, size_t count)
 {
@@ -232,9 +232,10 @@ static bool starts_at(const struct starts *starts, size_t offset)
     return (starts->bits[offset / 16] >> (offset / 2 % 8) & 1) != 0;
 }
 
-/* Nodes leave no gap and share no byte: one begins at `upper`, each ends where another begins or
- * the page ends, and together they are as long as the room. From the one at `upper` on, from end to
- * begin, they take up all of it: one more that shared bytes would make the sum too large. */
+/* Do the nodes leave no gap, and share no byte? They do if one begins at `upper`, each ends where
+ * another begins or where the page ends, and their sizes add up to the room. For who begins at
+ * `upper`, and goes on where each node ends, comes through the whole room: the sizes of these nodes
+ * are its size. A further node, which shared bytes with them, would make the sum too large. */
 static bool is_paved(const uint8_t *page, size_t page_bytes, size_t upper, size_t count,
                      bool branch)
 {

@@ -43,7 +43,7 @@ struct qp_page_meta {
 /* Read the beginning of a meta page. false: not one of LMDB's file format 1. */
 bool qp_page_meta_read(const uint8_t *page, struct qp_page_meta *meta);
 
-/* As many no machine can map. */
+/* More pages than any machine can map. */
 #define QP_PAGE_COUNT_MAX (UINT64_C(1) << 35)
 
 /* The beginnings of both meta pages, each by itself and against the other, in a file of this size.

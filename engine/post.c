@@ -298,6 +298,16 @@ static void write_outcomes(struct box *box, const struct qp_parcel *parcel)
     assert((size_t)(at - box->bytes) <= sizeof(box->bytes));
 }
 
+bool qp_post_waits(const struct qp_post *post)
+{
+    return state_of(own_box(post)) == BOX_POSTED;
+}
+
+bool qp_post_answered(const struct qp_post *post)
+{
+    return state_of(own_box(post)) == BOX_DONE;
+}
+
 enum qp_post_state qp_post_end(struct qp_post *post, struct qp_request *group)
 {
     struct box *box = own_box(post);
@@ -418,7 +428,7 @@ size_t qp_post_count(const struct qp_post *post)
     return count;
 }
 
-struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, const void *payload)
+struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, void *payload)
 {
     struct qp_parcel *parcels = NULL;
 

@@ -46,6 +46,12 @@ void qp_post_empty(struct qp_post *post);
  * query, a flush), or the box is not empty. */
 bool qp_post_put(struct qp_post *post, const struct qp_request *group);
 
+/* Does the group that was put wait to be taken? Has it been answered? While neither, somebody has
+ * it.
+ */
+bool qp_post_waits(const struct qp_post *post);
+bool qp_post_answered(const struct qp_post *post);
+
 enum qp_post_state {
     QP_POST_WITHDRAWN, /* nobody has seen it */
     QP_POST_TAKEN,     /* somebody has it: commits it now, or is dead */
@@ -79,8 +85,8 @@ size_t qp_post_count(const struct qp_post *post);
 /* Take them all but the own one. What there is no memory for stays where it is. What a process has
  * put that is not there any more is thrown away: it would be committed at some later time, when
  * somebody has looked already and found that it is not in. */
-typedef bool (*qp_post_lives_fn)(const void *payload, unsigned box);
-struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, const void *payload);
+typedef bool (*qp_post_lives_fn)(void *payload, unsigned box);
+struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, void *payload);
 
 /* Before the commit: what will have become of them if the log then ends at this position. */
 void qp_post_plan(struct qp_post *post, const struct qp_parcel *parcels, uint64_t position,

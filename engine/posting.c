@@ -11,7 +11,6 @@
 #include "key.h"
 
 #include <assert.h>
-#include <string.h>
 
 enum {
     AT_NUMBERS = 8,

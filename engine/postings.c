@@ -14,7 +14,6 @@
 #include "status.h"
 
 #include <assert.h>
-#include <string.h>
 
 static_assert(QP_CHUNK_OFFSETS_MAX <= QP_BLOCK_POSITIONS, "a chunk of the tail fits the window");
 

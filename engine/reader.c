@@ -21,7 +21,6 @@
 #include "text.h"
 
 #include <assert.h>
-#include <string.h>
 
 enum mode { MODE_ALL, MODE_QUERY, MODE_STREAM };
 

@@ -6,31 +6,31 @@
  *
  *     A                                           B
  *                                                 waiting = 1, sleeps on the lock, 50 ms at most
- *     sees the flag: polite + 1, unlocks
- *     sleeps on `acquired`, 2 ms at most          has the lock: waiting = 0, acquired + 1
- *                                                 polite > 0: wakes A
- *     polite - 1                                  commits
+ *     sees the flag, unlocks
+ *     awaits `acquired`, 2 ms at most             has the lock: waiting = 0, advances `acquired`
+ *                                                 commits
+ *
+ * B may also sleep on `rung`, its own, if it waits for more than the lock: the owner that unlocks
+ * advances it.
  *
  * The file is never flushed: one that a crash of the machine has left is of another boot, and
  * nobody joins it. */
 #include "shared.h"
 
 #include "clock.h"
+#include "eventcount.h"
 #include "memory.h"
-#include "origin.h"
 #include "status.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,10 +48,12 @@ struct identity {
     uint64_t page_bytes; /* of the struct below: another layout, another size */
 };
 
-/* One a process. Taken and given back under the door; `waiting` is for the hand-over. */
+/* One a process. Taken and given back under the door; the second and third are for the hand-over.
+ */
 struct slot {
     atomic_uint pid;          /* 0: free */
     atomic_uint waiting;      /* 1: asks for the store lock */
+    qp_eventcount rung;       /* an owner that unlocked, or has answered, wants it to look */
     atomic_ullong start_time; /* of the process: its pid alone may be another's by now */
     atomic_llong reading_ns;  /* since when its oldest snapshot is held, 0: it holds none */
     pthread_mutex_t alive;    /* later held for life by the process's helper thread */
@@ -60,11 +62,10 @@ struct slot {
 struct qp_shared_page {
     struct identity identity;
     pthread_mutex_t lock;
-    atomic_uint holder;   /* pid of the store lock's owner, for messages; 0: free */
-    atomic_uint merger;   /* pid of who has guard byte 2; 0: nobody */
-    atomic_uint acquired; /* how often the lock was taken: waited on by the polite */
-    atomic_uint polite;   /* owners that stand back just now */
-    atomic_uint commits;  /* counted by twos: waited on by who wants new events; SLEEPS is added */
+    atomic_uint holder;     /* pid of the store lock's owner, for messages; 0: free */
+    atomic_uint merger;     /* pid of who has guard byte 2; 0: nobody */
+    qp_eventcount acquired; /* how often the lock was taken: awaited by who stands back */
+    qp_eventcount commits;  /* awaited by who wants new events */
     atomic_uint flags[QP_SHARED_FLAGS];
     atomic_llong anchor_wall_ns;     /* what the store's clock showed ... */
     atomic_llong anchor_boottime_ns; /* ... when the machine had been up for so long */
@@ -273,6 +274,14 @@ static int check_identity(const struct identity *found, const struct identity *o
     return qp_fail(error, QUIPU_UNSAFE, "the store is open in another release of the library");
 }
 
+static void forget(struct qp_shared *shared)
+{
+    (void)munmap(shared->page, sizeof(*shared->page));
+    shared->page = NULL;
+    for (unsigned i = 0; i < QP_PROCESSES_MAX; i++)
+        qp_origin_unwatch(&shared->watched[i]);
+}
+
 int qp_shared_open(const struct qp_place *place, struct qp_shared *shared, quipu_error *error)
 {
     struct identity own;
@@ -289,7 +298,7 @@ int qp_shared_open(const struct qp_place *place, struct qp_shared *shared, quipu
     if (rc == QUIPU_OK)
         rc = take_slot(shared, error);
     if (rc < 0)
-        qp_shared_forget(shared);
+        forget(shared);
     return rc;
 }
 
@@ -300,14 +309,7 @@ void qp_shared_close(struct qp_shared *shared)
     assert(shared->slot < QP_PROCESSES_MAX);
     qp_shared_set_reading(shared, 0);
     atomic_store(&shared->page->slots[shared->slot].pid, 0);
-    qp_shared_forget(shared);
-}
-
-void qp_shared_forget(struct qp_shared *shared)
-{
-    if (shared->page != NULL)
-        (void)munmap(shared->page, sizeof(*shared->page));
-    shared->page = NULL;
+    forget(shared);
 }
 
 /* ---- words ---- */
@@ -346,12 +348,10 @@ int64_t qp_shared_reading(const struct qp_shared *shared, uint32_t pid)
     return 0;
 }
 
-bool qp_shared_lives(const struct qp_shared *shared, unsigned slot)
+bool qp_shared_lives(struct qp_shared *shared, unsigned slot)
 {
-    uint32_t pid = atomic_load(&shared->page->slots[slot].pid);
-
-    return pid != 0 &&
-           qp_origin_start_time(pid) == atomic_load(&shared->page->slots[slot].start_time);
+    return qp_origin_lives(&shared->watched[slot], atomic_load(&shared->page->slots[slot].pid),
+                           atomic_load(&shared->page->slots[slot].start_time));
 }
 
 /* In any slot but `own`. */
@@ -395,57 +395,21 @@ uint32_t qp_shared_merger(const struct qp_shared *shared)
     return atomic_load(&shared->page->merger);
 }
 
-/* ---- sleeping ---- */
-
-/* Not FUTEX_PRIVATE_FLAG: the sleepers are other processes. Errors mean what a wake means: look
- * again. */
-static void futex_wake(atomic_uint *word)
-{
-    (void)syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
-}
-
-/* false: the time was over. */
-static bool futex_wait(atomic_uint *word, uint32_t value, int64_t timeout_ns)
-{
-    struct timespec timeout = {.tv_sec = timeout_ns / QP_NS_PER_S,
-                               .tv_nsec = timeout_ns % QP_NS_PER_S};
-
-    return syscall(SYS_futex, word, FUTEX_WAIT, value, &timeout, NULL, 0) == 0 ||
-           errno != ETIMEDOUT;
-}
-
-/* The lowest bit of `commits`: somebody sleeps until the next one. In the same word as the count,
- * so that one step of a sleeper says "as long as there is none, I sleep", and one step of a
- * committer both counts and learns whether to wake. A sleeper that dies leaves a bit that costs one
- * call. */
-#define SLEEPS 1U
+/* ---- commits ---- */
 
 uint32_t qp_shared_commits(const struct qp_shared *shared)
 {
-    return atomic_load(&shared->page->commits) & ~SLEEPS;
+    return qp_eventcount_read(&shared->page->commits);
 }
 
 bool qp_shared_sleep(struct qp_shared *shared, uint32_t commits, int64_t timeout_ns)
 {
-    atomic_uint *word = &shared->page->commits;
-    uint32_t found = commits;
-
-    assert((commits & SLEEPS) == 0);
-    if (!atomic_compare_exchange_strong(word, &found, commits | SLEEPS) &&
-        found != (commits | SLEEPS))
-        return true;
-    return futex_wait(word, commits | SLEEPS, timeout_ns);
+    return qp_eventcount_await(&shared->page->commits, commits, timeout_ns);
 }
 
 void qp_shared_wake(struct qp_shared *shared)
 {
-    atomic_uint *word = &shared->page->commits;
-    uint32_t found = atomic_load(word);
-
-    while (!atomic_compare_exchange_weak(word, &found, (found & ~SLEEPS) + 2))
-        continue;
-    if ((found & SLEEPS) != 0)
-        futex_wake(word);
+    (void)qp_eventcount_advance(&shared->page->commits);
 }
 
 /* ---- the store lock ---- */
@@ -497,7 +461,8 @@ static int wait_for_lock(struct qp_shared *shared, int64_t deadline_ns)
         if (rc == 0 || rc == EOWNERDEAD)
             tell_locked(&shared->page->lock);
     }
-    atomic_store(&slot->waiting, 0);
+    if (rc != EBUSY) /* who only tries may have asked already */
+        atomic_store(&slot->waiting, 0);
     return rc;
 }
 
@@ -517,12 +482,9 @@ enum qp_lock_state qp_shared_lock(struct qp_shared *shared, int64_t deadline_ns,
     }
     if (rc != 0)
         return QP_LOCK_LOST;
-    /* Counted before `polite` is read, as the other side adds to `polite` before it unlocks: who
-     * stands back finds another count, or is woken. */
     atomic_store(&page->holder, (uint32_t)getpid());
-    atomic_fetch_add(&page->acquired, QP_MUTANT(HAND_OVER_UNCOUNTED) ? 0 : 1);
-    if (atomic_load(&page->polite) > 0)
-        futex_wake(&page->acquired);
+    if (!QP_MUTANT(HAND_OVER_UNCOUNTED))
+        (void)qp_eventcount_advance(&page->acquired);
     return state;
 }
 
@@ -545,22 +507,54 @@ static void clear_waiting(struct qp_shared *shared)
             atomic_store(&shared->page->slots[i].waiting, 0);
 }
 
+uint32_t qp_shared_ask(struct qp_shared *shared, bool waiting)
+{
+    struct slot *slot = &shared->page->slots[shared->slot];
+
+    atomic_store(&slot->waiting, waiting ? 1 : 0);
+    return qp_eventcount_read(&slot->rung);
+}
+
+bool qp_shared_await(struct qp_shared *shared, uint32_t rung, int64_t timeout_ns)
+{
+    return qp_eventcount_await(&shared->page->slots[shared->slot].rung, rung, timeout_ns);
+}
+
+void qp_shared_ring(struct qp_shared *shared, unsigned slot)
+{
+    atomic_store(&shared->page->slots[slot].waiting, 0);
+    (void)qp_eventcount_advance(&shared->page->slots[slot].rung);
+}
+
+/* Who asks sets its flag before it tries the lock, and this comes after an unlock: either its try
+ * comes later still and gets the lock, or the flag is seen here. One is enough, as it hands on in
+ * its turn. Each time it is another one's, so that none waits for ever. */
+static void ring_one(struct qp_shared *shared)
+{
+    for (unsigned i = 1; i < QP_PROCESSES_MAX; i++) {
+        struct slot *slot = &shared->page->slots[(shared->slot + i) % QP_PROCESSES_MAX];
+
+        if (atomic_load(&slot->waiting) != 0 && qp_eventcount_advance(&slot->rung))
+            return;
+    }
+}
+
 /* The ticket is how often the lock had been taken, above a bit that says that somebody waits. */
 #define TICKET_WAITED (UINT64_C(1) << 32)
 
 uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed)
 {
     struct qp_shared_page *page = shared->page;
-    uint32_t acquired = atomic_load(&page->acquired);
+    uint32_t acquired = qp_eventcount_read(&page->acquired);
     bool waited = qp_shared_others_wait(shared);
 
     assert(atomic_load(&page->holder) == (uint32_t)getpid());
     if (QP_MUTANT(NO_HAND_OVER))
         waited = false;
-    if (waited)
-        atomic_fetch_add(&page->polite, 1);
     atomic_store(&page->holder, 0); /* before another owner can write its own pid */
     (void)pthread_mutex_unlock(&page->lock);
+    if (!QP_MUTANT(UNLOCK_UNRUNG))
+        ring_one(shared);
     if (committed && !QP_MUTANT(COMMIT_UNCOUNTED))
         qp_shared_wake(shared);
     return waited ? TICKET_WAITED | acquired : 0;
@@ -573,9 +567,8 @@ void qp_shared_stand_back(struct qp_shared *shared, uint64_t ticket)
 
     if (ticket == 0)
         return;
-    assert((ticket & TICKET_WAITED) != 0 && atomic_load(&page->polite) > 0);
-    (void)futex_wait(&page->acquired, acquired, POLITE_WAIT_NS);
-    atomic_fetch_sub(&page->polite, 1);
-    if (atomic_load(&page->acquired) == acquired)
+    assert((ticket & TICKET_WAITED) != 0);
+    (void)qp_eventcount_await(&page->acquired, acquired, POLITE_WAIT_NS);
+    if (qp_eventcount_read(&page->acquired) == acquired)
         clear_waiting(shared);
 }

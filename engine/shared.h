@@ -7,6 +7,7 @@
 #ifndef QP_SHARED_H
 #define QP_SHARED_H
 
+#include "origin.h"
 #include "place.h"
 
 struct qp_shared_page; /* its layout is shared.c's business */
@@ -14,7 +15,8 @@ struct qp_shared_page; /* its layout is shared.c's business */
 struct qp_shared {
     struct qp_shared_page *page; /* NULL: not open */
     uint64_t inode;
-    unsigned slot; /* this process's */
+    unsigned slot;                                    /* this process's */
+    struct qp_origin_watch watched[QP_PROCESSES_MAX]; /* those in the other slots, once asked for */
 };
 
 enum qp_shared_flag {
@@ -39,9 +41,8 @@ bool qp_shared_peek(const struct qp_place *place, bool flags[QP_SHARED_FLAGS]);
  * namespace, time namespace or machine type. BUSY: no slot is free. */
 int qp_shared_open(const struct qp_place *place, struct qp_shared *shared, quipu_error *error);
 
-/* Give the slot back and unmap. In a forked child only qp_shared_forget() may be called. */
+/* Give the slot back and unmap. Not in a forked child: there slot and map are the parent's. */
 void qp_shared_close(struct qp_shared *shared);
-void qp_shared_forget(struct qp_shared *shared);
 
 bool qp_shared_get(const struct qp_shared *shared, enum qp_shared_flag flag);
 void qp_shared_set(struct qp_shared *shared, enum qp_shared_flag flag, bool value);
@@ -54,8 +55,8 @@ int64_t qp_shared_now_ns(const struct qp_shared *shared);
 void qp_shared_set_reading(struct qp_shared *shared, int64_t since_ns);
 int64_t qp_shared_reading(const struct qp_shared *shared, uint32_t pid);
 
-/* Is the process there that has this slot? */
-bool qp_shared_lives(const struct qp_shared *shared, unsigned slot);
+/* Is the process there that has this slot? One thread at a time. */
+bool qp_shared_lives(struct qp_shared *shared, unsigned slot);
 
 /* ---- the store lock: who holds it writes the log ---- */
 
@@ -75,6 +76,16 @@ uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed);
 
 /* Does another process wait for it just now? */
 bool qp_shared_others_wait(const struct qp_shared *shared);
+
+/* For who waits for the lock or for something else, whichever comes first: say so and learn how
+ * often this process was rung, look for the one, try the other, await the next ring. Who has the
+ * lock by then rings one process after its unlock; who dies rings nobody. `waiting` is false for
+ * who waits for the other thing alone. */
+uint32_t qp_shared_ask(struct qp_shared *shared, bool waiting);
+bool qp_shared_await(struct qp_shared *shared, uint32_t rung, int64_t timeout_ns);
+
+/* Ring the process in that slot: what it waited for beside the lock is there. It asks no more. */
+void qp_shared_ring(struct qp_shared *shared, unsigned slot);
 
 /* Let a process that waits go first: a plain mutex would be taken again before it wakes. At most a
  * few milliseconds; between the two calls the lock is free and nothing is owed. */

@@ -2,10 +2,10 @@
  * four processes of four threads would else be four transactions of four events, each with its
  * flushes, where four processes as one make one.
  *
- *     A   has the lock: takes B, C ---- commit ---- answers B, C -- unlocks
- *     B   puts ........ waits for the lock ......................... has it: DONE -- unlocks, tells
- *     C        puts ... waits ......................................................... the same
- *     D                           puts ... waits ................... has it: its own to commit
+ *     A   has the lock: takes B, C ---- commit ---- answers B, C -- unlocks, rings D
+ *     B   puts ........ waits ...................... DONE: tells its threads
+ *     C        puts ... waits ...................... DONE: the same
+ *     D                           puts ... waits .................. has the lock: its own to commit
  *
  * If A dies, the next owner has settled the log before it looks here. What A had planned for B says
  * where the log ends if it was committed: at that position, with that chain. */
@@ -16,10 +16,12 @@
 #include "log.h"
 #include "status.h"
 
-#include <assert.h>
 #include <sched.h>
 
-enum { GATHER_NS_MAX = 200000 /* less than a flush takes */ };
+enum {
+    GATHER_NS_MAX = 200000,      /* less than a flush takes */
+    SLICE_NS = 10 * QP_NS_PER_MS /* how late the death of who has the lock is seen */
+};
 
 /* The file may have come after this process had opened the store. */
 static void open_post(struct qp_handle *handle)
@@ -83,22 +85,45 @@ static int resolve(struct qp_handle *handle, struct qp_request *group, enum qp_t
     return rc;
 }
 
-/* The group was put. We stand back before our threads are told: they would come back at once, as a
- * group of their own, where they can be one with those who wait. A process that took it and does
- * not end is given the same time again: whether it will commit nobody else can say. */
+/* The group was put: until the lock is ours, or the group answered. Who dies rings nobody: looked
+ * after in slices. Returns as qp_lock_take(). */
+static int wait_for_either(struct qp_handle *handle, int64_t deadline, bool *locked,
+                           quipu_error *error)
+{
+    int rc = QUIPU_BUSY;
+
+    for (;;) {
+        uint32_t rung = qp_shared_ask(&handle->shared, qp_post_waits(&handle->post));
+        int64_t left = deadline - qp_clock_monotonic_ns();
+        bool answered = qp_post_answered(&handle->post);
+
+        rc = answered ? QUIPU_OK : qp_lock_take(handle, 0, error);
+        *locked = !answered && rc == QUIPU_OK;
+        if (rc != QUIPU_BUSY || left <= 0)
+            break;
+        (void)qp_shared_await(&handle->shared, rung, left < SLICE_NS ? left : SLICE_NS);
+    }
+    (void)qp_shared_ask(&handle->shared, false);
+    return rc;
+}
+
+/* A process that took the group and does not end is given the same time again: whether it will
+ * commit nobody else can say. */
 static int wait_for_turn(struct qp_handle *handle, struct qp_request *group, enum qp_turn *turn,
                          quipu_error *error)
 {
     enum qp_post_state state = QP_POST_TAKEN;
+    bool locked = false;
     int rc = QUIPU_BUSY;
 
     for (int tries = 0; tries < 2 && rc == QUIPU_BUSY && state == QP_POST_TAKEN; tries++) {
-        rc = qp_lock_take(handle, qp_clock_deadline_ns(handle->options.busy_timeout_ms), error);
+        rc = wait_for_either(handle, qp_clock_deadline_ns(handle->options.busy_timeout_ms), &locked,
+                             error);
         state = qp_post_end(&handle->post, group);
     }
     if (state == QP_POST_WITHDRAWN)
         return rc;
-    if (state == QP_POST_TAKEN && rc == QUIPU_OK) {
+    if (state == QP_POST_TAKEN && locked) {
         rc = resolve(handle, group, turn, error);
         if (rc < 0 || *turn == QP_TURN_ANSWERED) /* a dead process's commit can be seen now */
             qp_lock_stand_back(handle, qp_lock_release(handle, true));
@@ -106,7 +131,7 @@ static int wait_for_turn(struct qp_handle *handle, struct qp_request *group, enu
     }
     if (state == QP_POST_TAKEN)
         return qp_fail(error, QUIPU_IN_DOUBT, "the process that commits this does not go on");
-    if (rc == QUIPU_OK)
+    if (locked)
         qp_lock_stand_back(handle, qp_lock_release(handle, false));
     *turn = QP_TURN_ANSWERED;
     return QUIPU_OK;
@@ -134,7 +159,7 @@ int qp_turn_take(struct qp_handle *handle, struct qp_request **group, enum qp_tu
     return rc;
 }
 
-static bool lives(const void *payload, unsigned slot)
+static bool lives(void *payload, unsigned slot)
 {
     return qp_shared_lives(payload, slot);
 }
@@ -160,4 +185,11 @@ struct qp_parcel *qp_turn_collect(struct qp_handle *handle)
     for (const struct qp_parcel *parcel = parcels; parcel != NULL; parcel = parcel->next)
         handle->parcels++;
     return parcels;
+}
+
+void qp_turn_answer(struct qp_handle *handle, const struct qp_parcel *parcels, bool as_planned)
+{
+    qp_post_answer(&handle->post, parcels, as_planned);
+    for (const struct qp_parcel *parcel = parcels; parcel != NULL; parcel = parcel->next)
+        qp_shared_ring(&handle->shared, parcel->box);
 }

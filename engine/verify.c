@@ -20,7 +20,6 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 enum { PROGRESS_EVENTS = 4096 }; /* between two calls of `progress` */
 

@@ -12,8 +12,9 @@ void qp_wait_release(struct qp_waiting *waiting);
  * returned. */
 typedef int (*qp_wait_fn)(void *payload, quipu_error *error);
 
-/* Returns: ROW: `*head` is above `after`; OK: not before the deadline (monotonic); what `ask`
- * returned; as qp_moment_begin(). `*head` is the newest position on ROW and OK. */
+/* Wait until the head is above `after`, or the monotonic clock has come to the deadline, or `ask`
+ * ends it. Returns: ROW: it is above; OK: the time is over; what `ask` returned if that is below 0;
+ * as qp_moment_begin(). On ROW and OK `*head` is the newest position. */
 int qp_wait(struct qp_handle *handle, uint64_t after, int64_t deadline_ns, qp_wait_fn ask,
             void *payload, uint64_t *head, quipu_error *error);
 

@@ -23,7 +23,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FREE_LIST "free list" /* tables of LMDB's own have no names */
+#define FREE_LIST "free list" /* what findings call LMDB's own two tables, which have no names */
 #define TABLES    "tables"
 
 enum {
@@ -64,7 +64,7 @@ struct walk {
     struct level levels[QP_PAGE_DEPTH_MAX];
     struct named named[QP_WALK_TABLES_MAX];
     size_t named_count;
-    size_t odd_rows; /* among the tables, that are none */
+    size_t odd_rows; /* of the table of tables: no tables, or too many */
 
     /* of the table that is walked */
     const char *table;
@@ -260,8 +260,8 @@ static int check_free_record(struct walk *walk, uint64_t page, const struct qp_p
 
 /* ---- rows ---- */
 
-/* What a table of tables has. That a row is no table, or one too many, is told when it is known
- * whose file it is. */
+/* A row of the table of tables. One that is no table, or one too many, is only counted here: it is
+ * told when it is known that the file is Quipu's. */
 static void take_table(struct walk *walk, const struct qp_page_node *node)
 {
     struct named *named = &walk->named[walk->named_count];
@@ -323,8 +323,8 @@ static struct qp_bytes key_at(const struct walk *walk, const struct level *level
     return node.key;
 }
 
-/* What the keys of a page at `depth` must lie between. The nearest branch above that has a key on
- * that side has it: a branch's first node has none. */
+/* Between which keys must those of a page at `depth` lie? On each side it is the key of the nearest
+ * branch above that has one there: a branch's first node has none, its last no next one. */
 static void find_bounds(const struct walk *walk, size_t depth, struct qp_page_rules *rules)
 {
     for (size_t i = depth; i-- > 0;) {
@@ -338,8 +338,8 @@ static void find_bounds(const struct walk *walk, size_t depth, struct qp_page_ru
     }
 }
 
-/* LMDB lets branches of the free list alone with one child, and dies of others. Returns: ROW: the
- * page can be worked with; OK: told. */
+/* In the free list LMDB leaves branches that have one child; in another table it dies of one.
+ * Returns: ROW: the page can be worked with; OK: what is wrong was told. */
 static int check_page(struct walk *walk, struct level *level, size_t depth, bool branch)
 {
     struct qp_page_rules rules = {

@@ -1,8 +1,6 @@
 /* dcb_goods.c - invoices, orders and prices: see dcb.c. */
 #include "dcb.h"
 
-#include <stdio.h>
-
 /* ---- invoice number: each is one more than the last, without gaps ------------------------------
  */
 

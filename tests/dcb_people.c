@@ -1,8 +1,6 @@
 /* dcb_people.c - courses and students, names of users, tokens of who signs up: see dcb.c. */
 #include "dcb.h"
 
-#include <string.h>
-
 /* ---- course subscriptions: two limits at once, of the course and of the student ---------------
  */
 

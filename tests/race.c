@@ -9,7 +9,6 @@
 #include "merge.h"
 #include "support_system.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #ifndef QUIPU_TESTS_DIR
 #define QUIPU_TESTS_DIR "tests" /* from the top of the tree */

@@ -10,7 +10,6 @@
 #include "support_suite.h"
 #include "support_system.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>

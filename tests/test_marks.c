@@ -7,7 +7,6 @@
 #include "support_events.h"
 #include "support_suite.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,6 +2,7 @@
 #include "origin.h"
 #include "support_suite.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -52,4 +53,95 @@ Test(origin, the_dead_have_none)
     cr_expect_eq(qp_origin_start_time((uint32_t)child), 0, "a zombie");
     cr_assert_eq(waitpid(child, NULL, 0), child);
     cr_expect_eq(qp_origin_start_time((uint32_t)child), 0);
+}
+
+static void *wait_for_ever(void *unused)
+{
+    (void)pause();
+    return unused;
+}
+
+/* Its first thread ends, another one goes on: /proc says "Z" of it. */
+static void end_first_thread(void)
+{
+    pthread_t other;
+
+    (void)pthread_create(&other, NULL, wait_for_ever, NULL);
+    pthread_exit(NULL);
+}
+
+static bool first_thread_ended(uint32_t pid)
+{
+    char command[64];
+
+    (void)snprintf(command, sizeof(command), "grep -q ') Z' /proc/%u/stat", pid);
+    return system(command) == 0;
+}
+
+Test(origin, a_process_lives_as_long_as_any_thread)
+{
+    struct qp_origin_watch watch = {0};
+    pid_t child = fork();
+    uint64_t start;
+
+    if (child == 0)
+        end_first_thread();
+    start = qp_origin_start_time((uint32_t)child);
+    cr_expect_neq(start, 0);
+    while (!first_thread_ended((uint32_t)child))
+        continue;
+    cr_expect_eq(qp_origin_start_time((uint32_t)child), start);
+    cr_expect(qp_origin_lives(&watch, (uint32_t)child, start));
+    cr_expect(qp_origin_lives(&watch, (uint32_t)child, start), "through its descriptor");
+    qp_origin_unwatch(&watch);
+    cr_assert_eq(kill(child, SIGKILL), 0);
+    cr_assert_eq(waitpid(child, NULL, 0), child);
+}
+
+Test(origin, a_watch_sees_the_end)
+{
+    struct qp_origin_watch watch = {0};
+    pid_t child = fork();
+    siginfo_t info;
+    uint64_t start;
+
+    if (child == 0) {
+        (void)pause();
+        _exit(0);
+    }
+    start = qp_origin_start_time((uint32_t)child);
+    cr_expect_not(qp_origin_lives(&watch, (uint32_t)child, start + 1), "an older one of that pid");
+    cr_expect_not(qp_origin_lives(&watch, (uint32_t)child, 0));
+    cr_expect_not(qp_origin_lives(&watch, 0, start));
+    cr_expect_eq(watch.pid, 0, "no descriptor is kept for them");
+    cr_expect(qp_origin_lives(&watch, (uint32_t)child, start));
+    cr_expect(qp_origin_lives(&watch, (uint32_t)child, start));
+    cr_assert_eq(kill(child, SIGKILL), 0);
+    cr_assert_eq(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    cr_expect_not(qp_origin_lives(&watch, (uint32_t)child, start), "a zombie");
+    cr_assert_eq(waitpid(child, NULL, 0), child);
+    cr_expect_not(qp_origin_lives(&watch, (uint32_t)child, start));
+    cr_expect(qp_origin_lives(&watch, (uint32_t)getpid(), qp_origin_start_time((uint32_t)getpid())),
+              "another one in the same place");
+    qp_origin_unwatch(&watch);
+}
+
+/* A kernel that knows no such descriptors, or forbids them. */
+Test(origin, watched_without_a_descriptor)
+{
+    struct qp_origin_watch watch = {0};
+    pid_t child = fork();
+    uint64_t start;
+
+    if (child == 0) {
+        (void)pause();
+        _exit(0);
+    }
+    start = qp_origin_start_time((uint32_t)child);
+    watch = (struct qp_origin_watch){.pid = (uint32_t)child, .fd = -1, .start_time = start};
+    cr_expect(qp_origin_lives(&watch, (uint32_t)child, start));
+    cr_assert_eq(kill(child, SIGKILL), 0);
+    cr_assert_eq(waitpid(child, NULL, 0), child);
+    cr_expect_not(qp_origin_lives(&watch, (uint32_t)child, start));
+    qp_origin_unwatch(&watch);
 }

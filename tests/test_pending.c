@@ -5,7 +5,6 @@
 #include "support_suite.h"
 
 #include <stdio.h>
-#include <string.h>
 
 SUPPORT_SUITE(pending);
 

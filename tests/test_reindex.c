@@ -3,7 +3,6 @@
 #include "support_suite.h"
 #include "support_system.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>

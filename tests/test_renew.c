@@ -8,7 +8,6 @@
 #include "support_system.h"
 #include "table.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 SUPPORT_SUITE(renew);

@@ -151,7 +151,6 @@ Test(shared, file_is_made_whole_and_anew)
     qp_shared_close(&shared);
     qp_shared_close(&old);
     qp_shared_close(&old);
-    qp_shared_forget(&old);
 }
 
 Test(shared, identity)
@@ -484,6 +483,81 @@ Test(shared, stopped_waiter_is_forgotten)
     cr_expect_eq(qp_shared_unlock(&shared, false), 0, "and is not waited for again");
     cr_assert_eq(kill(waiter, SIGKILL), 0);
     cr_assert_eq(waitpid(waiter, NULL, 0), waiter);
+    qp_shared_close(&shared);
+}
+
+/* Wait for the lock as who waits for something else too: exit code 0 once it was had, 1 if it was
+ * not rung. A slice as long as the test may take. */
+static pid_t spawn_asker(bool waiting)
+{
+    pid_t child = fork();
+    uint32_t pid;
+
+    if (child == 0) {
+        struct qp_shared own = {0};
+        bool done = false;
+
+        if (qp_shared_open(&place, &own, NULL) < 0)
+            _exit(2);
+        while (!done) {
+            uint32_t rung = qp_shared_ask(&own, waiting);
+
+            done = waiting && qp_shared_lock(&own, 0, &pid) == QP_LOCK_TAKEN;
+            if (!done && !qp_shared_await(&own, rung, 20 * QP_NS_PER_S))
+                _exit(1);
+            done = done || !waiting;
+        }
+        if (waiting)
+            (void)qp_shared_unlock(&own, false);
+        _exit(0);
+    }
+    return child;
+}
+
+static void expect_success(pid_t child)
+{
+    int status = -1;
+
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect_eq(status, 0);
+}
+
+/* An unlock rings one of them, and each rings the next. */
+Test(shared, who_asks_is_rung_by_an_unlock)
+{
+    struct qp_shared shared;
+    pid_t askers[4];
+    uint32_t pid;
+
+    create();
+    open_it(&shared);
+    cr_assert_eq(qp_shared_lock(&shared, 0, &pid), QP_LOCK_TAKEN);
+    for (unsigned i = 0; i < 4; i++)
+        askers[i] = spawn_asker(true);
+    while (!qp_shared_others_wait(&shared))
+        qp_clock_sleep_ms(1);
+    qp_clock_sleep_ms(20); /* mostly the others too; who is late finds it free */
+    (void)qp_shared_unlock(&shared, false);
+    for (unsigned i = 0; i < 4; i++)
+        expect_success(askers[i]);
+    qp_shared_close(&shared);
+}
+
+Test(shared, who_awaits_an_answer_is_rung_and_does_not_ask)
+{
+    struct qp_shared shared;
+    pid_t asker;
+    int status = -1;
+
+    create();
+    open_it(&shared);
+    asker = spawn_asker(false);
+    while (waitpid(asker, &status, WNOHANG) == 0) { /* it may not have looked yet */
+        cr_expect_not(qp_shared_others_wait(&shared));
+        qp_shared_ring(&shared, shared.slot + 1);
+        qp_clock_sleep_ms(1);
+    }
+    cr_expect_eq(status, 0);
     qp_shared_close(&shared);
 }
 

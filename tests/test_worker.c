@@ -87,7 +87,8 @@ Test(worker, works_when_asked)
     qp_worker_end(&worker);
 }
 
-/* What is asked while it works comes after it, once. */
+/* What is asked while it works comes after it, once. In the end nothing is asked for any more, and
+ * what had begun has been counted when the thread is gone. */
 Test(worker, asked_while_it_works)
 {
     struct qp_worker worker = {0};
@@ -102,15 +103,34 @@ Test(worker, asked_while_it_works)
         atomic_store(&seen.hold, false);
         await(&seen.done, 2 * i + 2);
     }
-    qp_clock_sleep_ms(5);
-    cr_expect_eq(atomic_load(&seen.begun), 100);
+    (void)pthread_mutex_lock(&worker.lock);
+    cr_expect_not(worker.asked);
+    (void)pthread_mutex_unlock(&worker.lock);
     qp_worker_end(&worker);
+    cr_expect_eq(atomic_load(&seen.begun), 100);
 }
 
+static atomic_bool ended;
+static atomic_bool ended_early;
+
+static bool is_ending(struct qp_worker *worker)
+{
+    bool ending;
+
+    (void)pthread_mutex_lock(&worker->lock);
+    ending = worker->ending;
+    (void)pthread_mutex_unlock(&worker->lock);
+    return ending;
+}
+
+/* Not before the end has begun: the work that was asked for must not begin. The sleep is for an end
+ * that does not wait, to show itself. */
 static void *let_go(void *payload)
 {
-    (void)payload;
+    while (!is_ending(payload))
+        qp_clock_sleep_ms(1);
     qp_clock_sleep_ms(20);
+    atomic_store(&ended_early, atomic_load(&ended));
     atomic_store(&seen.hold, false);
     return NULL;
 }
@@ -125,11 +145,13 @@ Test(worker, end_waits_for_the_work_under_way)
     cr_assert(qp_worker_ask(&worker));
     await(&seen.begun, 1);
     cr_assert(qp_worker_ask(&worker));
-    cr_assert_eq(pthread_create(&thread, NULL, let_go, NULL), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, let_go, &worker), 0);
     qp_worker_end(&worker);
+    atomic_store(&ended, true);
     cr_expect_eq(atomic_load(&seen.done), 1);
     cr_expect_eq(atomic_load(&seen.begun), 1, "what had not begun is left undone");
     cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_expect_not(atomic_load(&ended_early));
 }
 
 Test(worker, is_deaf_and_has_a_name)
@@ -143,7 +165,6 @@ Test(worker, is_deaf_and_has_a_name)
     (void)pthread_sigmask(SIG_SETMASK, NULL, &after);
     for (int number = 1; number < 32; number++)
         cr_expect_eq(sigismember(&before, number), sigismember(&after, number), "%d", number);
-    qp_clock_sleep_ms(5); /* the name is given after the start */
     cr_assert(qp_worker_ask(&worker));
     await(&seen.done, 1);
     cr_expect_eq(sigismember(&seen.blocked, SIGTERM), 1);

@@ -33,7 +33,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #define BATCH_EVENTS 4096 /* the library's limit */

@@ -5,7 +5,6 @@
  * silence is worse than one that is refused. */
 #include "step.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

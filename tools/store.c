@@ -6,8 +6,6 @@
 
 #include "draft.h"
 
-#include <string.h>
-
 /* The library's warnings go to whoever called; what is only information would be noise here. */
 static void tell(void *payload, int level, const char *text)
 {

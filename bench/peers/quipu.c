@@ -3,7 +3,6 @@
 
 #include "quipu.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

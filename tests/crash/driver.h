@@ -7,8 +7,6 @@
 #include "support_system.h"
 #include "trace.h"
 
-#include <stdio.h>
-
 /* The value behind `name` on the command line, NULL if it does not stand there. */
 const char *crash_option(char **argv, const char *name);
 bool crash_flag(char **argv, const char *name);

@@ -9,7 +9,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { STRIDE = 7, STEPS_MAX = 6000 };

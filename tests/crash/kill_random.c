@@ -7,10 +7,9 @@
  * The seed repeats what is done, not when: run it for longer to see a failure again. */
 #include "driver.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>

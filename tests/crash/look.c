@@ -4,7 +4,6 @@
 #include "support_system.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 /* Read to the end, copying the first event. */
 static int count_events(quipu_reader *reader, uint64_t *count, quipu_error *error)

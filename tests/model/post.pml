@@ -2,8 +2,8 @@
  * post.c, and commit_group() in commit.c).
  *
  * Modelled     PROCS processes, each with one batch, a box, and the store lock, which is robust. Who
- *              finds the lock taken puts its batch into its box and waits for the lock, or until
- *              its time is over. KILLS processes are killed, at any step. The log's newest event is
+ *              finds the lock taken puts its batch into its box and waits for the lock, for the
+ *              answer, or until its time is over. KILLS processes are killed, at any step. The log's newest event is
  *              a number that each commit with events raises: it stands for position and chain.
  * Abstracted   the commit: one step (durability.pml); bytes and their sums; who stands back.
  * Property     who is told that its batch is in has it in the log, once; who is told that it is not
@@ -66,6 +66,7 @@ wait:
             :: else -> box[p] = EMPTY; goto commit
             fi
         fi
+    :: box[p] == DONE -> box[p] = EMPTY; tell_in(); goto over /* nothing is owed: no lock */
     :: lock != 0 && tries < 2 -> tries++;    /* its time is over */
 #ifdef WITHDRAW_BLIND
         if
