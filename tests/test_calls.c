@@ -10,6 +10,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
@@ -52,13 +54,13 @@ enum call {
 static const struct {
     enum call call;
     int os_error;
-} faults[] = {{OPEN, EMFILE},   {OPEN, EACCES},    {STAT, EIO},       {ACCESS, EACCES},
-              {LOCK, ENOLCK},   {LOCK, EINTR},     {MAP, ENOMEM},     {ADVISE, EINVAL},
-              {LIMIT, EPERM},   {READ, EIO},       {WRITE, EIO},      {WRITE, ENOSPC},
-              {WRITE, EINTR},   {FLUSH, EIO},      {RENAME, EIO},     {RENAME, ENOSPC},
-              {UNLINK, EACCES}, {MKDIR, EACCES},   {MKDIR, ENOSPC},   {LIST, ENOMEM},
-              {RESERVE, EINTR}, {RESERVE, ENOSPC}, {RESERVE, ENOSYS}, {RANDOM, ENOSYS},
-              {RANDOM, EINTR},  {CACHED, ENOMEM},  {WRITE_ZEROS, EIO}};
+} faults[] = {
+    {OPEN, EMFILE},   {OPEN, EACCES},    {STAT, EIO},       {ACCESS, EACCES}, {LOCK, ENOLCK},
+    {LOCK, EINTR},    {MAP, ENOMEM},     {ADVISE, EINVAL},  {LIMIT, EPERM},   {READ, EIO},
+    {WRITE, EIO},     {WRITE, ENOSPC},   {WRITE, EINTR},    {FLUSH, EIO},     {RENAME, EIO},
+    {RENAME, ENOSPC}, {UNLINK, EACCES},  {MKDIR, EACCES},   {MKDIR, ENOSPC},  {LIST, ENOMEM},
+    {RESERVE, EINTR}, {RESERVE, ENOSPC}, {RESERVE, ENOSYS}, {RANDOM, ENOSYS}, {RANDOM, EINTR},
+    {CACHED, ENOMEM}, {ACCESS, EIO},     {RESERVE, EDQUOT}, {RESERVE, EFBIG}, {WRITE_ZEROS, EIO}};
 
 enum { FAULTS = sizeof(faults) / sizeof(faults[0]) };
 
@@ -124,9 +126,15 @@ EXPORTED int fstatat(int fd, const char *path, struct stat *info, int flags)
     return fails(STAT) ? -1 : (int)syscall(SYS_newfstatat, fd, path, info, flags);
 }
 
+static bool on_network;
+
 EXPORTED int fstatfs(int fd, struct statfs *info)
 {
-    return fails(STAT) ? -1 : (int)syscall(SYS_fstatfs, fd, info);
+    int rc = fails(STAT) ? -1 : (int)syscall(SYS_fstatfs, fd, info);
+
+    if (on_network)
+        info->f_type = NFS_SUPER_MAGIC;
+    return rc;
 }
 
 EXPORTED int faccessat(int fd, const char *path, int mode, int flags)
@@ -153,10 +161,16 @@ EXPORTED int flock(int fd, int operation)
     return fails(LOCK) ? -1 : (int)syscall(SYS_flock, fd, operation);
 }
 
+static size_t maps[2]; /* sizes of the last two large ones: the log's, the index's */
+
 EXPORTED void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
 {
     if (fails(MAP))
         return MAP_FAILED;
+    if (size >= QP_GIB) {
+        maps[0] = maps[1];
+        maps[1] = size;
+    }
     return (void *)syscall(SYS_mmap, at, size, protection, flags, fd, offset);
 }
 
@@ -170,9 +184,15 @@ EXPORTED int mincore(void *at, size_t size, unsigned char *present)
     return fails(CACHED) ? -1 : (int)syscall(SYS_mincore, at, size, present);
 }
 
+static rlim_t address_space; /* 0: not limited */
+
 EXPORTED int getrlimit(__rlimit_resource_t resource, struct rlimit *limit)
 {
-    return fails(LIMIT) ? -1 : (int)syscall(SYS_prlimit64, 0, resource, NULL, limit);
+    int rc = fails(LIMIT) ? -1 : (int)syscall(SYS_prlimit64, 0, resource, NULL, limit);
+
+    if (resource == RLIMIT_AS && address_space != 0)
+        limit->rlim_cur = address_space;
+    return rc;
 }
 
 EXPORTED ssize_t read(int fd, void *bytes, size_t size)
@@ -253,6 +273,20 @@ EXPORTED DIR *fdopendir(int fd)
     return next(fd);
 }
 
+static bool lock_lost;
+
+/* Nothing but the store lock is tried. */
+EXPORTED int pthread_mutex_trylock(pthread_mutex_t *mutex)
+{
+    static int (*next)(pthread_mutex_t *);
+
+    if (lock_lost)
+        return ENOTRECOVERABLE;
+    if (next == NULL)
+        *(void **)&next = dlsym(RTLD_NEXT, "pthread_mutex_trylock");
+    return next(mutex);
+}
+
 /* ---- one run --------------------------------------------------------------------------------- */
 
 enum scene { MADE, ALONE, CHECKED, BESIDE, AFTER_READER, READ_ONLY, VERIFIED, REINDEXED };
@@ -297,13 +331,13 @@ static void append(quipu *store)
 }
 
 /* All events are there, or it is said that they cannot be read. */
-static void read_all(quipu *store)
+static void read_by(quipu *store, const quipu_query *query)
 {
     quipu_error error = {0};
     quipu_reader *reader = NULL;
     quipu_event event;
     uint64_t count = 0;
-    int rc = say(quipu_read(store, NULL, NULL, &reader, &error), &error, "read");
+    int rc = say(quipu_read(store, query, NULL, &reader, &error), &error, "read");
 
     while (rc >= 0) {
         rc = say(quipu_next(reader, &event, &error), &error, "next");
@@ -315,6 +349,17 @@ static void read_all(quipu *store)
         cr_expect(count >= acknowledged && count <= acknowledged + unknown,
                   "%s: %llu events were read", where, (unsigned long long)count);
     quipu_reader_close(reader);
+}
+
+/* From the log, and by what the index says of it. */
+static void read_all(quipu *store)
+{
+    static const char *const types[] = {"t"};
+    const quipu_query_item item = {.types = types, .type_count = 1};
+    const quipu_query query = {&item, 1};
+
+    read_by(store, NULL);
+    read_by(store, &query);
 }
 
 static void use(uint32_t flags)
@@ -525,4 +570,115 @@ Test(calls, of_who_only_reads)
 Test(calls, of_who_verifies)
 {
     run_all(VERIFIED);
+}
+
+/* ---- what else the system may say ------------------------------------------------------------ */
+
+static int try_open(uint32_t flags, quipu **store, quipu_error *error)
+{
+    const quipu_options options = {QUIPU_INIT(quipu_options), .flags = flags};
+
+    *error = (quipu_error){0};
+    return quipu_open(path, &options, store, error);
+}
+
+Test(calls, a_network_file_system_is_refused)
+{
+    quipu_error error;
+    quipu *store = NULL;
+
+    (void)support_path(path, "store");
+    expect_well();
+    on_network = true;
+    cr_expect_eq(try_open(0, &store, &error), QUIPU_UNSAFE, "%s", error.text);
+    cr_expect_not_null(strstr(error.text, "network file system"), "%s", error.text);
+    cr_assert_eq(try_open(QUIPU_OPEN_NETWORK_FS, &store, &error), QUIPU_OK, "%s", error.text);
+    append(store);
+    quipu_close(store);
+    on_network = false;
+    expect_well();
+}
+
+/* The maps leave room for the program. */
+Test(calls, an_address_space_that_is_limited)
+{
+    quipu_error error;
+    quipu *store = NULL;
+
+    (void)support_path(path, "store");
+    expect_well();
+    address_space = 64 * QP_GIB;
+    cr_assert_eq(try_open(0, &store, &error), QUIPU_OK, "%s", error.text);
+    cr_expect_eq(maps[0], 16 * QP_GIB);
+    cr_expect_eq(maps[1], 4 * QP_GIB);
+    quipu_close(store);
+    address_space = UINT64_MAX / 2; /* more than is wanted */
+    cr_assert_eq(try_open(0, &store, &error), QUIPU_OK, "%s", error.text);
+    cr_expect_eq(maps[0], 1024 * QP_GIB);
+    cr_expect_eq(maps[1], 256 * QP_GIB);
+    quipu_close(store);
+}
+
+/* Its owner died, and the next one too before it could say that all is well. */
+Test(calls, a_lock_that_nobody_can_take)
+{
+    const quipu_draft draft = {.type = "t"};
+    quipu_error error;
+    quipu *store = NULL;
+
+    (void)support_path(path, "store");
+    expect_well();
+    cr_assert_eq(try_open(0, &store, &error), QUIPU_OK, "%s", error.text);
+    lock_lost = true;
+    cr_expect_eq(quipu_append(store, "s-1", QUIPU_ANY, &draft, 1, NULL, &error), QUIPU_IO);
+    cr_expect_not_null(strstr(error.text, "the store lock is lost"), "%s", error.text);
+    lock_lost = false;
+    cr_expect_eq(quipu_append(store, "s-1", QUIPU_ANY, &draft, 1, NULL, &error), QUIPU_IO);
+    quipu_close(store);
+    expect_well();
+}
+
+/* Without random bytes an id is still one that nobody else makes. */
+Test(calls, ids_without_random_bytes)
+{
+    static const int errors[] = {0, EINTR, ENOSYS, ENOSYS};
+    uint8_t ids[4][16];
+
+    for (size_t i = 0; i < 4; i++) {
+        fault.call = errors[i] != 0 ? RANDOM : NOTHING;
+        fault.os_error = errors[i];
+        fault.left = 1;
+        fault.met = false;
+        quipu_id_new(ids[i]);
+        cr_expect_eq(fault.met, errors[i] != 0);
+        cr_expect_eq(ids[i][6] >> 4, 7);
+        for (size_t j = 0; j < i; j++)
+            cr_expect_neq(memcmp(ids[i] + 8, ids[j] + 8, 8), 0, "%zu, %zu", i, j);
+    }
+    fault.call = NOTHING;
+}
+
+/* On a full disk the old file makes room for the new one, unless it says what must not be forgotten
+ * should that fail too. */
+Test(calls, no_room_for_the_shared_file)
+{
+    struct qp_place place = {.fd = open(support_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    quipu_error error;
+
+    for (size_t i = 0; i < QP_SHARED_FLAGS; i++) {
+        bool flags[QP_SHARED_FLAGS] = {false};
+        bool kept = i == QP_SHARED_POISONED || i == QP_SHARED_INDEX_POISONED;
+        bool found[QP_SHARED_FLAGS];
+
+        flags[i] = true;
+        cr_assert_eq(qp_shared_create(&place, flags, 0, &error), QUIPU_OK);
+        fault.call = WRITE;
+        fault.os_error = ENOSPC;
+        fault.left = 1;
+        cr_expect_eq(qp_shared_create(&place, flags, 0, &error), kept ? QUIPU_FULL : QUIPU_OK,
+                     "flag %zu", i);
+        fault.call = NOTHING;
+        cr_expect(qp_shared_peek(&place, found) && found[i], "flag %zu", i);
+    }
+    qp_place_close(&place);
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -403,6 +404,49 @@ Test(place, leftovers_of_a_long_name)
 
     check_leftovers(name);
     free(name);
+}
+
+/* A process id of nobody, for a while at least. */
+static long a_dead_pid(void)
+{
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(0);
+    cr_assert_eq(waitpid(child, NULL, 0), child);
+    return child;
+}
+
+/* Only what a creator that is gone has made: not what is called nearly so, nor what is no
+ * directory, nor one that somebody holds in another pid namespace. */
+Test(place, what_is_no_leftover_stays)
+{
+    static const char *const suffixes[] = {"12",   "12x-0",         "-12-0",       "0-0",
+                                           "-1-0", "99999999999-0", "4294967297-0"};
+    struct qp_staging staging;
+    char path[SUPPORT_PATH_BYTES];
+    char name[64];
+    long dead = a_dead_pid();
+    size_t names = sizeof(suffixes) / sizeof(suffixes[0]);
+    int fd;
+
+    for (size_t i = 0; i < names; i++) {
+        (void)snprintf(name, sizeof(name), ".store.new-%s", suffixes[i]);
+        make_dir(name, 0700);
+    }
+    (void)snprintf(name, sizeof(name), ".store.new-%ld-7", dead);
+    make_file(".", name);
+    (void)snprintf(name, sizeof(name), ".store.new-%ld-8", dead);
+    make_dir(name, 0700);
+    fd = open(support_path(path, name), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cr_assert_eq(flock(fd, LOCK_SH), 0);
+    cr_assert_eq(stage(support_path(path, "store"), &staging), QUIPU_OK);
+    qp_staging_end(&staging);
+    cr_expect_eq(names_in(support_dir(), ".new-"), names + 2);
+    (void)close(fd);
+    cr_assert_eq(stage(support_path(path, "store"), &staging), QUIPU_OK);
+    qp_staging_end(&staging);
+    cr_expect_eq(names_in(support_dir(), ".new-"), names + 1, "nobody holds it any more");
 }
 
 Test(place, names_that_cannot_be_made)

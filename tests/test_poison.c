@@ -6,9 +6,11 @@
 #include "merge.h"
 #include "support_suite.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -75,6 +77,22 @@ EXPORTED int fdatasync(int fd)
     if (fails(FLUSH, fd))
         return -1;
     return (int)syscall(SYS_fdatasync, fd);
+}
+
+/* What the file system says of its room. */
+static enum { AS_IT_IS, LITTLE, NOTHING_SAID } room;
+
+EXPORTED int fstatvfs(int fd, struct statvfs *info)
+{
+    static int (*next)(int, struct statvfs *);
+    int rc;
+
+    if (next == NULL)
+        *(void **)&next = dlsym(RTLD_NEXT, "fstatvfs");
+    rc = next(fd, info);
+    if (room == LITTLE)
+        info->f_bavail = 3;
+    return room == NOTHING_SAID ? -1 : rc;
 }
 
 static void begin_fault(enum kind kind, const char *file, int os_error)
@@ -300,6 +318,22 @@ Test(poison, a_limit_of_files_is_no_room)
 
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     run_short(EIO, QUIPU_FULL);
+}
+
+Test(poison, a_short_write_on_a_disk_that_is_nearly_full_is_no_room)
+{
+    room = LITTLE;
+    run_short(EIO, QUIPU_FULL);
+}
+
+/* Then nobody knows why it failed: the answer is the one that promises less. */
+Test(poison, a_limit_that_is_far_is_no_reason)
+{
+    const struct rlimit limit = {.rlim_cur = 64 * QP_GIB, .rlim_max = RLIM_INFINITY};
+
+    room = NOTHING_SAID;
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    fail_a_commit(PAGES);
 }
 
 Test(poison, no_memory)

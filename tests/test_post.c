@@ -3,8 +3,10 @@
 #include "post.h"
 #include "support_suite.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SHARED = 4711, BOX_BYTES = 32768, BOXES_AT = 4096, BOX_HEAD = 40, REQUESTS_MAX = 64 };
@@ -98,14 +100,19 @@ static struct qp_parcel *take_one(void)
     return parcel;
 }
 
-/* A byte of the waiter's box, behind its head. */
-static void patch_box(size_t at, uint8_t byte)
+/* Bytes of the waiter's box. */
+static void patch(size_t at, const void *bytes, size_t size)
 {
     char path[SUPPORT_PATH_BYTES];
     int fd = open(support_path(path, QP_POST_FILE), O_RDWR | O_CLOEXEC);
 
-    cr_assert_eq(pwrite(fd, &byte, 1, BOXES_AT + 3 * BOX_BYTES + BOX_HEAD + (off_t)at), 1);
+    cr_assert_eq(pwrite(fd, bytes, size, BOXES_AT + 3 * BOX_BYTES + (off_t)at), (ssize_t)size);
     (void)close(fd);
+}
+
+static void patch_box(size_t at, uint8_t byte)
+{
+    patch(BOX_HEAD + at, &byte, 1);
 }
 
 /* ---- handing over ---- */
@@ -302,6 +309,42 @@ Test(post, bytes_that_changed_are_left_where_they_are)
     cr_expect_eq(qp_post_end(&waiter, group), QP_POST_WITHDRAWN);
 }
 
+/* Numbers that would lead out of the box, or nowhere. */
+Test(post, heads_that_cannot_be)
+{
+    static const struct {
+        size_t at; /* as post.c lays out a box: 4 is the size, 36 the count */
+        uint32_t value;
+    } wrong[] = {{4, 0},  {4, BOX_BYTES - BOX_HEAD + 1}, {4, UINT32_MAX},
+                 {36, 0}, {36, QP_POST_BATCHES_MAX + 1}, {36, UINT32_MAX}};
+    struct qp_request *group = make_group(2);
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        cr_assert(qp_post_put(&waiter, group));
+        patch(wrong[i].at, &wrong[i].value, sizeof(wrong[i].value));
+        cr_expect_null(qp_post_take(&owner, lives, NULL), "%zu", i);
+        cr_expect_eq(qp_post_end(&waiter, group), QP_POST_WITHDRAWN, "%zu", i);
+    }
+    cr_assert(qp_post_put(&waiter, group));
+    qp_parcels_free(take_one());
+}
+
+/* Who opens it did not put what its box has: whoever had that number before did. */
+Test(post, who_comes_withdraws_what_its_box_has)
+{
+    struct qp_request *group = make_group(2);
+    struct qp_post heir = {0};
+
+    cr_assert(qp_post_put(&waiter, group));
+    qp_post_open(&heir, &place, SHARED, 4);
+    cr_expect_eq(qp_post_count(&owner), 1, "another's box");
+    qp_post_close(&heir);
+    qp_post_open(&heir, &place, SHARED, 3);
+    cr_expect_eq(qp_post_count(&owner), 0);
+    cr_expect_null(qp_post_take(&owner, lives, NULL));
+    qp_post_close(&heir);
+}
+
 Test(post, without_memory_it_stays)
 {
     struct qp_request *group = make_group(2);
@@ -329,4 +372,40 @@ Test(post, a_file_of_others_is_not_used)
     cr_assert_not_null(other.file);
     cr_expect_eq(qp_post_count(&other), 0, "it is a new one");
     qp_post_close(&other);
+}
+
+/* Where it cannot be made, or is something else, nothing is handed over, and nothing is left. */
+Test(post, no_file)
+{
+    static const char *const what[] = {"a directory", "a fifo", "too short", "a link"};
+    char path[SUPPORT_PATH_BYTES];
+    char temporary[SUPPORT_PATH_BYTES];
+    struct qp_post post = {0};
+
+    (void)support_path(path, QP_POST_FILE);
+    (void)support_path(temporary, "post.new");
+    for (size_t i = 0; i < 4; i++) {
+        support_remove(path);
+        if (i == 0)
+            cr_assert_eq(mkdir(path, 0700), 0);
+        else if (i == 1)
+            cr_assert_eq(mkfifo(path, 0600), 0);
+        else if (i == 2)
+            cr_assert(support_write_file(path, "qp0post1", 8));
+        else
+            cr_assert_eq(symlink("nowhere", path), 0);
+        qp_post_open(&post, &place, SHARED, 3);
+        cr_expect_null(post.file, "%s", what[i]);
+        qp_post_make(&place, SHARED);
+        qp_post_open(&post, &place, SHARED, 3);
+        cr_expect_eq(post.file != NULL, i != 0, "%s is replaced, if it can be", what[i]);
+        cr_expect_neq(access(temporary, F_OK), 0, "%s", what[i]);
+        qp_post_close(&post);
+    }
+    support_remove(path);
+    cr_assert_eq(mkdir(temporary, 0700), 0);
+    qp_post_make(&place, SHARED);
+    qp_post_open(&post, &place, SHARED, 3);
+    cr_expect_null(post.file, "its temporary name is taken");
+    cr_expect_neq(access(path, F_OK), 0);
 }

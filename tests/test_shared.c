@@ -628,3 +628,40 @@ Test(shared, no_slot_is_free)
     for (size_t i = 0; i <= QP_PROCESSES_MAX; i++)
         qp_shared_close(&many[i]);
 }
+
+/* ---- who is there ---- */
+
+Test(shared, who_is_there)
+{
+    struct qp_shared shared = {0};
+    char path[SUPPORT_PATH_BYTES];
+
+    cr_expect_eq(qp_shared_peek_pid(&place), 0, "there is no file");
+    create();
+    cr_expect_eq(qp_shared_peek_pid(&place), 0, "nobody");
+    open_it(&shared);
+    cr_expect_eq(qp_shared_peek_pid(&place), getpid());
+    cr_expect_eq(qp_shared_other_pid(&shared), 0, "nobody else");
+    cr_expect(qp_shared_lives(&shared, shared.slot));
+    cr_expect_not(qp_shared_lives(&shared, shared.slot + 1), "a slot that nobody has");
+    qp_shared_set_reading(&shared, 77);
+    cr_expect_eq(qp_shared_reading(&shared, (uint32_t)getpid()), 77);
+    cr_expect_eq(qp_shared_reading(&shared, (uint32_t)getppid()), 0, "it has no slot");
+    qp_shared_close(&shared);
+    (void)support_path(path, QP_SHARED_FILE);
+    cr_assert_eq(truncate(path, 0), 0);
+    cr_expect_eq(qp_shared_peek_pid(&place), 0, "another layout");
+}
+
+/* Opening it must not wait for its other end, nor believe a byte of it. */
+Test(shared, a_fifo_is_no_file_of_ours)
+{
+    struct qp_shared shared = {0};
+    bool flags[QP_SHARED_FLAGS];
+    char path[SUPPORT_PATH_BYTES];
+
+    cr_assert_eq(mkfifo(support_path(path, QP_SHARED_FILE), 0600), 0);
+    cr_expect_eq(qp_shared_open(&place, &shared, NULL), QUIPU_UNSAFE);
+    cr_expect_not(qp_shared_peek(&place, flags));
+    cr_expect_eq(qp_shared_peek_pid(&place), 0);
+}

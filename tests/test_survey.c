@@ -8,11 +8,13 @@
 #include "support_system.h"
 #include "survey.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -571,4 +573,106 @@ Test(survey, full_check_is_of_one_open)
     damage("log.mdb", 4);
     cr_expect(try_open(QUIPU_OPEN_FULL_CHECK) == QUIPU_OK);
     quipu_close(store);
+}
+
+/* ---- reads as a file may give them ----------------------------------------------------------- */
+
+/* This program defines pread() itself: LMDB's and ours come here first. */
+enum odd {
+    AS_IT_IS,
+    MOVES, /* each time the meta pages are those of the next but one transaction */
+    MOVES_ONCE,
+    HALVES, /* of all but the meta pages, and interrupted by signals */
+    ENDS    /* behind the first pages: somebody cuts the file off */
+};
+static enum odd odd;
+static const char *odd_file;
+static uint64_t odd_calls;
+
+static bool is_odd(int fd)
+{
+    char link[64];
+    char name[SUPPORT_PATH_BYTES];
+    ssize_t size;
+    size_t wanted;
+
+    if (odd == AS_IT_IS)
+        return false;
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    size = readlink(link, name, sizeof(name));
+    wanted = strlen(odd_file);
+    return size > (ssize_t)wanted && memcmp(name + size - wanted, odd_file, wanted) == 0;
+}
+
+__attribute__((visibility("default"))) ssize_t pread(int fd, void *bytes, size_t size, off_t offset)
+{
+    enum { TRANSACTION_AT = QP_PAGE_HEADER_BYTES + 128 };
+    ssize_t got;
+
+    if (!is_odd(fd))
+        return syscall(SYS_pread64, fd, bytes, size, offset);
+    odd_calls += odd == HALVES || offset == 0;
+    if (odd == HALVES && offset >= 2L * PAGE && odd_calls % 3 == 0) {
+        errno = EINTR;
+        return -1;
+    }
+    if (odd == HALVES && offset >= 2L * PAGE && size > PAGE / 2)
+        size = PAGE / 2;
+    if (odd == ENDS && offset >= 4L * PAGE)
+        return 0;
+    got = syscall(SYS_pread64, fd, bytes, size, offset);
+    if (got == QP_PAGE_META_BYTES && (odd == MOVES || (odd == MOVES_ONCE && odd_calls < 4))) {
+        uint8_t *at = (uint8_t *)bytes + TRANSACTION_AT;
+
+        qp_set_u64(at, qp_get_u64(at) + 2 * odd_calls);
+    }
+    return got;
+}
+
+static void open_odd(enum odd how, const char *name, int status, const char *text)
+{
+    static const quipu_options options = {QUIPU_INIT(quipu_options),
+                                          .flags = QUIPU_OPEN_FULL_CHECK};
+    quipu_error error = {0};
+    quipu *store = NULL;
+    int rc;
+
+    odd = how;
+    odd_file = name;
+    odd_calls = 0;
+    rc = quipu_open(directory, &options, &store, &error);
+    odd = AS_IT_IS;
+    cr_expect(rc == status, "%s, %d: %d %s", name, (int)how, rc, error.text);
+    cr_expect(strstr(error.text, text) != NULL, "%s, %d: %s", name, (int)how, error.text);
+    quipu_close(store);
+}
+
+/* What moves all the time was not seen: nobody says that it is whole, or that it is damaged. */
+static void open_all_odd(void)
+{
+    open_odd(MOVES, "log.mdb", QUIPU_BUSY, "log.mdb is written all the time");
+    open_odd(MOVES, "index.mdb", QUIPU_BUSY, "index.mdb is written all the time");
+    open_odd(MOVES_ONCE, "log.mdb", QUIPU_OK, "");
+    open_odd(MOVES_ONCE, "index.mdb", QUIPU_OK, "");
+    open_odd(HALVES, "log.mdb", QUIPU_OK, "");
+    open_odd(HALVES, "index.mdb", QUIPU_OK, "");
+    open_odd(ENDS, "log.mdb", QUIPU_IO, "read log.mdb at");
+    open_odd(ENDS, "index.mdb", QUIPU_IO, "read index.mdb at");
+    cr_expect(try_open(QUIPU_OPEN_FULL_CHECK) == QUIPU_OK);
+}
+
+Test(survey, odd_reads_alone)
+{
+    make_store(6000);
+    open_all_odd();
+}
+
+Test(survey, odd_reads_beside_others)
+{
+    pid_t other;
+
+    make_store(6000);
+    other = start_other(false);
+    open_all_odd();
+    end_other(other);
 }

@@ -10,6 +10,7 @@
 #include "turn.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -30,6 +31,7 @@ enum act {
     TAKE,    /* the same, and die */
     PLAN,    /* the same, with a plan that `stage` has */
     POISON,  /* the same, and say that nobody may write any more */
+    AGAIN,   /* take who waits three times: the third time there is nobody */
     COMMIT,  /* take who waits along in a commit of an event */
     MARK     /* in one of a mark and a source alone */
 };
@@ -39,13 +41,14 @@ enum end { LIVES, DIES_AT_FLUSH, DIES_BEHIND_META, DIES_BEFORE_UNLOCK, STOPS_AT_
 
 /* What both see. */
 static struct stage {
-    atomic_uint held; /* 1: the child has the lock */
+    atomic_uint held; /* how often the child had the lock */
     atomic_uint release;
     size_t posted; /* groups that the child saw in boxes once somebody waited */
     size_t taken;  /* groups that it took */
     int status;    /* what its own commit returned */
     uint64_t plan_position;
     uint64_t plan_chain;
+    int64_t waited_ns; /* for groups, the last time */
 } * stage;
 
 /* In the child alone. */
@@ -62,9 +65,9 @@ static void begin(void)
 
 TestSuite(turn, .init = begin, .fini = support_suite_end, .timeout = 120);
 
-static void await(const atomic_uint *word)
+static void await(const atomic_uint *word, unsigned count)
 {
-    while (atomic_load(word) == 0)
+    while (atomic_load(word) < count)
         (void)usleep(500);
 }
 
@@ -79,7 +82,7 @@ static void open_post(struct qp_handle *handle)
 /* Whoever waits has put its group before. */
 static void let_other_wait(struct qp_handle *handle)
 {
-    atomic_store(&stage->held, 1);
+    atomic_fetch_add(&stage->held, 1);
     while (!qp_shared_others_wait(&handle->shared))
         (void)usleep(500);
     if (handle->post.file == NULL)
@@ -159,6 +162,13 @@ static int open_as(uint32_t durability, uint32_t busy_timeout_ms, quipu **store)
     return quipu_open(support_path(path, "store"), &options, store, NULL);
 }
 
+static void answer(struct qp_handle *handle, struct qp_parcel *parcels)
+{
+    qp_post_answer(&handle->post, parcels, false);
+    qp_parcels_free(parcels);
+    (void)qp_lock_release(handle, false);
+}
+
 /* It has the lock, and dies with it or gives it back. */
 static void hold(struct qp_handle *handle, enum act act)
 {
@@ -166,7 +176,7 @@ static void hold(struct qp_handle *handle, enum act act)
 
     if (act == HOLD) {
         atomic_store(&stage->held, 1);
-        await(&stage->release);
+        await(&stage->release, 1);
     } else {
         let_other_wait(handle);
     }
@@ -183,9 +193,26 @@ static void hold(struct qp_handle *handle, enum act act)
         qp_shared_set(&handle->shared, QP_SHARED_POISONED, true);
     if (act == TAKE || act == PLAN || act == POISON)
         (void)raise(SIGKILL);
-    qp_post_answer(&handle->post, parcels, false);
-    qp_parcels_free(parcels);
-    (void)qp_lock_release(handle, false);
+    answer(handle, parcels);
+}
+
+static void take_again(struct qp_handle *handle)
+{
+    for (int i = 0; i < 3; i++) {
+        struct qp_parcel *parcels;
+        int64_t begun_ns;
+
+        await(&stage->release, (unsigned)i); /* who was answered has come for it */
+        if (qp_lock_take(handle, INT64_MAX, NULL) != QUIPU_OK)
+            _exit(2);
+        if (i < 2)
+            let_other_wait(handle);
+        begun_ns = qp_clock_monotonic_ns();
+        parcels = qp_turn_collect(handle);
+        stage->waited_ns = qp_clock_monotonic_ns() - begun_ns;
+        stage->taken += parcels != NULL;
+        answer(handle, parcels);
+    }
 }
 
 static void play(uint32_t durability, enum act act)
@@ -196,6 +223,8 @@ static void play(uint32_t durability, enum act act)
         _exit(1);
     if (act == COMMIT || act == MARK)
         stage->status = commit_own(store, act);
+    else if (act == AGAIN)
+        take_again(store->handle);
     else if (qp_lock_take(store->handle, INT64_MAX, NULL) == QUIPU_OK)
         hold(store->handle, act);
     else
@@ -219,7 +248,7 @@ static pid_t start_as(uint32_t durability, enum act act, enum end end)
     cr_assert_geq(child, 0);
     if (child == 0)
         play(durability, act);
-    await(&stage->held);
+    await(&stage->held, 1);
     return child;
 }
 
@@ -382,6 +411,24 @@ Test(turn, a_group_of_several)
     cr_expect_eq(end_of(child), 0);
     cr_expect_eq(stage->posted, 1);
     cr_expect_eq(recorded_at(store, head + 1), recorded_at(store, head + 3), "one commit");
+    expect_well(store);
+}
+
+/* Who was answered just now is waited for, but not for long. */
+Test(turn, those_who_come_again)
+{
+    quipu *store = open_ready(PATIENT_MS);
+    pid_t child = start(AGAIN, LIVES);
+
+    cr_expect_eq(append(store), QUIPU_OK, "%s", why.text);
+    atomic_store(&stage->release, 1);
+    await(&stage->held, 2);
+    cr_expect_eq(append(store), QUIPU_OK, "%s", why.text);
+    atomic_store(&stage->release, 2);
+    cr_expect_eq(end_of(child), 0);
+    cr_expect_eq(stage->taken, 2);
+    cr_expect_geq(stage->waited_ns, 100000, "%lld ns", (long long)stage->waited_ns);
+    cr_expect_lt(stage->waited_ns, 10 * QP_NS_PER_S);
     expect_well(store);
 }
 
@@ -652,6 +699,52 @@ Test(turn, a_plan_is_held_against_the_log)
     plan(store, head_of(store), chain_of(store) + 1, false);
     plan(store, head_of(store) + 1, chain_of(store), false);
     plan(store, head_of(store) - 1, chain_of(store), false);
+    expect_well(store);
+}
+
+/* Where nothing was ever written a plan to write nothing was carried out. */
+Test(turn, a_plan_for_an_empty_log)
+{
+    quipu *store = NULL;
+    pid_t child;
+
+    cr_assert_eq(open_as(QUIPU_SYNC, PATIENT_MS, &store), QUIPU_OK);
+    while (!store->handle->post_ready) {
+        child = start(PASS, LIVES);
+        cr_assert_eq(quipu_append(store, "s-1", 9, &draft, 1, NULL, NULL), QUIPU_CONFLICT);
+        cr_assert_eq(end_of(child), 0);
+    }
+    plan(store, 0, 0, true);
+    expect_well(store);
+}
+
+/* Nobody can say whether it was carried out: it is neither believed nor done again. */
+Test(turn, a_plan_and_a_damaged_log)
+{
+    static const char data[] = "what is to be damaged";
+    static uint8_t bytes[4 * QP_MIB];
+    const quipu_draft marked = {.type = "t", .data = data, .data_size = sizeof(data)};
+    quipu *store = open_ready(PATIENT_MS);
+    size_t size = sizeof(bytes);
+    char path[SUPPORT_PATH_BYTES];
+    uint8_t *found;
+    pid_t child;
+    int fd;
+
+    cr_assert_eq(quipu_append(store, "s-1", QUIPU_ANY, &marked, 1, NULL, &why), QUIPU_OK);
+    stage->plan_position = head_of(store);
+    stage->plan_chain = chain_of(store);
+    cr_assert(support_read_file(support_path(path, "store/log.mdb"), bytes, &size));
+    found = memmem(bytes, size, data, sizeof(data));
+    cr_assert_not_null(found);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    cr_assert_eq(pwrite(fd, "W", 1, found - bytes), 1);
+    child = start(PLAN, LIVES);
+    cr_expect_eq(append(store), QUIPU_CORRUPT, "%s", why.text);
+    cr_expect_eq(end_of(child), 256 + SIGKILL);
+    cr_assert_eq(pwrite(fd, data, 1, found - bytes), 1);
+    (void)close(fd);
+    cr_expect_eq(head_of(store), stage->plan_position);
     expect_well(store);
 }
 
