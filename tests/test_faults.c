@@ -7,6 +7,7 @@
 #include "handles.h"
 #include "key.h"
 #include "merge.h"
+#include "status.h"
 #include "support_suite.h"
 #include "support_system.h"
 
@@ -229,7 +230,7 @@ static void append_events(void)
     quipu_batch *batch = quipu_batch_new();
 
     store = open_store();
-    (void)quipu_batch_mark(batch, "view", 3);
+    (void)quipu_batch_mark(batch, "a-view", 3);
     (void)quipu_batch_track(batch, "feed", 4);
     cr_assert_eq(quipu_commit(store, batch, NULL, &why), QUIPU_OK, "%s", why.text);
     quipu_batch_free(batch);
@@ -282,6 +283,7 @@ struct sweep {
 };
 
 static struct sweep sweep;
+static void (*prepare)(void); /* what each run needs, and does not fail; NULL: nothing */
 
 static void expect_told(int rc)
 {
@@ -294,10 +296,13 @@ static void expect_told(int rc)
 /* Returns how many calls (allocations, if `code` is 0) there were. */
 static long run_once(int (*run)(void), long n, int code)
 {
-    long before = support_heap_calls();
+    long before;
     long met;
     int rc;
 
+    if (prepare != NULL)
+        prepare();
+    before = support_heap_calls();
     sweep.n = n;
     calls = 0;
     fail_with = code;
@@ -505,4 +510,376 @@ Test(faults, reads_of_damaged_events)
     append_events_and_damage();
     fail_reads();
     quipu_close(store);
+}
+
+/* A new snapshot for each event. */
+Test(faults, reads_that_renew)
+{
+    static const struct {
+        uint64_t after;
+        uint64_t upto;
+    } ranges[] = {{1040, 1080}, {2290, 0}};
+
+    for (unsigned damage = 0; damage < 2; damage++) {
+        damage == 0 ? append_events() : append_events_and_damage();
+        clock_ahead_ns = QP_NS_PER_S;
+        for (enum what what = ALL; what < WHATS; what++) {
+            for (size_t i = 0; i < 4; i++) {
+                char name[64];
+
+                read_set.what = what;
+                read_set.flags = QUIPU_RENEW | (i % 2 == 0 ? 0 : QUIPU_BACKWARDS);
+                read_set.after = ranges[i / 2].after;
+                read_set.upto = ranges[i / 2].upto;
+                list_given();
+                (void)snprintf(name, sizeof(name), "renewed %d flags %u range %zu", what,
+                               read_set.flags, i / 2);
+                fail_each(name, read_set_of_events);
+            }
+        }
+        clock_ahead_ns = 0;
+        quipu_close(store);
+        support_remove(store_path());
+    }
+}
+
+/* ---- lists, figures, folds ------------------------------------------------------------------- */
+
+static int list_kind;
+static unsigned list_count; /* names that it has */
+
+/* After a failure the next call goes on, or says the same again: no name comes twice. */
+static int list_names(void)
+{
+    quipu_list *list = NULL;
+    quipu_item item = {0};
+    char last[256] = "";
+    unsigned count = 0;
+    int failed = QUIPU_OK;
+    int rc = quipu_list_open(store, list_kind, "", &list, &why);
+
+    for (unsigned failures = 0; rc >= 0 && failures < 3;) {
+        rc = quipu_list_next(list, &item, &why);
+        if (rc == QUIPU_OK)
+            break;
+        if (rc < 0) {
+            expect_told(rc);
+            failed = rc;
+            failures++;
+        }
+        if (item.name == NULL)
+            continue;
+        if (rc == QUIPU_ROW || strcmp(item.name, last) != 0) {
+            cr_expect(strcmp(item.name, last) > 0, "%s, failure %ld: %s after %s", sweep.name,
+                      sweep.n, item.name, last);
+            count++;
+        }
+        (void)snprintf(last, sizeof(last), "%s", item.name);
+        rc = QUIPU_OK;
+    }
+    quipu_list_close(list);
+    if (failed == QUIPU_OK && rc == QUIPU_OK)
+        cr_expect_eq(count, list_count, "%s, failure %ld: %u names", sweep.name, sweep.n, count);
+    return failed < 0 ? failed : rc;
+}
+
+Test(faults, lists)
+{
+    static const struct {
+        int kind;
+        unsigned count;
+        const char *name;
+    } lists[] = {
+        {QUIPU_LIST_STREAMS, 3, "streams"}, {QUIPU_LIST_CATEGORIES, 3, "categories"},
+        {QUIPU_LIST_TYPES, 3, "types"},     {QUIPU_LIST_TAGS, 1, "tags"},
+        {QUIPU_LIST_MARKS, 2, "marks"},
+    };
+
+    append_events();
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        list_kind = lists[i].kind;
+        list_count = lists[i].count;
+        fail_each(lists[i].name, list_names);
+    }
+    quipu_close(store);
+}
+
+static int get_figures(void)
+{
+    quipu_stat stat = {QUIPU_INIT(quipu_stat), .format = 0};
+    uint64_t number = 0;
+    int rc = quipu_stat_get(store, &stat, &why);
+
+    if (rc == QUIPU_OK)
+        cr_expect(stat.head == HEAD && stat.indexed == INDEXED && stat.streams == 3,
+                  "failure %ld: stat", sweep.n);
+    if (rc == QUIPU_OK)
+        rc = quipu_head(store, &number, &why);
+    if (rc == QUIPU_OK)
+        cr_expect_eq(number, HEAD);
+    if (rc == QUIPU_OK)
+        rc = quipu_mark_get(store, "a-view", &number, &why);
+    if (rc == QUIPU_OK)
+        cr_expect_eq(number, 3);
+    if (rc == QUIPU_OK)
+        rc = quipu_tracked_get(store, "feed", &number, &why);
+    if (rc == QUIPU_OK)
+        cr_expect_eq(number, 4);
+    return rc;
+}
+
+Test(faults, figures)
+{
+    append_events();
+    fail_each("figures", get_figures);
+    quipu_close(store);
+}
+
+static int count_event(void *state, const quipu_event *event, void *payload, quipu_error *error)
+{
+    (void)payload;
+    (void)error;
+    cr_expect_eq(event->version, ++*(uint64_t *)state);
+    return 0;
+}
+
+static const quipu_fold fold = {QUIPU_INIT(quipu_fold), .name = "f", .state_size = sizeof(uint64_t),
+                                .apply = count_event};
+
+static const quipu_point *point; /* NULL: now */
+static uint64_t point_version;
+
+static int load(void)
+{
+    uint64_t state = 0;
+    uint64_t version = 0;
+    int rc = quipu_load(store, &fold, "big-0", point, &state, &version, &why);
+
+    if (rc == QUIPU_OK)
+        cr_expect(version == point_version && state == version, "failure %ld: %d", sweep.n,
+                  (int)version);
+    return rc;
+}
+
+Test(faults, loads)
+{
+    const quipu_point at_version = {.kind = QUIPU_AT_VERSION, .value = 1500};
+    const quipu_point at_position = {.kind = QUIPU_AT_POSITION, .value = 2309};
+
+    append_events();
+    point_version = version_of(HEAD); /* it is the stream's */
+    fail_each("load", load);
+    point = &at_version;
+    point_version = 1500;
+    fail_each("load as of a version", load);
+    point = &at_position;
+    point_version = version_of(2309);
+    fail_each("load as of a position", load);
+    quipu_close(store);
+}
+
+static int note(void *payload, const quipu_finding *finding)
+{
+    *(bool *)payload = *(bool *)payload || strcmp(finding->file, "index.mdb") != 0;
+    return 0;
+}
+
+/* What of the index cannot be read is a finding, whatever the reason: it is to be made again. */
+static int verify(void)
+{
+    quipu_verified verified = {0};
+    bool of_log = false;
+    int rc = quipu_verify(store_path(), 0, note, NULL, &of_log, &verified, &why);
+
+    if (rc == QUIPU_OK)
+        cr_expect(verified.head == HEAD && verified.checked == HEAD && verified.findings == 0,
+                  "failure %ld", sweep.n);
+    if (rc == QUIPU_CORRUPT && sweep.expected == QUIPU_IO && verified.findings == 1 && !of_log)
+        return QUIPU_OK;
+    return rc;
+}
+
+Test(faults, verifies)
+{
+    append_events();
+    fail_each("verify of an open store", verify);
+    quipu_close(store);
+    fail_each("verify", verify);
+}
+
+/* ---- writes ---------------------------------------------------------------------------------- */
+
+static uint64_t head; /* as it must be */
+
+static void expect_head(bool grown)
+{
+    bool seen = watched;
+    uint64_t now = 0;
+
+    watched = false;
+    support_heap_fail(0, false);
+    head += grown;
+    cr_expect_eq(quipu_head(store, &now, NULL), QUIPU_OK);
+    cr_expect_eq(now, head, "%s, failure %ld: head %d, not %d", sweep.name, sweep.n, (int)now,
+                 (int)head);
+    watched = seen;
+}
+
+/* Events that the index and the tail know by their ids. */
+static int send_again(void)
+{
+    static const uint64_t known[] = {10, 1500, HEAD - 1};
+    int rc = QUIPU_OK;
+
+    for (size_t i = 0; i < 3 && rc == QUIPU_OK; i++) {
+        quipu_draft draft = {.type = "other", .flags = QUIPU_EVENT_HAS_ID};
+        quipu_receipt receipt = {0};
+
+        memcpy(draft.id, &known[i], sizeof(known[i]));
+        rc = quipu_append(store, "odd-1", QUIPU_ANY, &draft, 1, &receipt, &why);
+        if (rc == QUIPU_OK)
+            cr_expect(receipt.verdict == QUIPU_DUPLICATE && receipt.first_position == known[i]);
+    }
+    expect_head(false);
+    return rc;
+}
+
+/* Of a tag in a category there are events after 2000, and none of another one. */
+static int ask(void)
+{
+    static const char *const tags[] = {"k:1"};
+    static const quipu_query_item items[] = {{.category = "few", .tags = tags, .tag_count = 1},
+                                             {.stream = "odd-1", .tags = tags, .tag_count = 1}};
+    const quipu_query none = {&items[0], 1};
+    const quipu_query some = {&items[1], 1};
+    quipu_batch *batch = quipu_batch_new();
+    int rc = batch != NULL ? quipu_batch_unless(batch, &none, 2291) : QUIPU_NO_MEMORY;
+
+    if (rc == QUIPU_OK)
+        rc = quipu_commit(store, batch, NULL, &why);
+    if (rc == QUIPU_OK)
+        rc = quipu_batch_unless(batch, &some, 2000);
+    if (rc == QUIPU_OK) {
+        rc = quipu_commit(store, batch, NULL, &why);
+        cr_expect_neq(rc, QUIPU_OK, "failure %ld: it does not hold", sweep.n);
+        rc = rc == QUIPU_CONFLICT ? QUIPU_OK : rc;
+    }
+    quipu_batch_free(batch);
+    expect_head(false);
+    if (rc == QUIPU_NO_MEMORY) /* a batch's steps have no text */
+        (void)qp_fail_memory(&why);
+    return rc;
+}
+
+/* All kinds of steps, and an event that does not fit a row: all of it or nothing. */
+static int append_new(void)
+{
+    static const char data[CHUNKED_BYTES] = "data";
+    static uint64_t number = 100;
+    quipu_draft draft = {
+        .type = "other", .data = data, .data_size = sizeof(data), .flags = QUIPU_EVENT_HAS_ID};
+    quipu_batch *batch = quipu_batch_new();
+    int rc = batch != NULL ? QUIPU_OK : QUIPU_NO_MEMORY;
+
+    number++;
+    memcpy(draft.id, "new", 3);
+    memcpy(draft.id + 4, &number, sizeof(number));
+    if (rc == QUIPU_OK)
+        rc = quipu_batch_append(batch, "big-0", QUIPU_EXISTS, &draft, 1);
+    if (rc == QUIPU_OK)
+        rc = quipu_batch_mark(batch, "a-view", number);
+    if (rc == QUIPU_OK)
+        rc = quipu_batch_track(batch, "feed", number);
+    if (rc == QUIPU_OK)
+        rc = quipu_commit(store, batch, NULL, &why);
+    else
+        (void)qp_fail_memory(&why);
+    quipu_batch_free(batch);
+    expect_head(rc == QUIPU_OK);
+    return rc;
+}
+
+static int decide(const void *state, uint64_t version, quipu_batch *batch, void *payload,
+                  quipu_error *error)
+{
+    const quipu_draft draft = {.type = "other"};
+
+    (void)state;
+    (void)version;
+    (void)payload;
+    (void)error;
+    return quipu_batch_append(batch, "odd-1", QUIPU_ANY, &draft, 1);
+}
+
+static int execute(void)
+{
+    int rc = quipu_execute(store, &fold, "odd-1", decide, NULL, 0, NULL, &why);
+
+    expect_head(rc == QUIPU_OK);
+    return rc;
+}
+
+Test(faults, writes)
+{
+    append_events();
+    head = HEAD;
+    fail_each("known ids", send_again);
+    fail_each("conditions", ask);
+    fail_each("append", append_new);
+    fail_each("execute", execute);
+    quipu_close(store);
+    cr_expect_eq(quipu_verify(store_path(), 0, NULL, NULL, NULL, NULL, &why), QUIPU_OK, "%s",
+                 why.text);
+}
+
+static void append_next(void)
+{
+    append_event(++head);
+}
+
+/* Where one slice was done and the next one failed the first stays. */
+static int merge(void)
+{
+    int rc = qp_merge_whole(store->handle, NULL, NULL, &why);
+
+    if (rc == QUIPU_OK)
+        cr_expect_eq(store->handle->unmerged, 0);
+    return rc;
+}
+
+Test(faults, merges)
+{
+    append_events();
+    head = HEAD;
+    prepare = append_next;
+    fail_each("merge", merge);
+    prepare = NULL;
+    quipu_close(store);
+    cr_expect_eq(quipu_verify(store_path(), 0, NULL, NULL, NULL, NULL, &why), QUIPU_OK, "%s",
+                 why.text);
+}
+
+/* A failure is no reason to lose the index for good: it is there afterwards, made again or not. */
+static int open_and_close(void)
+{
+    int rc = quipu_open(store_path(), NULL, &store, &why);
+
+    if (rc == QUIPU_OK)
+        quipu_close(store);
+    return rc;
+}
+
+static int reindex(void)
+{
+    return quipu_reindex(store_path(), NULL, NULL, &why);
+}
+
+Test(faults, opens)
+{
+    append_events();
+    quipu_close(store);
+    fail_each("open", open_and_close);
+    fail_each("reindex", reindex);
+    cr_expect_eq(quipu_verify(store_path(), 0, NULL, NULL, NULL, NULL, &why), QUIPU_OK, "%s",
+                 why.text);
 }
