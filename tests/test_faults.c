@@ -8,12 +8,12 @@
 #include "key.h"
 #include "merge.h"
 #include "status.h"
+#include "support_raw.h"
 #include "support_suite.h"
 #include "support_system.h"
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,25 +203,16 @@ static void append_event(uint64_t position)
 static void flip_record(uint64_t position)
 {
     char path[SUPPORT_PATH_BYTES];
+    MDB_val key = raw_key(&position, sizeof(position));
     uint8_t row[4096];
-    MDB_env *env;
-    MDB_txn *txn;
-    MDB_dbi table;
-    MDB_val key = {sizeof(position), &position};
-    MDB_val value;
+    struct raw raw;
+    size_t size;
 
-    support_path(path, "store/log.mdb");
-    cr_assert(mdb_env_create(&env) == 0 && mdb_env_set_maxdbs(env, 32) == 0);
-    cr_assert(mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOSYNC, 0600) == 0);
-    cr_assert(mdb_txn_begin(env, NULL, 0, &txn) == 0);
-    cr_assert(mdb_dbi_open(txn, "log", MDB_INTEGERKEY, &table) == 0);
-    cr_assert(mdb_get(txn, table, &key, &value) == 0 && value.mv_size <= sizeof(row));
-    memcpy(row, value.mv_data, value.mv_size);
+    raw_begin(&raw, support_path(path, "store/log.mdb"), "log");
+    size = raw_get(&raw, key, row);
     row[30] ^= 1;
-    value.mv_data = row;
-    cr_assert(mdb_put(txn, table, &key, &value, 0) == 0);
-    cr_assert(mdb_txn_commit(txn) == 0);
-    mdb_env_close(env);
+    raw_put(&raw, key, row, size);
+    raw_end(&raw);
 }
 
 /* Up to INDEXED in the index, the rest in the tail; marks beside. */
