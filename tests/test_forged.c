@@ -2,6 +2,7 @@
  * version, time or history than they must have, terms and blocks that say what no merge writes. And
  * ends of walks that say stop. Each is told as what it is, where it is; nothing wrong is given. */
 #include "handles.h"
+#include "index.h"
 #include "key.h"
 #include "merge.h"
 #include "posting.h"
@@ -367,6 +368,16 @@ Test(forged, chunks_of_another_size)
         expect_lost(CHUNKED, QUIPU_CORRUPT);
         make_whole_again();
     }
+    { /* not even a sum */
+        struct raw raw;
+
+        raw_begin(&raw, path_of("store/log.mdb"), "chunks");
+        raw_put(&raw, raw_key(key.bytes, key.size), row, 4);
+        raw_end(&raw);
+    }
+    expect_lost(CHUNKED, QUIPU_CORRUPT);
+    cr_expect_eq(verify(NULL), QUIPU_CORRUPT);
+    cr_expect_eq(said.count, 2, "the event, and the row: %s", said.text);
 }
 
 /* What is no event of the history that it stands in is told of it alone. */
@@ -502,6 +513,49 @@ Test(forged, keys_that_are_no_positions)
     quipu_close(store);
     cr_expect_eq(verify(NULL), QUIPU_CORRUPT);
     cr_expect_str_eq(said.file, "log.mdb");
+    make_whole_again();
+
+    size = get_record(1, row);
+    for (uint64_t position = 1; position <= HEAD; position++)
+        remove_record(position);
+    put_record(before, row, size); /* the only one */
+    open_store();
+    cr_expect_eq(read_events(NULL, 0, 0), 0);
+    cr_expect(told.status == QUIPU_CORRUPT && strstr(told.text, "impossible") != NULL, "%s",
+              told.text);
+    quipu_close(store);
+}
+
+/* A gap of any length costs no more than the longest tail, wherever it is. */
+Test(forged, gap_without_end)
+{
+    const uint64_t far = QP_POSITION_MAX - 1;
+    struct qp_indexed indexed = {.next_term = 1, .position = far, .streams = 2};
+    uint8_t row[4096];
+    size_t size;
+
+    make_store(HEAD, HEAD);
+    size = get_record(HEAD, row);
+    put_record(far, row, size);
+    cr_expect_eq(verify(NULL), QUIPU_CORRUPT);
+    cr_expect(strstr(why.text, "no events from position 25 to") != NULL, "%s", why.text);
+    open_store();
+    cr_expect_eq(read_events(NULL, 0, 0), 0);
+    cr_expect(told.status == QUIPU_CORRUPT, "%s", told.text);
+    quipu_close(store);
+
+    indexed.chain = qp_get_u64(row + 8); /* as if all of it were in the index */
+    size = qp_indexed_write(&indexed, row);
+    put_row("store/index.mdb", QP_TABLE_INDEX_META, QP_META_INDEXED, row, size);
+    said.stop_at = 1;
+    said.stop_with = -7;
+    cr_expect_eq(verify(NULL), -7, "%s", why.text);
+    cr_expect(said.position == HEAD + 1 &&
+                  strstr(said.text, "no events from position 25 to") != NULL,
+              "%s", said.text);
+    said.stop_at = 0;
+    cr_expect_eq(verify(NULL), QUIPU_CORRUPT);
+    cr_expect_geq(said.count, 2, "and what stands there is not the next version");
 }
 
 /* A history that nobody can read is not in the index, and a merge makes nothing of it. */
@@ -616,6 +670,8 @@ Test(forged, no_list_beside_a_damaged_event)
     make_store(HEAD, 16);
     remove_record(20);
     open_store();
+    cr_expect_eq(read_events("unheard-of", 0, 0), 0, "it may have been of any stream");
+    cr_expect(told.count == 1 && told.status == QUIPU_CORRUPT && told.position == 20);
     cr_expect_eq(quipu_list_open(store, QUIPU_LIST_TYPES, "", &list, &why), QUIPU_CORRUPT);
     cr_expect(list == NULL && strstr(why.text, "names may be missing") != NULL, "%s", why.text);
     quipu_close(store);
@@ -796,6 +852,63 @@ Test(forged, count_beside_blocks)
     term.count++;
     put_term(&key, &term, positions);
     expect_said("terms", 0, "stream a-1: its number or its count is wrong");
+}
+
+/* Positions that go on before where the row or the index ends: nothing is built upon them. */
+Test(forged, rows_that_no_merge_goes_on_from)
+{
+    const struct qp_key key = term_key(QP_TERM_CATEGORY, "a");
+
+    make_store(HEAD, 16);
+    for (unsigned which = 0; which < 3; which++) {
+        uint64_t positions[QP_BLOCK_POSITIONS];
+        struct qp_term_row term;
+        quipu_stat stat = {QUIPU_INIT(quipu_stat), .format = 0};
+
+        get_term(&key, &term, positions);
+        if (which == 0)
+            term.last_position -= 2; /* 13, and 15 is among them */
+        if (which == 1)
+            term.base = term.last_position + 1;
+        if (which == 2)
+            term.last_position = 17;
+        if (which == 1)
+            for (size_t i = 0; i < term.inline_count; i++)
+                positions[i] += term.base;
+        put_term(&key, &term, positions);
+        open_store();
+        cr_expect_eq(qp_merge_whole(store->handle, NULL, NULL, &why), QUIPU_CORRUPT, "%u", which);
+        cr_expect(strstr(why.text, "index is damaged") != NULL, "%s", why.text);
+        cr_expect_eq(quipu_stat_get(store, &stat, &why), QUIPU_OK);
+        cr_expect_eq(stat.indexed, 16);
+        quipu_close(store);
+        make_whole_again();
+    }
+}
+
+/* An index that knows what the log does not have, found by who has both open. */
+Test(forged, index_ahead_of_the_log)
+{
+    struct qp_txn txn = {0};
+    struct qp_indexed indexed;
+    enum qp_commit_outcome outcome;
+
+    make_store(HEAD, HEAD);
+    open_store();
+    cr_assert_eq(qp_txn_begin_write(store->handle->index, &txn, &why), QUIPU_OK);
+    cr_assert_eq(qp_index_indexed(&txn, &indexed, &why), QUIPU_OK);
+    indexed.position += 2;
+    cr_assert_eq(qp_index_put_indexed(&txn, &indexed, &why), QUIPU_OK);
+    cr_assert_eq(qp_txn_commit(&txn, &outcome, &why), QUIPU_OK);
+    cr_expect_eq(read_events("a-1", 0, 0), 0);
+    cr_expect(told.status == QUIPU_CORRUPT && strstr(told.text, "ahead of the log") != NULL, "%s",
+              told.text);
+    cr_expect_eq(quipu_append(store, "a-1", QUIPU_ANY, &(quipu_draft){.type = "t"}, 1, NULL, &why),
+                 QUIPU_CORRUPT);
+    quipu_close(store);
+    open_store(); /* it is made again */
+    cr_expect_eq(read_events("a-1", 0, 0), HEAD / 2);
+    quipu_close(store);
 }
 
 /* ---- ids, the damaged, meta ------------------------------------------------------------------ */
@@ -1029,6 +1142,11 @@ Test(forged, hidden_versions)
     quipu_item found = {0};
 
     make_store(HEAD, 16);
+    hide("a-1", 0, QP_STREAM_ROW_BYTES); /* nothing */
+    open_store();
+    cr_expect_eq(read_events("a-1", 0, 0), 12);
+    cr_expect_eq(read_events(NULL, 0, 0), HEAD);
+    quipu_close(store);
     hide("a-1", 10, QP_STREAM_ROW_BYTES); /* 1 to 9 of its 12 */
     open_store();
     cr_expect_eq(read_events("a-1", 0, 0), 3);
