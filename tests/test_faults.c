@@ -145,6 +145,7 @@ enum {
 static quipu *store;
 static bool has_damage;
 static quipu_error why;
+static quipu_error *tell = &why; /* what readers and lists are given; NULL: nothing */
 
 static const char *stream_of(uint64_t position)
 {
@@ -280,8 +281,8 @@ static void expect_told(int rc)
 {
     cr_expect(rc == sweep.expected, "%s, failure %ld: %s, not %s: %s", sweep.name, sweep.n,
               quipu_status_name(rc), quipu_status_name(sweep.expected), why.text);
-    cr_expect(why.status == rc && why.text[0] != '\0', "%s, failure %ld: no text", sweep.name,
-              sweep.n);
+    cr_expect(tell == NULL || (why.status == rc && why.text[0] != '\0'), "%s, failure %ld: no text",
+              sweep.name, sweep.n);
 }
 
 /* Returns how many calls (allocations, if `code` is 0) there were. */
@@ -408,8 +409,8 @@ static int open_reader(quipu_reader **reader)
 
     if (read_set.what >= BIG)
         return quipu_read_stream(store, read_set.what == BIG ? "big-0" : "odd-1", &range, reader,
-                                 &why);
-    return quipu_read(store, read_set.what == ALL ? NULL : &query, &range, reader, &why);
+                                 tell);
+    return quipu_read(store, read_set.what == ALL ? NULL : &query, &range, reader, tell);
 }
 
 /* A failure of one call passes nothing over: what is given afterwards is the next one. If the
@@ -424,7 +425,7 @@ static int read_set_of_events(void)
     int rc = open_reader(&reader);
 
     for (unsigned failures = 0; rc >= 0 && failures < 3;) {
-        rc = quipu_next(reader, &event, &why);
+        rc = quipu_next(reader, &event, tell);
         if (rc == QUIPU_OK)
             break;
         if (rc == QUIPU_ROW) {
@@ -500,6 +501,9 @@ Test(faults, reads_of_damaged_events)
 {
     append_events_and_damage();
     fail_reads();
+    tell = NULL;
+    fail_reads();
+    tell = &why;
     quipu_close(store);
 }
 
@@ -547,10 +551,10 @@ static int list_names(void)
     char last[256] = "";
     unsigned count = 0;
     int failed = QUIPU_OK;
-    int rc = quipu_list_open(store, list_kind, "", &list, &why);
+    int rc = quipu_list_open(store, list_kind, "", &list, tell);
 
     for (unsigned failures = 0; rc >= 0 && failures < 3;) {
-        rc = quipu_list_next(list, &item, &why);
+        rc = quipu_list_next(list, &item, tell);
         if (rc == QUIPU_OK)
             break;
         if (rc < 0) {
@@ -591,6 +595,9 @@ Test(faults, lists)
         list_kind = lists[i].kind;
         list_count = lists[i].count;
         fail_each(lists[i].name, list_names);
+        tell = NULL;
+        fail_each(lists[i].name, list_names);
+        tell = &why;
     }
     quipu_close(store);
 }
