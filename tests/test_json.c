@@ -69,7 +69,7 @@ static const struct {
     {"{\"a\":-0}", QP_MEMBER_INTEGER, 0, NULL},
     {"{\"a\":0.5}", QP_MEMBER_REAL, 0.5, NULL},
     {"{\"a\":1E+2}", QP_MEMBER_REAL, 100, NULL},
-    {"{\"\\u0062\":1,\"a\":2}", QP_MEMBER_INTEGER, 2, NULL}, /* "b", as long as "a" */
+    {"{\"a\":2,\"\\u0062\":1}", QP_MEMBER_INTEGER, 2, NULL}, /* "b", as long as "a" */
     /* no object, or a cut one */
     {"", QP_MEMBER_OTHER, 0, NULL},
     {" ", QP_MEMBER_OTHER, 0, NULL},
