@@ -246,20 +246,44 @@ static int tell_lost(struct compare *compare, const char *table, struct qp_bytes
     return tell(compare, table, key, what);
 }
 
-/* Entries that the log can confirm. A record that was damaged since cannot say what it was. */
-static void count_positions(const struct compare *compare, struct qp_census_term *term,
-                            bool versions, uint64_t number, const uint64_t *positions, size_t count)
+/* The ids of a term, which are counted together: most have one entry. */
+static void count_ids(struct compare *compare, struct qp_bytes key, const uint64_t *positions,
+                      size_t count)
 {
+    for (size_t i = 0; i < count; i++) {
+        if (positions[i] == 0 || is_damaged(compare->census, positions[i]))
+            continue;
+        compare->ids++;
+        compare->id_sum += id_sum((const uint8_t *)key.data + 1, positions[i]);
+    }
+}
+
+/* What a term is while its rows are looked at. */
+struct counted {
+    struct qp_bytes key;
+    bool versions; /* its entries are a stream's */
+    bool ids;
+    struct qp_census_term *term; /* what was counted; of ids nothing */
+};
+
+/* Entries that the log can confirm. A record that was damaged since cannot say what it was. */
+static void count_positions(struct compare *compare, struct counted *counted, uint64_t number,
+                            const uint64_t *positions, size_t count)
+{
+    if (counted->ids) {
+        count_ids(compare, counted->key, positions, count);
+        return;
+    }
     for (size_t i = 0; i < count; i++)
         if (positions[i] != 0 && !is_damaged(compare->census, positions[i]))
-            count_entry(term, positions[i], versions ? number + i : 0);
+            count_entry(counted->term, positions[i], counted->versions ? number + i : 0);
 }
 
 /* From the first block on, each under the key that its first entry asks for. Why one cannot be had
  * makes no difference to what is told. Returns: ROW: all of its blocks were counted; OK: one is
  * damaged or missing. */
-static int count_blocks(struct compare *compare, const struct qp_term_row *row, bool versions,
-                        struct qp_census_term *term)
+static int count_blocks(struct compare *compare, const struct qp_term_row *row,
+                        struct counted *counted)
 {
     uint64_t wanted = (row->count - row->inline_count) / QP_BLOCK_POSITIONS;
     uint64_t positions[QP_BLOCK_POSITIONS];
@@ -275,10 +299,10 @@ static int count_blocks(struct compare *compare, const struct qp_term_row *row, 
         else
             rc = qp_index_next_block(&compare->blocks, row, false, &block, &first, NULL);
         if (rc != QUIPU_ROW || !qp_deltas_read(block.deltas, block.base, positions, block.count) ||
-            first != (versions ? number : positions[0]))
+            first != (counted->versions ? number : positions[0]))
             return QUIPU_OK;
         compare->blocks_seen++;
-        count_positions(compare, term, versions, number, positions, block.count);
+        count_positions(compare, counted, number, positions, block.count);
         number += block.count;
     }
     return QUIPU_ROW;
@@ -300,58 +324,41 @@ static int compare_damaged(struct compare *compare, struct qp_bytes key,
     return tell(compare, "terms", key, "positions that the log has whole are listed as damaged");
 }
 
-/* The ids of one row: they are counted together, as most rows have one. Blocks would be of as many
- * streams that share a sum: they are counted like all blocks, and their ids with the row's. */
-static int compare_id(struct compare *compare, struct qp_bytes key,
-                      const struct qp_census_term *counted, const uint64_t *positions, size_t count)
-{
-    const uint8_t *name = (const uint8_t *)key.data + 1;
-
-    if (key.size != 1 + QP_ID_NAME_BYTES)
-        return tell_lost(compare, "terms", key, "its key is no id's");
-    if (counted->count > count)
-        compare->all_seen = false; /* of those in blocks only the number is known */
-    for (size_t i = 0; i < count; i++) {
-        if (positions[i] == 0 || is_damaged(compare->census, positions[i]))
-            continue;
-        compare->ids++;
-        compare->id_sum += id_sum(name, positions[i]);
-    }
-    return QUIPU_OK;
-}
-
 /* One row of `terms` and its blocks. Damaged or not, the term is there: it is marked as seen first,
  * so that it is not told a second time as missing. One finding a term is enough. */
 static int compare_term(struct compare *compare, struct qp_bytes key, struct qp_bytes value)
 {
-    struct qp_census_term counted = {0};
+    uint8_t kind = *(const uint8_t *)key.data; /* LMDB has no empty keys */
+    struct qp_census_term found = {0};
+    struct counted counted = {
+        .key = key, .versions = kind == QP_TERM_STREAM, .ids = kind == QP_TERM_ID, .term = &found};
     struct qp_term_row row;
     uint64_t positions[QP_BLOCK_POSITIONS];
-    bool versions = key.size > 0 && *(const uint8_t *)key.data == QP_TERM_STREAM;
     struct qp_census_term *term = find(compare->census, key);
 
     if (term != NULL)
         term->seen = true;
+    if (counted.ids && key.size != 1 + QP_ID_NAME_BYTES)
+        return tell_lost(compare, "terms", key, "its key is no id's");
     if (!qp_row_whole(QP_TABLE_TERMS, key, value) || !qp_term_row_read(value, &row) ||
         !qp_deltas_read(row.deltas, row.base, positions, row.inline_count))
         return tell_lost(compare, "terms", key, "its row is damaged");
-    if (count_blocks(compare, &row, versions, &counted) != QUIPU_ROW)
+    if (count_blocks(compare, &row, &counted) != QUIPU_ROW)
         return tell_lost(compare, "blocks", key, "a block is damaged or missing");
-    count_positions(compare, &counted, versions, row.first + row.count - row.inline_count,
-                    positions, row.inline_count);
-    if (row.number >= compare->moment->indexed.next_term ||
-        (row.count - row.inline_count) % QP_BLOCK_POSITIONS != 0 || (!versions && row.first != 1))
-        return tell(compare, "terms", key, "its number or its count is wrong");
-    compare->streams += versions;
-    if (*(const uint8_t *)key.data == QP_TERM_DAMAGED) {
+    count_positions(compare, &counted, row.first + row.count - row.inline_count, positions,
+                    row.inline_count);
+    compare->streams += counted.versions;
+    if (kind == QP_TERM_DAMAGED)
         compare->damaged += row.count;
-        return compare_damaged(compare, key, &counted);
-    }
-    if (*(const uint8_t *)key.data == QP_TERM_ID)
-        return compare_id(compare, key, &counted, positions, row.inline_count);
-    if (term == NULL && counted.count == 0)
-        return QUIPU_OK; /* all of its records are damaged now: the log cannot say */
-    if (term == NULL || !equal(term, &counted))
+    if (row.number >= compare->moment->indexed.next_term ||
+        (row.count - row.inline_count) % QP_BLOCK_POSITIONS != 0 ||
+        (!counted.versions && row.first != 1))
+        return tell(compare, "terms", key, "its number or its count is wrong");
+    if (kind == QP_TERM_DAMAGED)
+        return compare_damaged(compare, key, &found);
+    if (counted.ids || (term == NULL && found.count == 0))
+        return QUIPU_OK; /* ids: all together; or all of its records are damaged now */
+    if (term == NULL || !equal(term, &found))
         return tell(compare, "terms", key, "its positions are not those of the log");
     if (compare->census->damaged_count == 0 &&
         (row.first_position != term->first_position || row.last_position != term->last_position))

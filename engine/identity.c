@@ -68,12 +68,11 @@ int qp_identity_find(const struct qp_identity *identity, struct qp_moment *momen
 {
     struct qp_term_row row;
     struct qp_key key;
-    int rc = QUIPU_OK;
+    int rc;
 
-    assert(moment->txn != NULL);
+    assert(moment->txn != NULL && moment->handle->index != NULL); /* who asks writes */
     qp_key_term(&key, QP_TERM_ID, (struct qp_bytes){identity->name, sizeof(identity->name)});
-    if (moment->handle->index != NULL)
-        rc = qp_index_term(&moment->index_txn, qp_key_bytes(&key), &row, error);
+    rc = qp_index_term(&moment->index_txn, qp_key_bytes(&key), &row, error);
     if (rc == QUIPU_ROW && row.count == 1) {
         *position = row.first_position;
         rc = confirm(identity, moment, *position, version, error);

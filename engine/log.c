@@ -98,9 +98,10 @@ static int assemble(struct qp_log_cursor *log, uint64_t position, struct qp_byte
     struct qp_key key;
 
     log->assembly.size = 0;
-    if (!qp_buffer_reserve(&log->assembly, size) ||
-        !qp_buffer_put(&log->assembly, row.data, row.size))
+    assert(row.size <= size);
+    if (!qp_buffer_reserve(&log->assembly, size))
         return qp_fail_memory(error);
+    (void)qp_buffer_put(&log->assembly, row.data, row.size); /* fits, and so do the chunks */
     for (uint32_t number = 0; log->assembly.size < size; number++) {
         struct qp_bytes chunk;
         size_t left = size - log->assembly.size;
@@ -119,7 +120,7 @@ static int assemble(struct qp_log_cursor *log, uint64_t position, struct qp_byte
         if (log->check && !qp_row_whole(QP_TABLE_CHUNKS, qp_key_bytes(&key), chunk))
             return damaged(position, "a chunk has a wrong checksum", error);
         (void)qp_buffer_put(&log->assembly, (const uint8_t *)chunk.data + QP_ROW_SUM_BYTES,
-                            chunk.size - QP_ROW_SUM_BYTES); /* fits: reserved above */
+                            chunk.size - QP_ROW_SUM_BYTES);
     }
     assert(log->assembly.size == size);
     return QUIPU_OK;

@@ -259,9 +259,9 @@ static int run_merge(struct merge *merge, quipu_error *error)
     bool idle = false;
     int rc;
 
-    if (handle->read_only || handle->index == NULL ||
-        !atomic_compare_exchange_strong(&handle->merging, &idle, true))
+    if (handle->read_only || !atomic_compare_exchange_strong(&handle->merging, &idle, true))
         return QUIPU_OK;
+    assert(handle->index != NULL); /* a writer has one */
     rc = qp_lock_try_merger(handle, error);
     if (rc != QUIPU_ROW)
         goto done;
@@ -431,7 +431,7 @@ void qp_merge_rest(struct qp_handle *handle, uint64_t events)
 {
     uint64_t unmerged;
 
-    if (!handle->read_only && handle->index != NULL &&
-        count_unmerged(handle, &unmerged, NULL) == QUIPU_OK && unmerged > events)
+    if (!handle->read_only && count_unmerged(handle, &unmerged, NULL) == QUIPU_OK &&
+        unmerged > events)
         merge_and_tell(handle);
 }

@@ -293,14 +293,12 @@ static int next_part(struct qp_postings *postings, quipu_error *error)
             return blocks_before_row(postings, UINT64_MAX, error);
         enter_tail(postings);
         return QUIPU_OK;
-    case PART_TAIL:
+    default: /* PART_TAIL */
         qp_tail_next(&postings->moment->handle->tail, &postings->moment->pin, &postings->key,
                      postings->backwards, &postings->run);
         enter_run(postings);
         if (postings->part == PART_NONE && postings->backwards && postings->in_index)
             return enter_row(postings, error);
-        return QUIPU_OK;
-    default:
         return QUIPU_OK;
     }
 }

@@ -345,11 +345,9 @@ static int next_of_all(struct qp_reader *reader, uint64_t *position, struct qp_r
         rc = qp_log_step(log, range->backwards, position, record, error);
     else
         rc = qp_log_begin(log, range->backwards, position, record, error);
-    reader->begun = true;
-    if (rc < 0 && !is_of_event(rc) && *position == reader->next) {
-        reader->begun = false; /* nothing is passed over: the next call tries again */
-        return rc;
-    }
+    reader->begun = rc >= 0; /* it may not have moved: then a step would give the last one again */
+    if (rc < 0 && !is_of_event(rc) && *position == reader->next)
+        return rc; /* nothing is passed over: the next call tries again */
     if (rc == QUIPU_OK || !in_range(reader, *position))
         return missing(reader, range->backwards ? range->after : range->upto + 1, position, error);
     if (*position != reader->next)

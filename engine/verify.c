@@ -218,8 +218,9 @@ static int check_log(struct verify *verify)
         rc = check_row(verify, key, row);
         if (rc == QUIPU_OK)
             rc = report_progress(verify);
-        if (rc == QUIPU_OK)
-            rc = qp_cursor_seek(&cursor, QP_NEXT, &key, &row, verify->error);
+        if (rc != QUIPU_OK)
+            break; /* a callback may say stop with the number of QUIPU_ROW */
+        rc = qp_cursor_seek(&cursor, QP_NEXT, &key, &row, verify->error);
     }
     qp_cursor_close(&cursor);
     if (rc == QUIPU_OK && verify->next <= verify->moment->pin.head)
@@ -262,8 +263,9 @@ static int check_table(struct verify *verify, struct qp_txn *txn, const char *fi
                 (void)qp_key_chunk_read(key, &position, &number);
             rc = tell_row(verify, file, spec->table, key, position);
         }
-        if (rc == QUIPU_OK)
-            rc = qp_cursor_seek(&cursor, QP_NEXT, &key, &value, verify->error);
+        if (rc != QUIPU_OK)
+            break;
+        rc = qp_cursor_seek(&cursor, QP_NEXT, &key, &value, verify->error);
     }
     qp_cursor_close(&cursor);
     return rc;

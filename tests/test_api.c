@@ -702,12 +702,16 @@ Test(api, arguments_of_reads)
     const char *const no_types[] = {NULL};
     const quipu_query_item with_tags = {.tag_count = 1};
     const quipu_query_item reserved = {.reserved = {0, 1}};
+    const quipu_query_item reserved_too = {.reserved = {1, 0}};
+    const quipu_query_item endless = {.type_count = QP_QUERY_BYTES_MAX + 1, .types = no_types};
     const quipu_query_item null_types = {.type_count = 1};
     const quipu_query_item null_type = {.type_count = 1, .types = no_types};
     const quipu_query_item bad_stream = {.stream = "a\nb"};
-    const quipu_query_item *const items[] = {&with_tags, &reserved, &null_types, &null_type};
+    const quipu_query_item *const items[] = {&with_tags, &reserved, &reserved_too, &null_types,
+                                             &null_type};
     const quipu_query bad_name = {&bad_stream, 1};
     const quipu_query no_items = {NULL, 1};
+    const quipu_query too_many = {&endless, 1}; /* more than there can be: they are not looked at */
     const quipu_range flags = {QUIPU_INIT(quipu_range), .flags = 4};
     const quipu_range newer = {.struct_size = sizeof(newer) + 1};
 
@@ -718,6 +722,7 @@ Test(api, arguments_of_reads)
     EXPECT(QUIPU_MISUSE, quipu_read(store, NULL, &newer, &reader, &why));
     EXPECT(QUIPU_MISUSE, quipu_read(store, &no_items, NULL, &reader, &why));
     EXPECT(QUIPU_INVALID, quipu_read(store, &bad_name, NULL, &reader, &why));
+    EXPECT(QUIPU_TOO_LARGE, quipu_read(store, &too_many, NULL, &reader, &why));
     for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++) {
         const quipu_query query = {items[i], 1};
 

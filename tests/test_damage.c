@@ -8,10 +8,10 @@
 #include "merge.h"
 #include "posting.h"
 #include "sum.h"
+#include "support_raw.h"
 #include "support_suite.h"
 #include "support_system.h"
 
-#include <lmdb.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -173,44 +173,6 @@ static void make_whole_again(void)
 }
 
 /* ---- raw rows: LMDB without the library ------------------------------------------------------ */
-
-struct raw {
-    MDB_env *env;
-    MDB_txn *txn;
-    MDB_dbi table;
-};
-
-static void raw_begin(struct raw *raw, const char *path, const char *table)
-{
-    bool log = strcmp(table, "log") == 0;
-
-    cr_assert(mdb_env_create(&raw->env) == 0 && mdb_env_set_maxdbs(raw->env, 32) == 0);
-    cr_assert(mdb_env_open(raw->env, path, MDB_NOSUBDIR | MDB_NOSYNC, 0600) == 0);
-    cr_assert(mdb_txn_begin(raw->env, NULL, 0, &raw->txn) == 0);
-    cr_assert(mdb_dbi_open(raw->txn, table, log ? MDB_INTEGERKEY : 0, &raw->table) == 0);
-}
-
-static void raw_end(struct raw *raw)
-{
-    cr_assert(mdb_txn_commit(raw->txn) == 0);
-    mdb_env_close(raw->env);
-}
-
-static size_t raw_get(struct raw *raw, MDB_val key, uint8_t row[4096])
-{
-    MDB_val value;
-
-    cr_assert(mdb_get(raw->txn, raw->table, &key, &value) == 0 && value.mv_size <= 4096);
-    memcpy(row, value.mv_data, value.mv_size);
-    return value.mv_size;
-}
-
-static void raw_put(struct raw *raw, MDB_val key, uint8_t *row, size_t size)
-{
-    MDB_val value = {size, row};
-
-    cr_assert(mdb_put(raw->txn, raw->table, &key, &value, 0) == 0);
-}
 
 /* Flip a bit of byte `at` of a row. Returns: is the row that long? */
 static bool flip(const char *path, const char *table, MDB_val key, size_t at)
@@ -752,12 +714,10 @@ static void remove_chunk(uint64_t position, uint32_t number)
 {
     struct raw raw;
     struct qp_key key;
-    MDB_val raw_key;
 
     qp_key_chunk(&key, position, number);
-    raw_key = (MDB_val){key.size, key.bytes};
     raw_begin(&raw, whole.log, "chunks");
-    cr_assert(mdb_del(raw.txn, raw.table, &raw_key, NULL) == 0);
+    raw_remove(&raw, raw_key(key.bytes, key.size));
     raw_end(&raw);
 }
 

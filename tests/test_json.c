@@ -69,6 +69,7 @@ static const struct {
     {"{\"a\":-0}", QP_MEMBER_INTEGER, 0, NULL},
     {"{\"a\":0.5}", QP_MEMBER_REAL, 0.5, NULL},
     {"{\"a\":1E+2}", QP_MEMBER_REAL, 100, NULL},
+    {"{\"a\":2,\"\\u0062\":1}", QP_MEMBER_INTEGER, 2, NULL}, /* "b", as long as "a" */
     /* no object, or a cut one */
     {"", QP_MEMBER_OTHER, 0, NULL},
     {" ", QP_MEMBER_OTHER, 0, NULL},
@@ -152,6 +153,11 @@ Test(json, long_numbers)
         qp_json_member(text_of(object), QP_LITERAL("a"), &member);
         cr_expect(member.kind == QP_MEMBER_INTEGER && member.integer == 7,
                   "beside a number of %zu digits, which is JSON", cases[i].digits);
+        digits[cases[i].digits / 2] = '_';
+        (void)snprintf(object, sizeof(object), "{\"n\":%s,\"a\":7}", digits);
+        qp_json_member(text_of(object), QP_LITERAL("a"), &member);
+        cr_expect_eq(member.kind, QP_MEMBER_OTHER, "%zu digits, and one that is none",
+                     cases[i].digits);
         free(digits);
     }
 }
@@ -251,6 +257,7 @@ static const struct {
     {"\\ud800", -1, NULL},
     {"\\ud800x", -1, NULL},
     {"\\ud800\\n", -1, NULL},
+    {"\\ud800\\n1234", -1, NULL},
     {"\\ud800\\u0041", -1, NULL},
     {"\\ud800\\ud800", -1, NULL},
     {"\\udc00", -1, NULL},

@@ -39,6 +39,14 @@ Test(key, tables_and_kinds_are_frozen)
 
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         cr_expect_eq(tables[i].table, tables[i].number, "table %d", tables[i].number);
+    for (int table = 0; table <= QP_TABLES; table++) {
+        bool known = false;
+
+        for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+            known = known || tables[i].number == table;
+        cr_expect_eq(strcmp(qp_table_name((enum qp_table)table), "?") != 0, known, "table %d",
+                     table);
+    }
     cr_expect_eq(QP_TERM_STREAM, 1);
     cr_expect_eq(QP_TERM_CATEGORY, 2);
     cr_expect_eq(QP_TERM_TYPE, 3);
@@ -46,6 +54,24 @@ Test(key, tables_and_kinds_are_frozen)
     cr_expect_eq(QP_TERM_ID, 5);
     cr_expect_eq(QP_TERM_DAMAGED, 255);
     cr_expect_eq(QP_TERM_KINDS_BITS, 0x3e);
+}
+
+/* In a message: what cannot be shown in digits, and no more than there is room for. */
+Test(key, as_text)
+{
+    char text[8];
+
+    qp_key_text((struct qp_bytes){"\x01"
+                                  "a-1",
+                                  4},
+                text, sizeof(text));
+    cr_expect_str_eq(text, "01a-1");
+    qp_key_text((struct qp_bytes){"abcdefghij", 10}, text, sizeof(text));
+    cr_expect_str_eq(text, "abcde");
+    qp_key_text((struct qp_bytes){"\x7f\xff \x00", 4}, text, sizeof(text));
+    cr_expect_str_eq(text, "7fff20");
+    qp_key_text((struct qp_bytes){NULL, 0}, text, sizeof(text));
+    cr_expect_str_eq(text, "");
 }
 
 Test(key, term_to_the_byte)

@@ -1,11 +1,14 @@
 /* test_lazy.c - durability QUIPU_LAZY: which flushes are made, and which are made up for. LMDB's
  * calls come here first: this program defines pwrite() and fdatasync() itself, and counts them. */
+#include "clock.h"
 #include "handles.h"
+#include "lock.h"
 #include "merge.h"
 #include "support_suite.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -277,6 +280,48 @@ Test(lazy, a_merge_whose_flush_fails)
     cr_assert_eq(quipu_stat_get(store, &stat, &why), QUIPU_OK, "%s", why.text);
     cr_expect_eq(stat.indexed, 0, "nothing was merged");
     expect_poisoned(store, "merge");
+}
+
+static int merge_status;
+
+static void *merge_by_thread(void *payload)
+{
+    merge_status = qp_merge_whole(((quipu *)payload)->handle, NULL, NULL, &why);
+    return NULL;
+}
+
+/* A merge that must flush needs the store lock. Who has it too long makes it give up; who has made
+ * a flush fail meanwhile makes it stop. */
+Test(lazy, a_merge_that_waits_for_the_lock)
+{
+    for (int poisoned = 0; poisoned < 2; poisoned++) {
+        const quipu_options options = {.struct_size = sizeof(options),
+                                       .busy_timeout_ms = poisoned ? 10000 : 1};
+        char path[SUPPORT_PATH_BYTES];
+        quipu *store = NULL;
+        pthread_t thread;
+        uint64_t ticket;
+
+        cr_assert_eq(quipu_open(support_path(path, "store"), &options, &store, &why), QUIPU_OK);
+        cr_assert_eq(append_new(store), QUIPU_OK);
+        say_lazy_seen(store);
+        cr_assert_eq(qp_lock_take(store->handle, qp_clock_deadline_ns(10000), &why), QUIPU_OK);
+        cr_assert_eq(pthread_create(&thread, NULL, merge_by_thread, store), 0);
+        if (poisoned) {
+            qp_clock_sleep_ms(50); /* else it sees the flag before it waits, and says the same */
+            qp_shared_set(&store->handle->shared, QP_SHARED_POISONED, true);
+            ticket = qp_lock_release(store->handle, false);
+            cr_assert_eq(pthread_join(thread, NULL), 0);
+        } else {
+            cr_assert_eq(pthread_join(thread, NULL), 0);
+            ticket = qp_lock_release(store->handle, false);
+        }
+        qp_lock_stand_back(store->handle, ticket);
+        cr_expect_eq(merge_status, poisoned ? QUIPU_IO : QUIPU_BUSY, "%s", why.text);
+        if (!poisoned)
+            cr_expect_eq(qp_merge_whole(store->handle, NULL, NULL, &why), QUIPU_OK, "%s", why.text);
+        quipu_close(store);
+    }
 }
 
 /* ---- the word in `shared` ---- */

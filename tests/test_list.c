@@ -416,6 +416,43 @@ Test(list, readers_the_oldest_first)
     quipu_close(store);
 }
 
+/* Of one process too: by what they keep, whichever stands first in LMDB's table. */
+Test(list, readers_of_one_process)
+{
+    static const size_t orders[][4] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {1, 3, 0, 2}};
+    const quipu_draft draft = {.type = "t"};
+    quipu *store;
+
+    make_store();
+    store = open_store(0);
+    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+        quipu_reader *readers[4];
+        quipu_list *list;
+        quipu_item item;
+        uint64_t last = UINT64_MAX;
+
+        for (size_t k = 0; k < 4; k++) { /* two of one snapshot, two of others */
+            cr_assert_eq(quipu_read(store, NULL, NULL, &readers[k], &why), QUIPU_OK);
+            if (k != 1)
+                cr_assert_eq(quipu_append(store, "s-1", QUIPU_ANY, &draft, 1, NULL, &why),
+                             QUIPU_OK);
+        }
+        cr_assert_eq(quipu_list_open(store, QUIPU_LIST_READERS, NULL, &list, &why), QUIPU_OK);
+        for (size_t k = 0; k < 4; k++) {
+            static const uint64_t lags[] = {3, 2, 2, 1};
+
+            cr_assert_eq(quipu_list_next(list, &item, &why), QUIPU_ROW);
+            cr_expect(item.lag <= last && item.lag == lags[k], "%zu: %d", k, (int)item.lag);
+            last = item.lag;
+        }
+        cr_expect_eq(quipu_list_next(list, &item, &why), QUIPU_OK);
+        quipu_list_close(list);
+        for (size_t k = 0; k < 4; k++) /* so that the next ones have their slots in this order */
+            quipu_reader_close(readers[orders[i][k]]);
+    }
+    quipu_close(store);
+}
+
 /* A program may call itself by any bytes; a reader without a snapshot is none. */
 Test(list, readers_with_strange_names)
 {

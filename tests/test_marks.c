@@ -210,6 +210,15 @@ Test(marks, one_by_its_name)
     cr_expect_eq(quipu_tracked_get(store, longest, &number, &why), QUIPU_TOO_LARGE);
     cr_expect_eq(quipu_tracked_get(store, longest + 1, &number, &why), QUIPU_NOT_FOUND);
     cr_expect_eq(quipu_tracked_get(NULL, "m", &number, &why), QUIPU_MISUSE);
+    {
+        quipu_list *list = NULL;
+
+        cr_expect_eq(quipu_list_open(store, QUIPU_LIST_MARKS, longest, &list, &why),
+                     QUIPU_TOO_LARGE, "a prefix that no name has");
+        cr_expect_null(list);
+        cr_expect_eq(quipu_list_open(store, QUIPU_LIST_MARKS, longest + 1, &list, &why), QUIPU_OK);
+        quipu_list_close(list);
+    }
     quipu_close(store);
     free(longest);
 }

@@ -66,6 +66,62 @@ Test(page, meta_refused)
     }
 }
 
+/* Both meta pages together: of which file can they be? */
+Test(page, metas_that_do_not_fit)
+{
+    static const struct {
+        uint64_t numbers[2];
+        uint64_t transactions[2];
+        uint64_t last_pages[2];
+        uint64_t file_bytes;
+        const char *wrong; /* NULL: nothing */
+    } cases[] = {
+        {{0, 1}, {6, 7}, {99, 99}, 100 * 4096, NULL},
+        {{0, 1}, {8, 7}, {99, 50}, 100 * 4096, NULL},
+        {{0, 1}, {0, 0}, {1, 1}, 2 * 4096, NULL}, /* as LMDB makes them */
+        {{0, 1}, {0, 1}, {1, 1}, 2 * 4096, NULL},
+        {{1, 1}, {6, 7}, {99, 99}, 100 * 4096, "page 0 is no meta page"},
+        {{0, 0}, {6, 7}, {99, 99}, 100 * 4096, "page 1 is no meta page"},
+        {{0, 1}, {5, 7}, {99, 99}, 100 * 4096, "wrote the other one"},
+        {{0, 1}, {6, 6}, {99, 99}, 100 * 4096, "wrote the other one"},
+        {{0, 1}, {2, 0}, {99, 99}, 100 * 4096, "wrote the other one"},
+        {{0, 1}, {4, 7}, {99, 99}, 100 * 4096, "followed each other"},
+        {{0, 1}, {10, 7}, {99, 99}, 100 * 4096, "followed each other"},
+        {{0, 1}, {6, 7}, {99, 0}, 100 * 4096, "last page that cannot be"},
+        {{0, 1}, {6, 7}, {0, 99}, 100 * 4096, "last page that cannot be"},
+        {{0, 1}, {6, 7}, {99, 98}, 100 * 4096, "last page that cannot be"},
+        {{0, 1}, {6, 7}, {99, 99}, 100 * 4096 - 1, "ends before its last page"},
+        {{0, 1},
+         {6, 7},
+         {QP_PAGE_COUNT_MAX, QP_PAGE_COUNT_MAX},
+         UINT64_MAX,
+         "ends before its last page"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint8_t pages[QP_PAGE_METAS][QP_PAGE_META_BYTES];
+        struct qp_page_meta newest;
+        const char *wrong;
+
+        for (size_t k = 0; k < QP_PAGE_METAS; k++) {
+            make_meta(pages[k]);
+            qp_set_u64(pages[k], cases[i].numbers[k]);
+            qp_set_u64(pages[k] + 136, cases[i].last_pages[k]);
+            qp_set_u64(pages[k] + 144, cases[i].transactions[k]);
+        }
+        wrong = qp_page_metas_wrong((const uint8_t(*)[QP_PAGE_META_BYTES])pages,
+                                    cases[i].file_bytes, &newest);
+        cr_expect_eq(wrong != NULL, cases[i].wrong != NULL, "case %zu: %s", i,
+                     wrong != NULL ? wrong : "");
+        if (wrong != NULL && cases[i].wrong != NULL)
+            cr_expect_not_null(strstr(wrong, cases[i].wrong), "case %zu: %s", i, wrong);
+        if (wrong == NULL)
+            cr_expect_eq(newest.last_page,
+                         cases[i].last_pages[cases[i].transactions[1] > cases[i].transactions[0]],
+                         "case %zu", i);
+    }
+}
+
 Test(page, meta_of_random_bytes)
 {
     struct support_random random = {8};

@@ -205,6 +205,26 @@ Test(poison, pages_of_a_commit)
     fail_a_commit(PAGES);
 }
 
+/* A merger died, and what it left cannot be put right: nobody merges before all have closed. */
+Test(poison, index_of_a_merger_that_died)
+{
+    quipu *store = open_store();
+
+    cr_assert_eq(append(store), QUIPU_OK);
+    qp_shared_set(&store->handle->shared, QP_SHARED_MERGING, true);
+    begin_fault(META, "index.mdb", EIO);
+    cr_expect_eq(qp_merge(store->handle, &why), QUIPU_IO);
+    end_fault();
+    cr_expect_eq(qp_merge(store->handle, &why), QUIPU_IO, "though the disk is well again");
+    cr_expect(strstr(why.text, "index") != NULL, "%s", why.text);
+    cr_expect_eq(append(store), QUIPU_OK, "the log is whole: %s", why.text);
+    quipu_close(store);
+    store = open_store();
+    cr_expect_eq(qp_merge(store->handle, &why), QUIPU_OK, "%s", why.text);
+    quipu_close(store);
+    expect_whole();
+}
+
 static unsigned told_of_io;
 
 static void note(void *payload, int status, const quipu_receipt *receipt, const quipu_batch *batch,
