@@ -642,8 +642,10 @@ Test(shared, who_is_there)
     open_it(&shared);
     cr_expect_eq(qp_shared_peek_pid(&place), getpid());
     cr_expect_eq(qp_shared_other_pid(&shared), 0, "nobody else");
-    cr_expect(qp_shared_lives(&shared, shared.slot));
-    cr_expect_not(qp_shared_lives(&shared, shared.slot + 1), "a slot that nobody has");
+    cr_expect(qp_shared_lives(&shared, shared.slot, shared.generation));
+    cr_expect_not(qp_shared_lives(&shared, shared.slot, shared.generation - 1),
+                  "who had it before");
+    cr_expect_not(qp_shared_lives(&shared, shared.slot + 1, 0), "a slot that nobody has");
     qp_shared_set_reading(&shared, 77);
     cr_expect_eq(qp_shared_reading(&shared, (uint32_t)getpid()), 77);
     cr_expect_eq(qp_shared_reading(&shared, (uint32_t)getppid()), 0, "it has no slot");
