@@ -45,7 +45,7 @@ static bool find_map(struct qp_txn *txn, const void *value, struct map *map)
     uint64_t number;
 
     assert(value != NULL);
-    qp_store_extent(txn, &map->page_bytes, &map->pages);
+    qp_txn_extent(txn, &map->page_bytes, &map->pages);
     page = (const uint8_t *)((uintptr_t)value & ~(uintptr_t)(map->page_bytes - 1));
     number = qp_get_u64(page);
     if (number >= map->pages)

@@ -187,7 +187,7 @@ static int transact(struct qp_handle *handle, struct group *group, bool *committ
         rc = flush_group(handle, group->all, *committed, error);
     if (rc < 0)
         *committed = false;
-    handle->seen = qp_store_newest(handle->log);
+    handle->seen = qp_txn_newest(handle->log);
     return rc;
 }
 
@@ -234,7 +234,7 @@ static void publish(struct qp_handle *handle, struct qp_request *group)
  * the store lock. A failure will be met again, by who can tell it. */
 static void catch_up(struct qp_handle *handle)
 {
-    uint64_t newest = qp_store_newest(handle->log);
+    uint64_t newest = qp_txn_newest(handle->log);
 
     if (newest - handle->seen < UNSEEN_COMMITS_MAX)
         return;
@@ -292,7 +292,7 @@ static void commit_group(struct qp_handle *handle, struct group *group, bool *co
     join(group);
     if (rc == QUIPU_OK && group->all != NULL) {
         rc = transact(handle, group, committed, &error);
-        while (rc == QUIPU_FULL && qp_store_grow(handle->log))
+        while (rc == QUIPU_FULL && qp_txn_grow_map(handle->log))
             rc = transact(handle, group, committed, &error);
     }
     fail_requests(group->all, rc, &error);
@@ -331,8 +331,8 @@ static void lead(struct qp_handle *handle)
             group.own = qp_queue_take(&handle->queue, QP_GROUP_BATCHES_MAX, QP_GROUP_BYTES_MAX);
         fail_requests(group.own, rc, &error);
     }
-    qp_queue_end(&handle->queue, group.own);
-    qp_parcels_free(group.parcels);
+    qp_queue_complete(&handle->queue, group.own);
+    qp_post_free(group.parcels);
     qp_lock_stand_back(handle, ticket);
 }
 
@@ -412,7 +412,7 @@ int qp_commit_async(struct qp_handle *handle, struct qp_request *request, quipu_
 
     request->batch->decided = false;
     while (rc == QUIPU_OK) {
-        rc = qp_queue_put(&handle->queue, request, handle->options.async_pending_max, error);
+        rc = qp_queue_submit(&handle->queue, request, handle->options.async_pending_max, error);
         if (rc != QUIPU_ROW)
             return rc;
         lead(handle);
@@ -432,7 +432,8 @@ int qp_commit_flush(struct qp_handle *handle, quipu_error *error)
         return qp_fail(error, QUIPU_READ_ONLY, "the store is open for reading only");
     if (qp_queue_is_telling(&handle->queue))
         return qp_fail(error, QUIPU_MISUSE, "a flush within a callback would wait for itself");
-    before = qp_queue_count_put(&handle->queue); /* what comes later may have nobody who leads it */
+    before = qp_queue_count_submitted(
+        &handle->queue); /* what comes later may have nobody who leads it */
     rc = commit_request(handle, &request, error);
     qp_queue_tell(&handle->queue);
     qp_queue_wait_told(&handle->queue, before);
@@ -441,7 +442,7 @@ int qp_commit_flush(struct qp_handle *handle, quipu_error *error)
 
 void qp_commit_close(struct qp_handle *handle)
 {
-    if (qp_queue_close(&handle->queue, true) > 0 && !QP_MUTANT(CLOSE_FORGETS))
+    if (qp_queue_begin_close(&handle->queue) > 0 && !QP_MUTANT(CLOSE_FORGETS))
         (void)qp_commit_flush(handle, NULL);
-    (void)qp_queue_close(&handle->queue, false);
+    qp_queue_end_close(&handle->queue);
 }

@@ -17,14 +17,11 @@
 static int holds_at(struct qp_moment *moment, const struct qp_query *query, uint64_t position,
                     quipu_error *error)
 {
-    struct qp_log_cursor *log = &moment->log;
     struct qp_record record;
     bool visible = true;
     int rc;
 
-    log->names_only = true;
-    rc = qp_log_get(log, position, &record, error);
-    log->names_only = false;
+    rc = qp_log_get_names(&moment->log, position, &record, error);
     if (rc != QUIPU_ROW)
         return rc;
     if (!qp_query_matches(query, &record))

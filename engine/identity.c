@@ -26,13 +26,10 @@ void qp_identity_init(struct qp_identity *identity, struct qp_bytes stream, uint
 static int confirm(const struct qp_identity *identity, struct qp_moment *moment, uint64_t position,
                    uint64_t *version, quipu_error *error)
 {
-    struct qp_log_cursor *log = &moment->log;
     struct qp_record record;
     int rc;
 
-    log->names_only = true;
-    rc = qp_log_get(log, position, &record, error);
-    log->names_only = false;
+    rc = qp_log_get_names(&moment->log, position, &record, error);
     if (rc != QUIPU_ROW)
         return rc;
     if (record.id == NULL || memcmp(record.id, identity->id, 16) != 0 ||

@@ -306,13 +306,11 @@ static int fill_times(struct qp_list *list, quipu_item *item, quipu_error *error
     struct qp_record record;
     int rc;
 
-    log->names_only = true;
-    rc = qp_log_get(log, item->first_position, &record, error);
+    rc = qp_log_get_names(log, item->first_position, &record, error);
     if (rc == QUIPU_ROW) {
         item->time_ns = record.time_ns;
-        rc = qp_log_get(log, item->position, &record, error);
+        rc = qp_log_get_names(log, item->position, &record, error);
     }
-    log->names_only = false;
     if (rc == QUIPU_ROW)
         item->last_time_ns = record.time_ns;
     return rc;

@@ -179,6 +179,17 @@ int qp_log_get(struct qp_log_cursor *log, uint64_t position, struct qp_record *r
     return qp_log_get_bytes(log, position, record, &bytes, error);
 }
 
+int qp_log_get_names(struct qp_log_cursor *log, uint64_t position, struct qp_record *record,
+                     quipu_error *error)
+{
+    int rc;
+
+    log->names_only = true;
+    rc = qp_log_get(log, position, record, error);
+    log->names_only = false;
+    return rc;
+}
+
 /* A scan has come to this row: what is its position, and what stands there? `*position` is set
  * whatever the record is like, so that the scan can go on after it. */
 static int at_row(struct qp_log_cursor *log, bool backwards, struct qp_bytes key,

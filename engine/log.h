@@ -37,6 +37,10 @@ void qp_log_close(struct qp_log_cursor *log);
 int qp_log_get(struct qp_log_cursor *log, uint64_t position, struct qp_record *record,
                quipu_error *error);
 
+/* The same for who asks for names, version and times alone: the payload may be missing. */
+int qp_log_get_names(struct qp_log_cursor *log, uint64_t position, struct qp_record *record,
+                     quipu_error *error);
+
 /* The same, and `*bytes` is the whole record's: for who sums it. */
 int qp_log_get_bytes(struct qp_log_cursor *log, uint64_t position, struct qp_record *record,
                      struct qp_bytes *bytes, quipu_error *error);

@@ -220,7 +220,7 @@ static int merge_all(struct merge *merge, quipu_error *error)
     rc = begin_durable(merge, error);
     while (rc == QUIPU_OK || rc == QUIPU_ROW) {
         rc = merge_slice(merge, error);
-        if (rc == QUIPU_FULL && qp_store_grow(merge->handle->index))
+        if (rc == QUIPU_FULL && qp_txn_grow_map(merge->handle->index))
             rc = QUIPU_ROW;
         if (rc == QUIPU_OK)
             break;

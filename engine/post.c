@@ -278,11 +278,16 @@ static void read_outcomes(const struct box *box, struct qp_request *group)
     }
 }
 
-/* They fit: a step's result is smaller than the step, and 40 outcomes are less than half a box. */
+/* They fit where the group was. */
 static void write_outcomes(struct box *box, const struct qp_parcel *parcel)
 {
     const struct qp_request *request = parcel->first;
     uint8_t *at = box->bytes;
+
+    static_assert(QP_POST_BATCHES_MAX * sizeof(struct outcome) +
+                          sizeof(box->bytes) / sizeof(struct qp_step) * sizeof(quipu_result) <=
+                      sizeof(box->bytes),
+                  "what became of the most batches with the most steps fits a box");
 
     for (size_t i = 0; i < parcel->count; i++, request = request->next) {
         const struct qp_batch *batch = request->batch;
@@ -482,7 +487,7 @@ void qp_post_answer(struct qp_post *post, const struct qp_parcel *parcels, bool 
     }
 }
 
-void qp_parcels_free(struct qp_parcel *parcels)
+void qp_post_free(struct qp_parcel *parcels)
 {
     while (parcels != NULL) {
         struct qp_parcel *next = parcels->next;

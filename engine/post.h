@@ -1,5 +1,6 @@
 /* post.h - groups of batches handed to who has the store lock, by a process that waits for it.
  *
+ * Flat combining (Hendler, Incze, Shavit and Tzafrir, 2010) with processes in the place of threads.
  * Each process has a box in the mapped file `post`. It puts a group there, and waits for the lock.
  * Who has the lock may take groups along in its own transaction, and puts what became of them where
  * they were. Only who has the lock takes and answers; only its owner puts, withdraws and reads:
@@ -100,6 +101,6 @@ void qp_post_plan(struct qp_post *post, const struct qp_parcel *parcels, uint64_
 /* What became of them: what was planned, or something else. Before the lock is given back. */
 void qp_post_answer(struct qp_post *post, const struct qp_parcel *parcels, bool as_planned);
 
-void qp_parcels_free(struct qp_parcel *parcels);
+void qp_post_free(struct qp_parcel *parcels);
 
 #endif

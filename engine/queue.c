@@ -11,7 +11,7 @@
  * a time empties, in the order of commits:
  *
  *     first ... last          |  group  |        ended ... last_ended
- *     put, or joined  ------> |  taken  | -----> told one by one: done(request)
+ *     submitted or joined --> |  taken  | -----> told one by one: done(request)
  *
  * Invariant: while a leader is at work `leading` is true, also from one leader to the next: who
  * joins in between must not begin to lead beside it. */
@@ -23,10 +23,7 @@
 #include <assert.h>
 #include <sched.h>
 
-enum {
-    GATHER_LEAST = 4,      /* fewer threads are not worth a wait */
-    GATHER_NS_MAX = 200000 /* less than a flush takes */
-};
+enum { GATHER_LEAST = 4 /* fewer threads are not worth a wait */ };
 
 void qp_queue_init(struct qp_queue *queue)
 {
@@ -109,8 +106,8 @@ void qp_queue_join(struct qp_queue *queue, struct qp_request *request)
     (void)sem_destroy(&request->wake);
 }
 
-int qp_queue_put(struct qp_queue *queue, struct qp_request *request, size_t most,
-                 quipu_error *error)
+int qp_queue_submit(struct qp_queue *queue, struct qp_request *request, size_t most,
+                    quipu_error *error)
 {
     int rc = QUIPU_OK;
 
@@ -131,7 +128,7 @@ int qp_queue_put(struct qp_queue *queue, struct qp_request *request, size_t most
     if (rc == QUIPU_OK) {
         add(queue, request);
         queue->pending++;
-        queue->put++;
+        queue->submitted++;
     }
     (void)pthread_mutex_unlock(&queue->lock);
     return rc;
@@ -141,7 +138,7 @@ int qp_queue_put(struct qp_queue *queue, struct qp_request *request, size_t most
 
 void qp_queue_gather(struct qp_queue *queue)
 {
-    int64_t deadline = qp_clock_monotonic_ns() + GATHER_NS_MAX;
+    int64_t deadline = qp_clock_monotonic_ns() + QP_GATHER_NS;
     bool enough = false;
 
     for (;;) {
@@ -191,7 +188,7 @@ struct qp_request *qp_queue_take(struct qp_queue *queue, size_t batches_max, siz
 
 /* Who is told may be gone at once: look at `next` before. A leader's own request is among them, and
  * its semaphore is not waited for. */
-void qp_queue_end(struct qp_queue *queue, struct qp_request *group)
+void qp_queue_complete(struct qp_queue *queue, struct qp_request *group)
 {
     struct qp_request *first = NULL;
     struct qp_request *last = NULL;
@@ -253,7 +250,7 @@ void qp_queue_tell(struct qp_queue *queue)
     uint64_t enough;
 
     (void)pthread_mutex_lock(&queue->lock);
-    enough = queue->put;
+    enough = queue->submitted;
     while ((!queue->telling || QP_MUTANT(TWO_TELLERS)) && queue->ended != NULL &&
            (queue->told < enough || !queue->leading)) {
         struct qp_request *request = queue->ended;
@@ -288,12 +285,12 @@ bool qp_queue_is_telling(struct qp_queue *queue)
     return telling;
 }
 
-uint64_t qp_queue_count_put(struct qp_queue *queue)
+uint64_t qp_queue_count_submitted(struct qp_queue *queue)
 {
     uint64_t count;
 
     (void)pthread_mutex_lock(&queue->lock);
-    count = queue->put;
+    count = queue->submitted;
     (void)pthread_mutex_unlock(&queue->lock);
     return count;
 }
@@ -301,23 +298,27 @@ uint64_t qp_queue_count_put(struct qp_queue *queue)
 void qp_queue_wait_told(struct qp_queue *queue, uint64_t count)
 {
     (void)pthread_mutex_lock(&queue->lock);
-    assert(!is_teller(queue) && count <= queue->put);
+    assert(!is_teller(queue) && count <= queue->submitted);
     while (queue->told < count)
         wait_moved(queue);
     (void)pthread_mutex_unlock(&queue->lock);
 }
 
-size_t qp_queue_close(struct qp_queue *queue, bool closing)
+size_t qp_queue_begin_close(struct qp_queue *queue)
 {
     size_t pending;
 
     (void)pthread_mutex_lock(&queue->lock);
-    assert(closing || queue->closing > 0);
-    if (closing)
-        queue->closing++;
-    else
-        queue->closing--;
+    queue->closing++;
     pending = queue->pending;
     (void)pthread_mutex_unlock(&queue->lock);
     return pending;
+}
+
+void qp_queue_end_close(struct qp_queue *queue)
+{
+    (void)pthread_mutex_lock(&queue->lock);
+    assert(queue->closing > 0);
+    queue->closing--;
+    (void)pthread_mutex_unlock(&queue->lock);
 }

@@ -39,7 +39,7 @@ struct qp_queue {
     bool telling;
     pthread_t teller;
     size_t pending;       /* asynchronous: in the queue, in a group, or to be told */
-    uint64_t put;         /* asynchronous, ever */
+    uint64_t submitted;   /* asynchronous, ever */
     uint64_t told;        /* of these */
     pthread_cond_t moved; /* one was told, or nobody leads any more */
     unsigned movers;      /* who wait for that */
@@ -54,12 +54,13 @@ void qp_queue_join(struct qp_queue *queue, struct qp_request *request);
 /* Join with one that nobody waits for. At most `most` of them are pending: else wait, or help.
  * Returns: OK; ROW: the caller leads, and is to take and end a group, hand on, and come again;
  * BUSY: there is no room, and the caller is telling, so that it must not wait; CLOSED. */
-int qp_queue_put(struct qp_queue *queue, struct qp_request *request, size_t most,
-                 quipu_error *error);
+int qp_queue_submit(struct qp_queue *queue, struct qp_request *request, size_t most,
+                    quipu_error *error);
 
 /* For the leader, before it holds anything: those who were told just now come again, if they do,
  * within the time that it takes to run them once. A group that does not wait for them is a flush
  * for nearly nobody, and they wait for it. At most a fraction of a millisecond. */
+#define QP_GATHER_NS 200000 /* less than a flush takes */
 void qp_queue_gather(struct qp_queue *queue);
 
 /* For the leader: the front of the queue as a list of its own, of at most so many batches and
@@ -70,7 +71,7 @@ struct qp_request *qp_queue_take(struct qp_queue *queue, size_t batches_max, siz
 
 /* Each request of the group has its outcome. Those that threads wait for are told; the others are
  * told by qp_queue_tell(). */
-void qp_queue_end(struct qp_queue *queue, struct qp_request *group);
+void qp_queue_complete(struct qp_queue *queue, struct qp_request *group);
 
 /* Somebody else leads, if anybody is there to. */
 void qp_queue_hand_on(struct qp_queue *queue);
@@ -81,13 +82,14 @@ void qp_queue_tell(struct qp_queue *queue);
 /* Is this thread within a `done`? */
 bool qp_queue_is_telling(struct qp_queue *queue);
 
-/* How many asynchronous ones were put so far, and: wait until so many are told. Somebody must have
- * led them, or lead now: those that are put later wait for whoever comes. */
-uint64_t qp_queue_count_put(struct qp_queue *queue);
+/* How many asynchronous ones were submitted so far, and: wait until so many are told. Somebody must
+ * have led them, or lead now: those that are submitted later wait for whoever comes. */
+uint64_t qp_queue_count_submitted(struct qp_queue *queue);
 void qp_queue_wait_told(struct qp_queue *queue, uint64_t count);
 
-/* While anybody closes, no `done` can put another one: nobody would commit it. Returns how many are
- * pending. */
-size_t qp_queue_close(struct qp_queue *queue, bool closing);
+/* From one to the other no `done` can submit another one: nobody would commit it. The first returns
+ * how many are pending. */
+size_t qp_queue_begin_close(struct qp_queue *queue);
+void qp_queue_end_close(struct qp_queue *queue);
 
 #endif

@@ -80,7 +80,7 @@ int qp_readers_collect(struct qp_handle *handle, struct qp_bytes prefix, struct 
     qp_store_clear_readers(handle->log);
     if (!qp_store_each_reader(handle->log, collect, readers))
         return qp_fail_memory(error);
-    newest = qp_store_newest(handle->log);
+    newest = qp_txn_newest(handle->log);
     for (size_t i = 0; i < readers->count; i++) {
         struct qp_reader_info reader = readers->all[i];
 

@@ -18,10 +18,8 @@
 
 #include <sched.h>
 
-enum {
-    GATHER_NS_MAX = 200000,      /* less than a flush takes */
-    SLICE_NS = 10 * QP_NS_PER_MS /* how late the death of who has the lock is seen */
-};
+/* How late the death of who has the lock is seen. */
+#define SLICE_NS (10 * QP_NS_PER_MS)
 
 /* The file may have come after this process had opened the store. */
 static void open_post(struct qp_handle *handle)
@@ -178,7 +176,7 @@ struct qp_parcel *qp_turn_collect(struct qp_handle *handle)
     if (handle->parcels == 0 && !qp_shared_others_wait(&handle->shared))
         return NULL; /* each box is a page of its own: not looked at for nothing */
     open_post(handle);
-    deadline = qp_clock_monotonic_ns() + GATHER_NS_MAX;
+    deadline = qp_clock_monotonic_ns() + QP_GATHER_NS;
     while (qp_post_count(&handle->post) < handle->parcels && qp_clock_monotonic_ns() < deadline)
         (void)sched_yield();
     parcels = qp_post_take(&handle->post, lives, &handle->shared);

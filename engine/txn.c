@@ -23,9 +23,9 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#define AHEAD_STEP      (64 * QP_KIB) /* so much must be there beyond the last page */
-#define AHEAD_STEPS_MAX 16            /* some thousand small events */
-#define FREE_TABLE      0             /* LMDB's own */
+#define EXTEND_STEP      (64 * QP_KIB) /* so much must be there beyond the last page */
+#define EXTEND_STEPS_MAX 16            /* some thousand small events */
+#define FREE_TABLE       0             /* LMDB's own */
 
 /* ---- the map ---- */
 
@@ -69,7 +69,7 @@ done:
     return done;
 }
 
-bool qp_store_grow(struct qp_store *store)
+bool qp_txn_grow_map(struct qp_store *store)
 {
     return store->map_full && enlarge(store, false);
 }
@@ -164,16 +164,16 @@ int qp_txn_begin_write(struct qp_store *store, struct qp_txn *txn, quipu_error *
  * Returns where the file ends now. */
 static uint64_t write_zeros(struct qp_store *store, uint64_t size, size_t steps)
 {
-    static const uint8_t zeros[AHEAD_STEP];
-    struct iovec parts[AHEAD_STEPS_MAX];
+    static const uint8_t zeros[EXTEND_STEP];
+    struct iovec parts[EXTEND_STEPS_MAX];
     struct rlimit limit;
     ssize_t written;
 
-    assert(steps > 0 && steps <= AHEAD_STEPS_MAX);
+    assert(steps > 0 && steps <= EXTEND_STEPS_MAX);
     if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY)
         return size;
     for (size_t i = 0; i < steps; i++)
-        parts[i] = (struct iovec){(void *)(uintptr_t)zeros, AHEAD_STEP};
+        parts[i] = (struct iovec){(void *)(uintptr_t)zeros, EXTEND_STEP};
     written = pwritev(store->fd, parts, (int)steps, (off_t)size);
     return size + (written > 0 ? (uint64_t)written : 0);
 }
@@ -190,14 +190,14 @@ void qp_txn_extend(struct qp_txn *txn)
     assert(txn->live && txn->writing);
     (void)mdb_env_info(store->env, &info);
     used = ((uint64_t)info.me_last_pgno + 1) * store->page_bytes;
-    if (used + AHEAD_STEP <= store->file_bytes || fstat(store->fd, &file) != 0)
+    if (used + EXTEND_STEP <= store->file_bytes || fstat(store->fd, &file) != 0)
         return;
-    steps = used / AHEAD_STEP + 1;
+    steps = used / EXTEND_STEP + 1;
     if (!QP_MUTANT(EXTEND_STALE))
         store->file_bytes = (uint64_t)file.st_size;
-    if (used + AHEAD_STEP > store->file_bytes)
+    if (used + EXTEND_STEP > store->file_bytes)
         store->file_bytes = write_zeros(store, store->file_bytes,
-                                        steps < AHEAD_STEPS_MAX ? steps : AHEAD_STEPS_MAX);
+                                        steps < EXTEND_STEPS_MAX ? steps : EXTEND_STEPS_MAX);
 }
 
 static void no_longer_live(struct qp_txn *txn)
@@ -278,7 +278,7 @@ void qp_txn_end(struct qp_txn *txn)
         no_longer_live(txn);
 }
 
-void qp_store_extent(struct qp_txn *txn, size_t *page_bytes, uint64_t *pages)
+void qp_txn_extent(struct qp_txn *txn, size_t *page_bytes, uint64_t *pages)
 {
     MDB_envinfo info;
 
@@ -288,7 +288,7 @@ void qp_store_extent(struct qp_txn *txn, size_t *page_bytes, uint64_t *pages)
     *pages = (uint64_t)info.me_last_pgno + 1;
 }
 
-uint64_t qp_store_newest(struct qp_store *store)
+uint64_t qp_txn_newest(struct qp_store *store)
 {
     MDB_envinfo info = {0};
 

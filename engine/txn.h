@@ -47,14 +47,14 @@ void qp_txn_end(struct qp_txn *txn);
 
 /* Was the map too small for the last put or commit? Then double it: `true` if it is worth doing
  * again. Needs that no transaction of this process is live. */
-bool qp_store_grow(struct qp_store *store);
+bool qp_txn_grow_map(struct qp_store *store);
 
 /* How large a page is, and how many of them the file has. */
-void qp_store_extent(struct qp_txn *txn, size_t *page_bytes, uint64_t *pages);
+void qp_txn_extent(struct qp_txn *txn, size_t *page_bytes, uint64_t *pages);
 
 /* The number of the newest transaction that any process has committed. For as long as its meta page
  * is being flushed no snapshot has it yet: compare with qp_txn_number(). */
-uint64_t qp_store_newest(struct qp_store *store);
+uint64_t qp_txn_newest(struct qp_store *store);
 
 struct qp_txn_stat {
     uint64_t file_bytes;

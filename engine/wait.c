@@ -88,7 +88,7 @@ static int watch(struct wait *wait, int64_t deadline_ns, bool *untold, quipu_err
     else if (left_ns > 0)
         (void)qp_shared_sleep(shared, wait->commits, left_ns);
     if (qp_shared_commits(shared) == wait->commits &&
-        qp_store_newest(wait->handle->log) == wait->transaction)
+        qp_txn_newest(wait->handle->log) == wait->transaction)
         return QUIPU_OK;
     rc = look(wait, error);
     *untold = rc == QUIPU_OK && !told && wait->head > head;

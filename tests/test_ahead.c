@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -76,7 +75,7 @@ static void begin(void)
         qp_log_get(&log_cursor, 1, &record, NULL) != QUIPU_ROW)
         abort();
     value = record.stream.data;
-    qp_store_extent(&txn, &page_bytes, &pages);
+    qp_txn_extent(&txn, &page_bytes, &pages);
     bytes = pages * page_bytes;
     map = (const uint8_t *)((uintptr_t)value & ~(uintptr_t)(PAGE - 1));
     number = qp_get_u64(map);

@@ -5,7 +5,6 @@
 #include "support_suite.h"
 #include "txn.h"
 
-#include <stdlib.h>
 
 SUPPORT_SUITE(log);
 

@@ -287,10 +287,10 @@ Test(marks, an_equal_one_changes_nothing)
     cr_assert_eq(quipu_list_next(list, &item, &why), QUIPU_ROW);
     changed_ns = item.last_time_ns;
     quipu_list_close(list);
-    before = qp_store_newest(store->handle->log);
+    before = qp_txn_newest(store->handle->log);
     cr_assert_eq(set(store, 'm', "m", 5), QUIPU_OK);
     cr_expect_eq(set(store, 'm', "m", 4), QUIPU_CONFLICT);
-    cr_expect_eq(qp_store_newest(store->handle->log), before);
+    cr_expect_eq(qp_txn_newest(store->handle->log), before);
     (void)quipu_batch_append(batch, "s", QUIPU_ANY, &draft, 1);
     (void)quipu_batch_mark(batch, "m", 5);
     cr_assert_eq(quipu_commit(store, batch, NULL, &why), QUIPU_OK);
@@ -300,7 +300,7 @@ Test(marks, an_equal_one_changes_nothing)
     cr_expect_eq(item.last_time_ns, changed_ns);
     quipu_list_close(list);
     cr_assert_eq(set(store, 'm', "m", 6), QUIPU_OK);
-    cr_expect_eq(qp_store_newest(store->handle->log), before + 2);
+    cr_expect_eq(qp_txn_newest(store->handle->log), before + 2);
     quipu_close(store);
 }
 

@@ -3,7 +3,6 @@
 #include "post.h"
 #include "support_suite.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -139,7 +138,7 @@ Test(post, what_is_put_is_what_is_taken)
         cr_expect_null(request);
         cr_assert_null(qp_post_take(&owner, lives, NULL), "only once");
         qp_post_answer(&owner, parcel, false);
-        qp_parcels_free(parcel);
+        qp_post_free(parcel);
         cr_assert_eq(qp_post_end(&waiter, group), QP_POST_DONE);
         for (size_t i = 0; i < count; i++)
             qp_batch_clear(&batches[i]);
@@ -167,7 +166,7 @@ static void answer(bool as_planned)
     if (as_planned)
         qp_post_plan(&owner, parcel, 7, 8);
     qp_post_answer(&owner, parcel, as_planned);
-    qp_parcels_free(parcel);
+    qp_post_free(parcel);
     cr_assert_eq(qp_post_end(&waiter, group), QP_POST_DONE);
     for (int i = 0; i < 9; i++) {
         char text[16];
@@ -219,7 +218,7 @@ Test(post, a_plan_outlives_its_maker)
     cr_assert_not(qp_post_plan_of(&waiter, &position, &chain), "nothing is planned yet");
     parcel->first->receipt.last_position = 12;
     qp_post_plan(&owner, parcel, 12, 0xabcd);
-    qp_parcels_free(parcel);
+    qp_post_free(parcel);
     cr_assert(qp_post_plan_of(&waiter, &position, &chain));
     cr_expect_eq(position, 12);
     cr_expect_eq(chain, 0xabcd);
@@ -292,7 +291,7 @@ Test(post, whatever_is_put_can_be_answered)
             continue;
         parcel = take_one();
         qp_post_answer(&owner, parcel, false);
-        qp_parcels_free(parcel);
+        qp_post_free(parcel);
         cr_assert_eq(qp_post_end(&waiter, group), QP_POST_DONE);
         cr_assert_eq(qp_post_count(&waiter), 0, "the box behind it is untouched");
     }
@@ -328,7 +327,7 @@ Test(post, heads_that_cannot_be)
         cr_expect_eq(qp_post_end(&waiter, group), QP_POST_WITHDRAWN, "%zu", i);
     }
     cr_assert(qp_post_put(&waiter, group));
-    qp_parcels_free(take_one());
+    qp_post_free(take_one());
 }
 
 /* What a box has may have been put by who had its number before. */
@@ -344,13 +343,13 @@ Test(post, a_box_says_who_has_put_its_group)
     parcel = qp_post_take(&owner, lives, NULL);
     cr_expect_not_null(parcel);
     cr_expect_eq(generation, 1);
-    qp_parcels_free(parcel);
+    qp_post_free(parcel);
     qp_post_empty(&heir);
     cr_expect(qp_post_put(&heir, group));
     parcel = qp_post_take(&owner, lives, NULL);
     cr_expect_not_null(parcel);
     cr_expect_eq(generation, 2);
-    qp_parcels_free(parcel);
+    qp_post_free(parcel);
     qp_post_close(&heir);
 }
 
@@ -365,7 +364,7 @@ Test(post, without_memory_it_stays)
     support_heap_fail(0, false);
     cr_assert_null(parcel);
     parcel = take_one();
-    qp_parcels_free(parcel);
+    qp_post_free(parcel);
 }
 
 Test(post, a_file_of_others_is_not_used)

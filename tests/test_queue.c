@@ -42,7 +42,7 @@ static int put(unsigned number, size_t most)
 {
     laid[number].request.done = done;
     laid[number].number = number;
-    return qp_queue_put(&queue, &laid[number].request, most, NULL);
+    return qp_queue_submit(&queue, &laid[number].request, most, NULL);
 }
 
 static unsigned length(const struct qp_request *group)
@@ -68,7 +68,7 @@ static struct qp_request *take(void)
 /* As commit.c does it. */
 static void lead(void)
 {
-    qp_queue_end(&queue, take());
+    qp_queue_complete(&queue, take());
     qp_queue_hand_on(&queue);
     qp_queue_tell(&queue);
 }
@@ -98,7 +98,7 @@ static void *join(void *payload)
     qp_queue_join(&queue, &joiner->request);
     while (joiner->request.state == QP_REQUEST_LEADING) {
         joiner->led++;
-        qp_queue_end(&queue, take());
+        qp_queue_complete(&queue, take());
         if (joiner->request.state == QP_REQUEST_TOLD) {
             qp_queue_hand_on(&queue);
             qp_queue_tell(&queue);
@@ -135,7 +135,7 @@ Test(queue, who_is_alone_leads)
         cr_expect(is_leading());
         cr_expect_eq(take(), &request);
         cr_expect_null(take(), "there is no more");
-        qp_queue_end(&queue, &request);
+        qp_queue_complete(&queue, &request);
         cr_expect_eq(request.state, QP_REQUEST_TOLD);
         qp_queue_hand_on(&queue);
         cr_expect_not(is_leading());
@@ -162,7 +162,7 @@ Test(queue, who_comes_meanwhile_waits_and_is_told)
         cr_expect_eq(group, &others[i].request, "in the order in which they came");
     }
     cr_expect_null(group->next);
-    qp_queue_end(&queue, &request);
+    qp_queue_complete(&queue, &request);
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(pthread_join(others[i].thread, NULL), 0);
         cr_expect_eq(others[i].led, 0);
@@ -185,7 +185,7 @@ Test(queue, handed_on_to_the_first_with_a_thread)
     start(&others[0]);
     cr_assert_eq(put(1, 10), QUIPU_OK);
     start(&others[1]);
-    qp_queue_end(&queue, &request);
+    qp_queue_complete(&queue, &request);
     qp_queue_hand_on(&queue);
     for (int i = 0; i < 2; i++) {
         cr_assert_eq(pthread_join(others[i].thread, NULL), 0);
@@ -209,7 +209,7 @@ Test(queue, it_is_led_until_nobody_waits)
     cr_assert_eq(pthread_create(&other.thread, NULL, join, &other), 0);
     while (length(queue.first) == 0)
         qp_clock_sleep_ms(1);
-    qp_queue_end(&queue, group);
+    qp_queue_complete(&queue, group);
     (void)pthread_mutex_lock(&queue.lock);
     cr_expect(queue.leading);
     (void)pthread_mutex_unlock(&queue.lock);
@@ -234,7 +234,7 @@ Test(queue, a_group_has_at_most_1024)
 
         cr_expect_eq(request.state, QP_REQUEST_LEADING, "its own is the last");
         cr_expect_eq(length(group), groups[i], "%u", length(group));
-        qp_queue_end(&queue, group);
+        qp_queue_complete(&queue, group);
     }
     cr_expect_eq(request.state, QP_REQUEST_TOLD);
     qp_queue_hand_on(&queue);
@@ -264,7 +264,7 @@ Test(queue, a_group_has_at_most_8_mib)
         struct qp_request *group = take();
 
         cr_expect_eq(length(group), groups[i], "group %zu: %u", i, length(group));
-        qp_queue_end(&queue, group);
+        qp_queue_complete(&queue, group);
     }
     qp_queue_hand_on(&queue);
     qp_queue_tell(&queue);
@@ -309,7 +309,7 @@ Test(queue, gather)
     (void)take();
     cr_expect_eq(queue.gathered, 1);
     cr_expect_eq(queue.waiting, 0);
-    qp_queue_end(&queue, &requests[0]);
+    qp_queue_complete(&queue, &requests[0]);
     qp_queue_hand_on(&queue);
     qp_queue_release(&queue);
 }
@@ -330,14 +330,14 @@ Test(queue, who_finds_no_room_leads)
         lead();
         cr_expect_eq(told, next);
         cr_assert_eq(put(next++, most[i]), QUIPU_OK, "now there is");
-        cr_assert_eq(qp_queue_close(&queue, true), 1);
-        cr_assert_eq(qp_queue_close(&queue, false), 1);
+        cr_assert_eq(qp_queue_begin_close(&queue), 1);
+        qp_queue_end_close(&queue);
         for (size_t j = 1; j < most[i]; j++)
             cr_assert_eq(put(next++, most[i]), QUIPU_OK);
         cr_assert_eq(put(next, most[i]), QUIPU_ROW);
         lead();
     }
-    cr_expect_eq(qp_queue_count_put(&queue), next);
+    cr_expect_eq(qp_queue_count_submitted(&queue), next);
     qp_queue_release(&queue);
 }
 
@@ -387,7 +387,7 @@ Test(queue, who_finds_no_room_waits_for_who_leads)
     qp_queue_join(&queue, &request);
     group = take();
     start_putter(&putter);
-    qp_queue_end(&queue, group);
+    qp_queue_complete(&queue, group);
     qp_queue_hand_on(&queue);
     cr_expect_not(putter.ended, "it has ended, and nobody was told");
     qp_queue_tell(&queue);
@@ -411,7 +411,7 @@ Test(queue, who_waits_for_room_leads_when_nobody_does)
     group = take();
     cr_assert_eq(put(0, 1), QUIPU_OK);
     start_putter(&putter);
-    qp_queue_end(&queue, group);
+    qp_queue_complete(&queue, group);
     qp_queue_hand_on(&queue);
     cr_assert_eq(pthread_join(putter.thread, NULL), 0);
     cr_expect_eq(putter.led, 1);
@@ -428,13 +428,13 @@ static void put_within(struct put *self)
     cr_expect(qp_queue_is_telling(&queue));
     cr_expect_eq(put(self->number + 10, 2), QUIPU_OK, "its own place is free");
     cr_expect_eq(put(self->number + 20, 2), QUIPU_BUSY, "the other one is not");
-    (void)qp_queue_close(&queue, true);
+    (void)qp_queue_begin_close(&queue);
     cr_expect_eq(put(self->number + 20, 2), QUIPU_CLOSED);
     cr_expect_eq(put(self->number + 20, 9), QUIPU_CLOSED);
-    (void)qp_queue_close(&queue, true); /* a second one, while the first goes on */
-    cr_expect_eq(qp_queue_close(&queue, false), 2);
+    (void)qp_queue_begin_close(&queue); /* a second one, while the first goes on */
+    qp_queue_end_close(&queue);
     cr_expect_eq(put(self->number + 20, 9), QUIPU_CLOSED);
-    cr_expect_eq(qp_queue_close(&queue, false), 2);
+    qp_queue_end_close(&queue);
 }
 
 Test(queue, within_a_function)
@@ -449,7 +449,7 @@ Test(queue, within_a_function)
     cr_expect_eq(told, 2);
     cr_expect_not(qp_queue_is_telling(&queue));
     cr_expect_eq(queue.first, &laid[10].request);
-    (void)qp_queue_close(&queue, true);
+    (void)qp_queue_begin_close(&queue);
     cr_expect_eq(put(3, 2), QUIPU_OK, "closing is said to functions only");
     cr_assert_eq(put(4, 2), QUIPU_ROW);
     lead();
@@ -484,7 +484,7 @@ Test(queue, one_tells_at_a_time)
     cr_expect_not(qp_queue_is_telling(&queue), "another thread is");
     cr_assert_eq(put(2, 1), QUIPU_OK, "who is told of is not pending");
     cr_assert_eq(put(3, 1), QUIPU_ROW);
-    qp_queue_end(&queue, take());
+    qp_queue_complete(&queue, take());
     qp_queue_hand_on(&queue);
     qp_queue_tell(&queue);
     cr_expect_eq(laid[2].told, 0, "not before the first has returned");
@@ -525,7 +525,7 @@ Test(queue, wait_told)
     cr_assert_eq(pthread_join(thread, NULL), 0);
     cr_assert_eq(put(3, 3), QUIPU_OK);
     qp_queue_wait_told(&queue, 3); /* the fourth has nobody */
-    cr_expect_eq(qp_queue_count_put(&queue), 4);
+    cr_expect_eq(qp_queue_count_submitted(&queue), 4);
     for (unsigned i = 4; i < 6; i++)
         cr_assert_eq(put(i, 3), QUIPU_OK);
     cr_assert_eq(put(6, 3), QUIPU_ROW);
@@ -552,7 +552,7 @@ static void lead_once(void)
     for (struct qp_request *one = group; one != NULL; one = one->next)
         one->status = (int)++taken;
     (void)atomic_fetch_sub(&leaders, 1);
-    qp_queue_end(&queue, group);
+    qp_queue_complete(&queue, group);
 }
 
 static void *join_often(void *payload)

@@ -230,7 +230,7 @@ static unsigned fill_and_grow(struct qp_store *store, uint64_t count)
         cr_assert_eq(rc, QUIPU_FULL, "%s", error.text);
         cr_assert_eq(error.status, QUIPU_FULL);
         qp_txn_end(&txn);
-        cr_assert(qp_store_grow(store));
+        cr_assert(qp_txn_grow_map(store));
         cr_assert_lt(++grown, 10);
     }
 }
@@ -241,9 +241,9 @@ Test(store, map_grows)
     struct qp_txn txn = {0};
     struct qp_bytes value;
 
-    cr_expect_not(qp_store_grow(store), "nothing has failed");
+    cr_expect_not(qp_txn_grow_map(store), "nothing has failed");
     cr_expect_eq(fill_and_grow(store, 3500), 2, "4 to 16 MiB");
-    cr_expect_not(qp_store_grow(store));
+    cr_expect_not(qp_txn_grow_map(store));
     cr_assert_eq(qp_txn_begin_read(store, &txn, NULL), QUIPU_OK);
     cr_expect_eq(qp_table_rows(&txn, QP_TABLE_LOG), 3500);
     for (uint64_t position = 1; position <= 3500; position += 499) {
@@ -272,13 +272,13 @@ Test(store, map_grows_not_under_a_reader)
     write_begin(store, &writer);
     cr_expect_eq(fill(&writer, 1, 2000, NULL), QUIPU_FULL);
     qp_txn_end(&writer);
-    cr_expect_not(qp_store_grow(store));
+    cr_expect_not(qp_txn_grow_map(store));
     cr_expect_eq(qp_table_rows(&reader, QP_TABLE_LOG), 0, "the reader goes on");
     qp_txn_reset(&reader);
 
     write_begin(store, &writer);
     cr_expect_eq(fill(&writer, 1, 2000, NULL), QUIPU_FULL);
-    cr_expect_not(qp_store_grow(store), "nor under its own writer");
+    cr_expect_not(qp_txn_grow_map(store), "nor under its own writer");
     qp_txn_end(&writer);
     cr_expect_eq(fill_and_grow(store, 2000), 1, "a reader at rest keeps its slot and no map");
     cr_assert_eq(qp_txn_begin_read(store, &reader, NULL), QUIPU_OK);
@@ -354,7 +354,7 @@ Test(store, map_stays_where_there_is_no_room)
         qp_txn_end(&txn);
     }
     cr_expect_eq(rc, QUIPU_FULL, "%s", error.text);
-    cr_expect_not(qp_store_grow(store));
+    cr_expect_not(qp_txn_grow_map(store));
     txn = (struct qp_txn){0};
     cr_assert_eq(qp_txn_begin_read(store, &txn, NULL), QUIPU_OK);
     cr_expect_gt(qp_table_rows(&txn, QP_TABLE_LOG), 1000);
@@ -521,7 +521,7 @@ static uint64_t bytes_ahead(struct qp_txn *txn)
     uint64_t pages;
     size_t size = sizeof(bytes);
 
-    qp_store_extent(txn, &page_bytes, &pages);
+    qp_txn_extent(txn, &page_bytes, &pages);
     cr_assert(support_read_file(file, bytes, &size));
     for (size_t i = page_bytes * pages; i < size; i++)
         cr_assert_eq(bytes[i], 0, "byte %zu", i);
@@ -596,7 +596,7 @@ Test(store, full_disk)
     cr_assert_eq(rc, QUIPU_OK, "%s", error.text);
     cr_expect_eq(qp_txn_commit(&txn, &outcome, &error), QUIPU_FULL, "%s", error.text);
     cr_expect_eq(outcome, QP_COMMIT_UNDONE);
-    cr_expect_not(qp_store_grow(store), "it was not the map");
+    cr_expect_not(qp_txn_grow_map(store), "it was not the map");
     limit_files(RLIM_INFINITY);
     write_begin(store, &txn);
     cr_expect_eq(qp_table_rows(&txn, QP_TABLE_LOG), 100);
@@ -698,7 +698,7 @@ Test(store, pages)
     uint64_t pages = 0;
 
     cr_assert_eq(qp_txn_begin_read(store, &txn, NULL), QUIPU_OK);
-    qp_store_extent(&txn, &page_bytes, &pages);
+    qp_txn_extent(&txn, &page_bytes, &pages);
     cr_expect_eq(page_bytes, (size_t)sysconf(_SC_PAGESIZE));
     cr_expect_gt(pages, 2);
     cr_expect_eq(qp_table_record(&txn, "log", &record), QUIPU_ROW);

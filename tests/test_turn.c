@@ -165,7 +165,7 @@ static int open_as(uint32_t durability, uint32_t busy_timeout_ms, quipu **store)
 static void answer(struct qp_handle *handle, struct qp_parcel *parcels)
 {
     qp_post_answer(&handle->post, parcels, false);
-    qp_parcels_free(parcels);
+    qp_post_free(parcels);
     (void)qp_lock_release(handle, false);
 }
 
