@@ -513,7 +513,7 @@ Test(faults, reads_that_renew)
     static const struct {
         uint64_t after;
         uint64_t upto;
-    } ranges[] = {{1010, 1180}, {2290, 0}};
+    } ranges[] = {{1015, 1030}, {2300, 0}};
 
     for (unsigned damage = 0; damage < 2; damage++) {
         damage == 0 ? append_events() : append_events_and_damage();
