@@ -467,14 +467,14 @@ static int read_set_of_events(void)
     return rc;
 }
 
-static void fail_reads(void)
+static void fail_reads(enum what from)
 {
     static const struct {
         uint64_t after;
         uint64_t upto;
     } ranges[] = {{0, 0}, {700, 1400}, {1162, 1172}};
 
-    for (enum what what = ALL; what < WHATS; what++) {
+    for (enum what what = from; what < WHATS; what++) {
         for (size_t i = 0; i < 2 * sizeof(ranges) / sizeof(ranges[0]); i++) {
             char name[64];
 
@@ -493,16 +493,16 @@ static void fail_reads(void)
 Test(faults, reads)
 {
     append_events();
-    fail_reads();
+    fail_reads(ALL);
     quipu_close(store);
 }
 
 Test(faults, reads_of_damaged_events)
 {
     append_events_and_damage();
-    fail_reads();
+    fail_reads(ALL);
     tell = NULL;
-    fail_reads();
+    fail_reads(ODD);
     tell = &why;
     quipu_close(store);
 }
@@ -513,7 +513,7 @@ Test(faults, reads_that_renew)
     static const struct {
         uint64_t after;
         uint64_t upto;
-    } ranges[] = {{1010, 1180}, {2290, 0}};
+    } ranges[] = {{1015, 1030}, {2300, 0}};
 
     for (unsigned damage = 0; damage < 2; damage++) {
         damage == 0 ? append_events() : append_events_and_damage();

@@ -1269,3 +1269,34 @@ Test(forged, verify_stops_at_each_finding)
         cr_expect_eq(verified.findings, n);
     }
 }
+
+static int stop_at_the_end(void *payload, uint64_t done, uint64_t total)
+{
+    return done == total ? *(const int *)payload : 0;
+}
+
+/* What comes after the log is not looked at then: there would be a finding. */
+Test(forged, verify_stops_when_the_log_is_done)
+{
+    static const int values[] = {1, -7, 0};
+    uint8_t row[50] = {0};
+    struct raw raw;
+
+    make_store(HEAD, HEAD);
+    raw_begin(&raw, path_of("store/log.mdb"), "views");
+    raw_put(&raw, raw_key("sumless", 7), row, sizeof(row));
+    raw_end(&raw);
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        quipu_verified verified = {0};
+        int value = values[i];
+        int rc = quipu_verify(path_of("store"), 0, NULL, stop_at_the_end, &value, &verified, &why);
+
+        cr_expect_eq(rc,
+                     value > 0   ? QUIPU_OK
+                     : value < 0 ? value
+                                 : QUIPU_CORRUPT,
+                     "%d: %s", value, quipu_status_name(rc));
+        cr_expect(verified.checked == HEAD && verified.findings == (value == 0), "%d: %d findings",
+                  value, (int)verified.findings);
+    }
+}

@@ -5,7 +5,6 @@
 #include "support_suite.h"
 #include "txn.h"
 
-
 SUPPORT_SUITE(log);
 
 enum { BEFORE_FIRST = 2, HEAD = 40 }; /* from 3 on, so that there is nothing before the first */
