@@ -606,7 +606,9 @@ Test(wait, for_one_that_dies_before_it_tells)
         cr_expect(waiters[i].got == 1 && waiters[i].head == 1 &&
                       waiters[i].took_ns < PATIENCE_MS * QP_NS_PER_MS,
                   "%d", waiters[i].got);
-    cr_expect_eq(store->handle->waiting.untold, 1);
+    /* By whoever watches; by the second one too if it had looked and not slept yet by then. */
+    cr_expect(store->handle->waiting.untold == 1 || store->handle->waiting.untold == 2, "%lu",
+              store->handle->waiting.untold);
     (void)close(go);
     quipu_close(store);
 }
