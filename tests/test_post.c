@@ -3,7 +3,6 @@
 #include "post.h"
 #include "support_suite.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
