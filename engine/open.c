@@ -22,6 +22,7 @@
 #include "moment.h"
 #include "status.h"
 #include "survey.h"
+#include "turn.h"
 #include "wait.h"
 
 #include <assert.h>
@@ -151,14 +152,19 @@ static int settle_late(struct qp_handle *handle, int64_t deadline, quipu_error *
 /* A process that died in a commit, after LMDB's meta page and before LMDB's word in the lock file
  * that readers look at, has left events that nobody sees until the next commit shows them. Who
  * opens to look whether they are in must not miss them. If somebody else has the lock, they see to
- * it; a poisoned store shows what its last sole opener saw. Only a writer may take the lock. */
-static int see_last_commit(struct qp_handle *handle, quipu_error *error)
+ * it, and are waited for only if they may have a group of a process that is dead. A poisoned store
+ * shows what its last sole opener saw. Only a writer may take the lock. */
+static int see_last_commit(struct qp_handle *handle, int64_t deadline, quipu_error *error)
 {
     struct qp_txn txn = {0};
+    bool awaited = qp_turn_has_of_dead(handle);
     int rc = QUIPU_OK;
 
-    if (QP_MUTANT(LAST_COMMIT_UNSEEN) || qp_lock_take(handle, 0, NULL) < 0)
+    if (QP_MUTANT(LAST_COMMIT_UNSEEN))
         return QUIPU_OK;
+    rc = qp_lock_take(handle, awaited ? deadline : 0, awaited ? error : NULL);
+    if (rc < 0)
+        return awaited ? rc : QUIPU_OK;
     if (!qp_shared_get(&handle->shared, QP_SHARED_POISONED))
         rc = qp_txn_begin_write(handle->log, &txn, error); /* LMDB looks at its meta pages */
     qp_txn_end(&txn);
@@ -183,7 +189,7 @@ static int open_with_others(struct qp_handle *handle, int64_t deadline, quipu_er
     if (!handle->read_only && qp_shared_get(&handle->shared, QP_SHARED_UNSETTLED))
         rc = settle_late(handle, deadline, error);
     if (rc == QUIPU_OK && !handle->read_only)
-        rc = see_last_commit(handle, error);
+        rc = see_last_commit(handle, deadline, error);
     return rc;
 }
 

@@ -434,6 +434,21 @@ size_t qp_post_count(const struct qp_post *post)
     return count;
 }
 
+bool qp_post_has_of_dead(const struct qp_post *post, qp_post_lives_fn lives, void *payload)
+{
+    if (post->file == NULL)
+        return false;
+    for (unsigned i = 0; i < QP_PROCESSES_MAX; i++) {
+        const struct box *box = &post->file->boxes[i];
+        enum box_state state = state_of(box);
+
+        if ((state == BOX_POSTED || state == BOX_TAKEN) &&
+            !lives(payload, (struct qp_post_owner){i, box->generation}))
+            return true;
+    }
+    return false;
+}
+
 struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, void *payload)
 {
     struct qp_parcel *parcels = NULL;

@@ -163,6 +163,12 @@ static bool lives(void *payload, struct qp_post_owner owner)
     return qp_shared_lives(payload, owner.box, owner.generation);
 }
 
+bool qp_turn_has_of_dead(struct qp_handle *handle)
+{
+    open_post(handle);
+    return qp_post_has_of_dead(&handle->post, lives, &handle->shared);
+}
+
 /* Those who were answered just now come again, if they do, within the time that it takes to run
  * them once. They would wait for the lock in any case. A lazy handle takes nobody along: its
  * commits promise less than others may have asked for. */

@@ -19,6 +19,10 @@ int qp_turn_take(struct qp_handle *handle, struct qp_request **group, enum qp_tu
 /* For who has the lock: groups of other processes that wait for it. */
 struct qp_parcel *qp_turn_collect(struct qp_handle *handle);
 
+/* Has a process that is dead a group in its box, which may be in somebody's commit just now? What
+ * became of it can be seen once the lock was had. */
+bool qp_turn_has_of_dead(struct qp_handle *handle);
+
 /* What became of them: what was planned, or something else. Before the lock is given back. */
 void qp_turn_answer(struct qp_handle *handle, const struct qp_parcel *parcels, bool as_planned);
 

@@ -75,8 +75,9 @@ static void await(const atomic_uint *word, unsigned count)
 
 static void open_post(struct qp_handle *handle)
 {
-    qp_post_open(&handle->post, &handle->place, handle->shared.inode,
-                 (struct qp_post_owner){handle->shared.slot, handle->shared.generation});
+    if (handle->post.file == NULL)
+        qp_post_open(&handle->post, &handle->place, handle->shared.inode,
+                     (struct qp_post_owner){handle->shared.slot, handle->shared.generation});
 }
 
 /* Whoever waits has put its group before. */
@@ -85,8 +86,7 @@ static void let_other_wait(struct qp_handle *handle)
     atomic_fetch_add(&stage->held, 1);
     while (!qp_shared_others_wait(&handle->shared))
         (void)usleep(500);
-    if (handle->post.file == NULL)
-        open_post(handle);
+    open_post(handle);
     stage->posted = qp_post_count(&handle->post);
 }
 
@@ -817,8 +817,8 @@ Test(turn, a_poisoned_store_is_not_asked)
 
 /* ---- boxes of the dead ----------------------------------------------------------------------- */
 
-/* A child that waits for the lock, with its group in its box; and is killed. */
-static void leave_a_box(quipu *store)
+/* The lock is taken, and a child waits for it, with its group in its box. */
+static pid_t post_a_box(quipu *store)
 {
     quipu_error error = {0};
     pid_t child;
@@ -838,6 +838,14 @@ static void leave_a_box(quipu *store)
     while (!qp_shared_others_wait(&store->handle->shared))
         (void)usleep(500);
     cr_assert_eq(qp_post_count(&store->handle->post), 1);
+    return child;
+}
+
+/* The same, and it is killed. */
+static void leave_a_box(quipu *store)
+{
+    pid_t child = post_a_box(store);
+
     cr_assert_eq(kill(child, SIGKILL), 0);
     cr_expect_eq(end_of(child), 256 + SIGKILL);
 }
@@ -855,9 +863,43 @@ Test(turn, a_box_of_the_dead_is_not_taken)
     expect_well(store);
 }
 
-/* A child that has the store open, in this slot,
- * and does nothing but say that it wants the
- * lock. */
+/* A child that opens the store and says with what status. */
+static int status_of_open(uint32_t busy_timeout_ms)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        quipu *own = NULL;
+
+        _exit(-open_as(QUIPU_SYNC, busy_timeout_ms, &own));
+    }
+    return -end_of(child);
+}
+
+/* It was taken before its process died: it will be in, but is not yet. Who starts again to look
+ * must not see a store without it. */
+Test(turn, who_opens_waits_for_a_group_of_the_dead)
+{
+    quipu *store = open_ready(PATIENT_MS);
+    struct qp_parcel *parcels;
+    pid_t child;
+
+    child = post_a_box(store);
+    cr_expect_eq(status_of_open(50), QUIPU_OK, "a living one's is no reason to wait");
+    parcels = qp_turn_collect(store->handle);
+    cr_assert_not_null(parcels);
+    cr_expect_eq(status_of_open(50), QUIPU_OK);
+    cr_assert_eq(kill(child, SIGKILL), 0);
+    cr_expect_eq(end_of(child), 256 + SIGKILL);
+    cr_expect_eq(status_of_open(50), QUIPU_BUSY);
+    qp_turn_answer(store->handle, parcels, false);
+    qp_post_free(parcels);
+    (void)qp_lock_release(store->handle, false);
+    cr_expect_eq(status_of_open(PATIENT_MS), QUIPU_OK);
+    expect_well(store);
+}
+
+/* A child that has the store open, in this slot, and only says that it wants the lock. */
 static pid_t open_and_stay(unsigned *slot)
 {
     int ends[2];
