@@ -90,7 +90,8 @@ size_t qp_post_count(const struct qp_post *post);
 
 /* Take them all but the own one. What there is no memory for stays where it is. What a process has
  * put that is not there any more is thrown away, also if another one has its box by now: it would
- * be committed at some later time, when somebody has looked already and found that it is not in. */
+ * be committed at some later time, when somebody has looked already and found that it is not in.
+ * Memory: the caller's until qp_post_free(). */
 typedef bool (*qp_post_lives_fn)(void *payload, struct qp_post_owner owner);
 struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, void *payload);
 

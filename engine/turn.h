@@ -16,7 +16,7 @@ enum qp_turn {
 int qp_turn_take(struct qp_handle *handle, struct qp_request **group, enum qp_turn *turn,
                  quipu_error *error);
 
-/* For who has the lock: groups of other processes that wait for it. */
+/* For who has the lock: groups of other processes that wait for it, until qp_post_free(). */
 struct qp_parcel *qp_turn_collect(struct qp_handle *handle);
 
 /* Is a group of a process that is dead in its box? It may be in somebody's commit just now: what
