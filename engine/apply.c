@@ -26,8 +26,7 @@ void qp_edge_init(struct qp_edge *edge, const struct qp_log_head *head, int64_t 
 
 /* Stamp a draft's record in place and append it. The batch's own bytes are written to: should the
  * group be done again (a larger map), each stamp is made anew from the same parts. A wish for
- * `recorded` counts if it keeps the log's clock from running backwards, and is not in the future.
- */
+ * `recorded` counts if it is not before the newest event's, and not in the future. */
 static int apply_draft(struct qp_txn *txn, struct qp_batch *batch, size_t draft, uint64_t position,
                        uint64_t version, struct qp_edge *edge, quipu_error *error)
 {

@@ -85,8 +85,7 @@
 #define QP_MAP_BYTES_MIN           (4 * QP_MIB)
 #define QP_BUSY_TIMEOUT_MS_DEFAULT 10000 /* far longer than a commit of the largest batch */
 
-/* How often an execute decides anew. With its pauses 32 threads that keep at one stream are served.
- */
+/* How often an execute decides. With its pauses 32 threads that keep at one stream are served. */
 #define QP_ATTEMPTS_DEFAULT 16
 
 /* Bytes that somebody else owns. */

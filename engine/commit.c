@@ -1,10 +1,12 @@
 /* commit.c - group commit: one transaction for all who wait. Who leads, and who is told, is the
  * queue's (queue.c):
  *
- *     catch up - gather - lock - take - decide - apply - commit - unlock - publish - end - hand on
+ *     catch up - merge - gather - lock - take - decide - apply - commit - answer - unlock - publish
+ * - complete - stand back - hand on
  *
- * At most one thread of a process leads. So what belongs to the leader (`handle->seen`, the write
- * transaction, the drafts of the group) needs no lock of its own. Between processes the store lock
+ * What is taken is what waits in this process, and what others have put in their boxes (turn.c). At
+ * most one thread of a process leads. So what belongs to the leader (`handle->seen`, `post`, the
+ * write transaction, the group) needs no lock of its own. Between processes the store lock
  * orders leaders, and is held from the decision to the flush: what a batch was decided on is what
  * it is written to.
  *
@@ -50,7 +52,7 @@ static int decide_group(struct qp_moment *moment, struct qp_request *group, quip
     return rc;
 }
 
-/* Was it accepted? It may still have nothing to write: conditions alone have not. */
+/* Was it accepted? It may still have nothing to write, as a batch of nothing but conditions. */
 static bool was_accepted(const struct qp_request *request)
 {
     return request->batch != NULL && request->status == QUIPU_OK &&
@@ -313,7 +315,7 @@ static void lead(struct qp_handle *handle)
     int rc;
 
     assert(!handle->read_only);
-    if (QP_MUTANT(ACK_EARLY)) /* the last one */
+    if (QP_MUTANT(ACK_EARLY)) /* only now: the last commit */
         (void)qp_store_settle(handle->log, NULL);
     catch_up(handle);
     rc = qp_merge_if_full(handle, &error);
@@ -375,8 +377,7 @@ static void end_leading(struct qp_handle *handle)
     qp_merge_if_long(handle);
 }
 
-/* Wait for it, leading as often as it takes: asynchronous ones before it may be more than a group.
- */
+/* Wait for it. Who leads may have to do so often: there may be more than a group before it. */
 static int commit_request(struct qp_handle *handle, struct qp_request *request, quipu_error *error)
 {
     qp_queue_join(&handle->queue, request);

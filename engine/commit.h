@@ -14,8 +14,8 @@ int qp_commit(struct qp_handle *handle, struct qp_batch *batch, quipu_receipt *r
  * CLOSED; as qp_commit() for what is wrong with the batch itself. */
 int qp_commit_async(struct qp_handle *handle, struct qp_request *request, quipu_error *error);
 
-/* Wait until all that was put before is durable or refused, and was told. Returns as quipu_flush().
- */
+/* Wait until all that was submitted before is durable or refused, and was told. Returns as
+ * quipu_flush(). */
 int qp_commit_flush(struct qp_handle *handle, quipu_error *error);
 
 /* Commit and tell what is pending, and take no more from those who are told meanwhile. */

@@ -2,8 +2,8 @@
  * appends of a batch see the versions of its earlier ones, and later numbers of a mark or a source
  * its earlier ones. Ids are looked up before versions:
  *
- *     step     known: all of its ids are there, in order    fails: for an id, or a version    else
- * new batch    all that write are known: DUPLICATE          one fails, or known beside new: refused
+ *     step     known: all its ids are there, in order    fails: for an id, or a version    else new
+ *     batch    all that write are known: DUPLICATE       one fails, or known beside new: refused
  *              else it holds, and its new events get positions
  *
  * What the batches before will do is in the overlay (overlay.c). */

@@ -15,10 +15,10 @@ typedef atomic_uint qp_eventcount; /* zeroed at first */
 
 uint32_t qp_eventcount_read(const qp_eventcount *word);
 
-/* Sleep until another count than `seen`. false: the time was over; true may have no reason. */
+/* Sleep until another count than `seen`. false: the time was over; true may be spurious. */
 bool qp_eventcount_await(qp_eventcount *word, uint32_t seen, int64_t timeout_ns);
 
-/* Count, and wake who sleeps. No system call if nobody does. Returns: did somebody? */
+/* Count, and wake who sleeps. No system call if nobody does. Returns whether somebody slept. */
 bool qp_eventcount_advance(qp_eventcount *word);
 
 #endif

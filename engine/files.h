@@ -1,4 +1,4 @@
-/* files.h - the two LMDB files of a handle: opening each, as far as it can be used. Under the door.
+/* files.h - the two LMDB files of a handle, each opened as far as it can be used. Under the door.
  */
 #ifndef QP_FILES_H
 #define QP_FILES_H
@@ -18,7 +18,7 @@ int qp_files_open_index(struct qp_handle *handle, quipu_error *error);
  * be discarded is not looked at. A reader does without one. */
 int qp_files_open_index_alone(struct qp_handle *handle, bool discard, quipu_error *error);
 
-/* Of LMDB's lock file `name`, before LMDB is the first to open it. FULL. */
+/* Reserve the room of LMDB's lock file `name`, as qp_place_reserve_lock(). */
 int qp_files_reserve_lock(const struct qp_handle *handle, const char *name, quipu_error *error);
 
 #endif

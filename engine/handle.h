@@ -44,13 +44,13 @@ struct qp_handle {
     struct qp_tail tail;
     struct qp_queue queue;
     struct qp_post post; /* the leader's, as the next two */
-    bool post_ready;     /* the own box is known to be ours */
+    bool post_ready;     /* the own box was emptied: what stands in it we have put */
     size_t parcels;      /* that were taken along last time */
     struct qp_waiting waiting;
     struct qp_worker merger;   /* its work: merge.c */
     atomic_bool merging;       /* a thread of this process merges */
     atomic_ullong unmerged;    /* events, as the last commit saw it */
-    uint64_t seen;             /* the log's newest transaction then; the leader's own */
+    uint64_t seen;             /* the log's newest transaction that a leader has looked at */
     pthread_mutex_t pool_lock; /* a leaf */
     struct qp_moment *pool;    /* snapshots at rest */
     unsigned pool_count;

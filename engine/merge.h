@@ -5,8 +5,8 @@
 #include "handle.h"
 
 /* Merge all that is committed now. Somebody else merging (a thread, another process) is no failure:
- * it is left to them. Holds no lock that an append needs, but for one
- * flush under the store lock once a lazy handle was opened.
+ * it is left to them. Holds no lock that an append needs, but for one flush under the store lock
+ * once a lazy handle was opened.
  * Returns: OK; BUSY: then, that lock; IO: the log is poisoned, or a flush of the index failed: it
  * is made anew by the next sole opener; CORRUPT; FULL; NO_MEMORY. Nothing but time is lost by a
  * failure. */
@@ -33,8 +33,7 @@ void qp_merge_if_long(struct qp_handle *handle);
 /* From now on a thread merges and not who commits, but for qp_merge_if_full(). SYSTEM. */
 int qp_merge_start_thread(struct qp_handle *handle, quipu_error *error);
 
-/* Wait for its merge under way; it does not begin another one. If there is no such thread: nothing.
- */
+/* Wait for its merge under way; it begins no other one. Without such a thread: nothing. */
 void qp_merge_end_thread(struct qp_handle *handle);
 
 /* When a store is opened or closed: merge if more than `events` are not in the index. Failures are

@@ -92,7 +92,7 @@
     X(94, PACK_UNCHECKED, "msgpack is taken unseen")                                               \
     X(95, PAGE_TWICE, "a page of LMDB may be reached twice")                                       \
     X(96, PAGES_UNCOUNTED, "pages and rows of a table are not counted")                            \
-    /* groups of other processes: post, turn */                                                    \
+    /* groups of other processes: post, turn, shared */                                            \
     X(100, POST_UNANSWERED, "a group that was taken along is not answered")                        \
     X(101, POST_ASSUMED, "who took a group and died is believed to have committed it")             \
     X(102, POST_AGAIN, "what a dead process has committed for others is committed again")          \

@@ -115,8 +115,7 @@ static int must_be_alone(struct qp_handle *handle, quipu_error *error)
                    qp_shared_other_pid(&handle->shared));
 }
 
-/* The first who may write comes after one who could only read: it settles what that one could not.
- */
+/* The first who may write comes after a sole opener who could only read: settle both files now. */
 static int settle_both(struct qp_handle *handle, quipu_error *error)
 {
     int rc = settle_log(handle, false, error);

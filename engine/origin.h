@@ -15,8 +15,7 @@ struct qp_origin {
 /* This process's own. SYSTEM: no /proc. */
 int qp_origin_read(struct qp_origin *origin, quipu_error *error);
 
-/* When a process began, in clock ticks since boot: tells a pid from its next use. 0: no such one.
- */
+/* When a process began, in clock ticks since boot: tells a pid from its next use. 0: none such. */
 uint64_t qp_origin_start_time(uint32_t pid);
 
 /* A process that is asked for often. Zeroed: none yet. */

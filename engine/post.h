@@ -41,7 +41,8 @@ void qp_post_close(struct qp_post *post);
 
 /* ---- its owner ---- */
 
-/* Of what a box holds at most. */
+/* So many batches a box holds at most. Of records it is given so many bytes that there mostly is
+ * room for steps, drafts and names beside them; a group that still does not fit is not put. */
 #define QP_POST_BATCHES_MAX 40
 #define QP_POST_BYTES_MAX   (20 * QP_KIB)
 
@@ -52,9 +53,7 @@ void qp_post_empty(struct qp_post *post);
  * query, a flush), or the box is not empty. */
 bool qp_post_put(struct qp_post *post, const struct qp_request *group);
 
-/* Does the group that was put wait to be taken? Has it been answered? While neither, somebody has
- * it.
- */
+/* Does the group that was put wait to be taken? Was it answered? If neither, somebody has it. */
 bool qp_post_waits(const struct qp_post *post);
 bool qp_post_answered(const struct qp_post *post);
 
@@ -67,8 +66,9 @@ enum qp_post_state {
 /* Withdraw the group that was put, or read what became of it. */
 enum qp_post_state qp_post_end(struct qp_post *post, struct qp_request *group);
 
-/* Where the log ends if the group that was taken was committed. false: it was not even decided, or
- * what it was committed with has left the log where it was, and nothing of it. */
+/* Where the log ends if the group that was taken was committed. false: nothing was planned. Then
+ * nothing of it is in: it was not decided yet, or its transaction writes marks alone and so nothing
+ * of this group. */
 bool qp_post_plan_of(const struct qp_post *post, uint64_t *position, uint64_t *chain);
 
 /* It was committed, though who took it is dead: read what was planned. */
@@ -90,7 +90,8 @@ size_t qp_post_count(const struct qp_post *post);
 
 /* Take them all but the own one. What there is no memory for stays where it is. What a process has
  * put that is not there any more is thrown away, also if another one has its box by now: it would
- * be committed at some later time, when somebody has looked already and found that it is not in. */
+ * be committed at some later time, when somebody has looked already and found that it is not in.
+ * Memory: the caller's until qp_post_free(). */
 typedef bool (*qp_post_lives_fn)(void *payload, struct qp_post_owner owner);
 struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, void *payload);
 
@@ -101,7 +102,8 @@ bool qp_post_has_of_dead(const struct qp_post *post, qp_post_lives_fn lives, voi
 void qp_post_plan(struct qp_post *post, const struct qp_parcel *parcels, uint64_t position,
                   uint64_t chain);
 
-/* What became of them: what was planned, or something else. Before the lock is given back. */
+/* Say what became of them: what was planned, or what stands in them now. Before the lock is given
+ * back. */
 void qp_post_answer(struct qp_post *post, const struct qp_parcel *parcels, bool as_planned);
 
 void qp_post_free(struct qp_parcel *parcels);

@@ -1,8 +1,8 @@
 /* queue.h - where the batches of a process wait for their commit, who leads, and who is told.
  *
  * Knows threads and nothing of the store. A leader takes a group from the front, commits it, and
- * ends it; what is asynchronous in it is told by a function, one at a time, in the order of their
- * commits. */
+ * completes it; what is asynchronous in it is told by a function, one at a time, in the order of
+ * their commits. */
 #ifndef QP_QUEUE_H
 #define QP_QUEUE_H
 
@@ -52,7 +52,7 @@ void qp_queue_release(struct qp_queue *queue);
 void qp_queue_join(struct qp_queue *queue, struct qp_request *request);
 
 /* Join with one that nobody waits for. At most `most` of them are pending: else wait, or help.
- * Returns: OK; ROW: the caller leads, and is to take and end a group, hand on, and come again;
+ * Returns: OK; ROW: the caller leads, and is to complete a group, hand on, and come again;
  * BUSY: there is no room, and the caller is telling, so that it must not wait; CLOSED. */
 int qp_queue_submit(struct qp_queue *queue, struct qp_request *request, size_t most,
                     quipu_error *error);

@@ -48,8 +48,7 @@ struct identity {
     uint64_t page_bytes; /* of the struct below: another layout, another size */
 };
 
-/* One a process. Taken and given back under the door; the second and third are for the hand-over.
- */
+/* One a process. Taken and given back under the door. */
 struct slot {
     atomic_uint pid;          /* 0: free */
     atomic_uint generation;   /* how many processes have had it, one after the other */
@@ -57,7 +56,7 @@ struct slot {
     qp_eventcount rung;       /* an owner that unlocked, or has answered, wants it to look */
     atomic_ullong start_time; /* of the process: its pid alone may be another's by now */
     atomic_llong reading_ns;  /* since when its oldest snapshot is held, 0: it holds none */
-    pthread_mutex_t alive;    /* later held for life by the process's helper thread */
+    pthread_mutex_t alive;    /* for consumer groups; nobody takes it in this release */
 };
 
 struct qp_shared_page {
@@ -160,8 +159,7 @@ static int make_file(const struct qp_place *place, struct qp_shared_page **page)
     return os_error;
 }
 
-/* Of making the file: most reasons are the directory's mode or mount, which is the user's to mend.
- */
+/* Of making the file. Most reasons are the directory's mode or mount: the user's to mend. */
 static int status_of(int os_error)
 {
     switch (os_error) {
@@ -534,7 +532,7 @@ void qp_shared_ring(struct qp_shared *shared, unsigned slot)
 
 /* Who asks sets its flag before it tries the lock, and this comes after an unlock: either its try
  * comes later still and gets the lock, or the flag is seen here. One is enough, as it hands on in
- * its turn. Each time it is another one's, so that none waits for ever. */
+ * its turn. The search begins behind the own slot, and so comes round: none waits for ever. */
 static void ring_one(struct qp_shared *shared)
 {
     for (unsigned i = 1; i < QP_PROCESSES_MAX; i++) {

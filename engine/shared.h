@@ -1,5 +1,5 @@
-/* shared.h - a few pages that all processes of a store map: the store lock, small flags, and
- * a word to sleep on.
+/* shared.h - a few pages that all processes of a store map: the store lock, flags, the store's
+ * clock, a slot for each process, and the counts on which they sleep.
  *
  * Made whole by a sole opener under a temporary name and renamed, never resized or rewritten in
  * place. Never unmapped while a thread holds the lock or waits for it. Nothing in it survives the
@@ -29,8 +29,8 @@ enum qp_shared_flag {
     QP_SHARED_FLAGS
 };
 
-/* A sole opener, under the door: make the file anew with these flags set, and the clock's anchor.
- */
+/* A sole opener, under the door: make the file anew with these flags and the clock's anchor.
+ * Returns: OK; FULL; UNSAFE: the directory does not let us; NO_MEMORY; SYSTEM. */
 int qp_shared_create(const struct qp_place *place, const bool flags[QP_SHARED_FLAGS],
                      int64_t anchor_ns, quipu_error *error);
 
@@ -100,7 +100,8 @@ uint32_t qp_shared_commits(const struct qp_shared *shared);
 /* Sleep until another count than `commits`. false: the time was over; true may have no reason. */
 bool qp_shared_sleep(struct qp_shared *shared, uint32_t commits, int64_t timeout_ns);
 
-/* Count a commit, and wake who sleeps, in all processes. No system call if nobody does. */
+/* Count a commit, and wake who sleeps, in all processes. No system call if nobody does. Who is to
+ * look again for another reason, as at a close, is woken by the same count. */
 void qp_shared_wake(struct qp_shared *shared);
 
 /* ---- who is it? For messages ---- */

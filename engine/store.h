@@ -25,8 +25,8 @@ struct qp_store_config {
     bool lazy;   /* a commit does not wait for its meta page */
 };
 
-/* Returns: OK; INVALID: a table is missing or of another kind; FULL, IO, CORRUPT, NO_MEMORY,
- * UNSAFE, SYSTEM as qp_txn_*. */
+/* Returns: OK; INVALID: a table is missing or of another kind; NO_MEMORY; else what LMDB's code
+ * means: FULL, IO, CORRUPT, UNSAFE, SYSTEM. */
 int qp_store_open(const struct qp_store_config *config, struct qp_store **out, quipu_error *error);
 void qp_store_close(struct qp_store *store);
 

@@ -29,8 +29,8 @@ static void open_post(struct qp_handle *handle)
                      (struct qp_post_owner){handle->shared.slot, handle->shared.generation});
 }
 
-/* The lock is ours: nobody else touches the own box, whatever an earlier process with this number
- * has left in it. */
+/* The lock is ours, so nobody else touches this box. It may hold what an earlier process with its
+ * number has left there. */
 static void own_box(struct qp_handle *handle)
 {
     qp_post_empty(&handle->post);
@@ -180,7 +180,7 @@ struct qp_parcel *qp_turn_collect(struct qp_handle *handle)
     if (handle->options.durability == QUIPU_LAZY)
         return NULL;
     if (handle->parcels == 0 && !qp_shared_others_wait(&handle->shared))
-        return NULL; /* each box is a page of its own: not looked at for nothing */
+        return NULL; /* each box is on pages of its own: not looked at for nothing */
     open_post(handle);
     deadline = qp_clock_monotonic_ns() + QP_GATHER_NS;
     while (qp_post_count(&handle->post) < handle->parcels && qp_clock_monotonic_ns() < deadline)

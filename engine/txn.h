@@ -2,7 +2,8 @@
  * their commits, growth.
  *
  * Threads may begin and end transactions at the same time; one transaction is used by one thread at
- * a time, but not by the same one for ever. */
+ * a time, but not by the same one for ever. What can fail returns OK or what LMDB's code means:
+ * FULL, IO, CORRUPT, NO_MEMORY, UNSAFE, SYSTEM. */
 #ifndef QP_TXN_H
 #define QP_TXN_H
 

@@ -266,12 +266,11 @@ static void append_events_and_damage(void)
 
 enum { AT_ENDS = 12, BETWEEN = 12, ALL_OF = 150 };
 
-/* What the run of a call has come to: done, with all that it was to give; failed, and the next one
- * may work; or failed for good, as a reader that lost its index does. */
+/* What runs, for messages and for its checks. */
 struct sweep {
     const char *name;
-    int expected; /* the status that a failure has */
-    long n;
+    int expected; /* the status that a failure has; OK in a run without one */
+    long n;       /* which call or allocation fails; 0: none */
 };
 
 static struct sweep sweep;
@@ -382,9 +381,7 @@ static uint64_t given[HEAD];
 
 static void list_given(void)
 {
-
     given_count = 0;
-
     for (uint64_t i = 1; i <= HEAD; i++) {
         uint64_t position = (read_set.flags & QUIPU_BACKWARDS) != 0 ? HEAD + 1 - i : i;
 

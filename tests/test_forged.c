@@ -244,8 +244,7 @@ static void expect_said(const char *table, uint64_t position, const char *text)
               said.table, (int)said.position, said.text);
 }
 
-/* Read all of a stream, or of all; NULL. Each event must be a true one; returns how many there
- * were, and what else was told: how often, the last one where, and as what. */
+/* What else than events a read gave: how often, the last one where, and as what. */
 static struct {
     int status;
     unsigned count;
@@ -253,6 +252,7 @@ static struct {
     char text[240];
 } told;
 
+/* Read a stream, or all (NULL). Each event must be a true one. Returns how many there were. */
 static unsigned read_events(const char *stream, uint32_t flags, uint64_t upto)
 {
     const quipu_range range = {QUIPU_INIT(quipu_range), .flags = flags, .upto = upto};
