@@ -10,7 +10,7 @@
  *   That needs a local file system whose fdatasync() works. Network file systems are refused
  *   unless QUIPU_OPEN_NETWORK_FS is given.
  * - After QUIPU_IO nobody knows whether the commit is in. Every process refuses to write until all
- *   of them have closed the store and one has opened it again.
+ *   of them have closed the store and one that may write has opened it again, before any other.
  * - A reader left open pins the pages that it sees: each later commit costs 16 to 25 KiB of file
  *   that cannot be used again before it is closed. Do not keep readers while you wait for people.
  * - Never use a handle in a child after fork(): every call there returns QUIPU_FORKED. Open anew.
@@ -99,7 +99,8 @@ extern "C" {
 /* ---- results and errors ---- */
 
 /* Name, number (never changes, new ones are added at the end), exit code of the command line tool,
- * text. */
+ * text. LEASE_LOST, DELETED, TIMEOUT and FAULTED are for later releases: no call returns them yet.
+ */
 #define QUIPU_STATUS_MAP(X)                                                                        \
     X(CONFLICT, -1, 3, "a condition does not hold")                                                \
     X(DUPLICATE_ID, -2, 3, "an event id is already known")                                         \

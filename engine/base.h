@@ -48,8 +48,12 @@
 #define QP_BATCH_BYTES_DEFAULT  (64 * QP_MIB)
 #define QP_BATCH_BYTES_MAX      (1 * QP_GIB)
 
-/* Asynchronous commits that nobody was told of yet: as many as one transaction takes. */
-#define QP_ASYNC_PENDING_DEFAULT 1024
+/* What one transaction takes: a follower waits for it. */
+#define QP_GROUP_BATCHES_MAX 1024
+#define QP_GROUP_BYTES_MAX   (8 * QP_MIB)
+
+/* Asynchronous commits that nobody was told of yet. */
+#define QP_ASYNC_PENDING_DEFAULT QP_GROUP_BATCHES_MAX
 #define QP_ASYNC_PENDING_MAX     1048576
 
 /* Rows. A 4 KiB page less LMDB's 16-byte header: a larger value needs a run of free pages, and
@@ -80,7 +84,7 @@
 
 /* Processes and maps. A map is address space alone, of which x86-64 has 128 TiB; making it larger
  * needs that nobody reads, so it does not begin tiny. */
-#define QP_PROCESSES_MAX           128 /* slots in the file `shared` of three pages */
+#define QP_PROCESSES_MAX           128 /* slots in the file `shared` */
 #define QP_LOG_MAP_BYTES_DEFAULT   (1024 * QP_GIB)
 #define QP_MAP_BYTES_MIN           (4 * QP_MIB)
 #define QP_BUSY_TIMEOUT_MS_DEFAULT 10000 /* far longer than a commit of the largest batch */

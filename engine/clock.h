@@ -4,10 +4,14 @@
 
 #include "base.h"
 
+#include <time.h>
+
 int64_t qp_clock_wall_ns(void);      /* UTC since 1970; may be set by people */
 int64_t qp_clock_boottime_ns(void);  /* since boot, also while the machine slept */
 int64_t qp_clock_monotonic_ns(void); /* for waiting */
 int64_t qp_clock_coarse_ns(void);    /* the same, some ms late, and nearly free */
+
+struct timespec qp_clock_timespec(int64_t nanoseconds); /* the same as system calls take it */
 
 void qp_clock_sleep_ms(unsigned milliseconds);
 void qp_clock_sleep_ns(int64_t nanoseconds);

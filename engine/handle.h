@@ -56,7 +56,7 @@ struct qp_handle {
     unsigned pool_count;
     struct qp_moment *oldest; /* of those in use, in the order in which they began */
     struct qp_moment *newest;
-    const unsigned char *alive; /* a page that is wiped in a forked child */
+    unsigned char *alive; /* a page that is wiped in a forked child */
 };
 
 /* Fill in defaults and check limits and flags. MISUSE, TOO_LARGE. */

@@ -156,7 +156,7 @@ static int settle_late(struct qp_handle *handle, int64_t deadline, quipu_error *
 static int see_last_commit(struct qp_handle *handle, int64_t deadline, quipu_error *error)
 {
     struct qp_txn txn = {0};
-    bool awaited = qp_turn_has_of_dead(handle);
+    bool awaited = qp_turn_any_of_dead(handle);
     int rc = QUIPU_OK;
 
     if (QP_MUTANT(LAST_COMMIT_UNSEEN))
@@ -164,6 +164,8 @@ static int see_last_commit(struct qp_handle *handle, int64_t deadline, quipu_err
     rc = qp_lock_take(handle, awaited ? deadline : 0, awaited ? error : NULL);
     if (rc < 0)
         return awaited ? rc : QUIPU_OK;
+    if (awaited)
+        qp_turn_drop_dead(handle);
     if (!qp_shared_get(&handle->shared, QP_SHARED_POISONED))
         rc = qp_txn_begin_write(handle->log, &txn, error); /* LMDB looks at its meta pages */
     qp_txn_end(&txn);
@@ -375,6 +377,6 @@ void qp_handle_close(struct qp_handle *handle)
     qp_queue_release(&handle->queue);
     (void)pthread_mutex_destroy(&handle->pool_lock);
     if (handle->alive != NULL)
-        (void)munmap((void *)(uintptr_t)handle->alive, ALIVE_BYTES);
+        (void)munmap(handle->alive, ALIVE_BYTES);
     qp_free(handle);
 }

@@ -434,19 +434,31 @@ size_t qp_post_count(const struct qp_post *post)
     return count;
 }
 
-bool qp_post_has_of_dead(const struct qp_post *post, qp_post_lives_fn lives, void *payload)
+static bool is_of_dead(struct box *box, unsigned number, qp_post_lives_fn lives, void *payload)
+{
+    enum box_state state = state_of(box);
+
+    return (state == BOX_POSTED || state == BOX_TAKEN) &&
+           !lives(payload, (struct qp_post_owner){number, box->generation});
+}
+
+bool qp_post_any_of_dead(const struct qp_post *post, qp_post_lives_fn lives, void *payload)
 {
     if (post->file == NULL)
         return false;
-    for (unsigned i = 0; i < QP_PROCESSES_MAX; i++) {
-        const struct box *box = &post->file->boxes[i];
-        enum box_state state = state_of(box);
-
-        if ((state == BOX_POSTED || state == BOX_TAKEN) &&
-            !lives(payload, (struct qp_post_owner){i, box->generation}))
+    for (unsigned i = 0; i < QP_PROCESSES_MAX; i++)
+        if (is_of_dead(&post->file->boxes[i], i, lives, payload))
             return true;
-    }
     return false;
+}
+
+void qp_post_drop_dead(struct qp_post *post, qp_post_lives_fn lives, void *payload)
+{
+    if (post->file == NULL)
+        return;
+    for (unsigned i = 0; i < QP_PROCESSES_MAX; i++)
+        if (is_of_dead(&post->file->boxes[i], i, lives, payload))
+            atomic_store(&post->file->boxes[i].state, BOX_EMPTY);
 }
 
 struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, void *payload)

@@ -95,8 +95,10 @@ size_t qp_post_count(const struct qp_post *post);
 typedef bool (*qp_post_lives_fn)(void *payload, struct qp_post_owner owner);
 struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, void *payload);
 
-/* For anybody: is a group in a box, taken or not, whose process is not there any more? */
-bool qp_post_has_of_dead(const struct qp_post *post, qp_post_lives_fn lives, void *payload);
+/* For anybody: is a group in a box, taken or not, whose process is not there any more? For who has
+ * the lock: throw such groups away. Those that were taken are in by now, or never will be. */
+bool qp_post_any_of_dead(const struct qp_post *post, qp_post_lives_fn lives, void *payload);
+void qp_post_drop_dead(struct qp_post *post, qp_post_lives_fn lives, void *payload);
 
 /* Before the commit: what will have become of them if the log then ends at this position. */
 void qp_post_plan(struct qp_post *post, const struct qp_parcel *parcels, uint64_t position,

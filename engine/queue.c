@@ -10,7 +10,7 @@
  * many are pending; by who flushes. When it has ended it joins a second queue, which one thread at
  * a time empties, in the order of commits:
  *
- *     first ... last          |  group  |        ended ... last_ended
+ *     first ... last          |  group  |        completed ... last
  *     submitted or joined --> |  taken  | -----> told one by one: done(request)
  *
  * Invariant: while a leader is at work `leading` is true, also from one leader to the next: who
@@ -33,7 +33,7 @@ void qp_queue_init(struct qp_queue *queue)
 
 void qp_queue_release(struct qp_queue *queue)
 {
-    assert(!queue->leading && queue->first == NULL && queue->ended == NULL);
+    assert(!queue->leading && queue->first == NULL && queue->completed == NULL);
     (void)pthread_cond_destroy(&queue->moved);
     (void)pthread_mutex_destroy(&queue->lock);
 }
@@ -210,11 +210,11 @@ void qp_queue_complete(struct qp_queue *queue, struct qp_request *group)
     if (first == NULL)
         return;
     (void)pthread_mutex_lock(&queue->lock);
-    if (queue->last_ended != NULL)
-        queue->last_ended->next = first;
+    if (queue->last_completed != NULL)
+        queue->last_completed->next = first;
     else
-        queue->ended = first;
-    queue->last_ended = last;
+        queue->completed = first;
+    queue->last_completed = last;
     (void)pthread_mutex_unlock(&queue->lock);
 }
 
@@ -251,13 +251,13 @@ void qp_queue_tell(struct qp_queue *queue)
 
     (void)pthread_mutex_lock(&queue->lock);
     enough = queue->submitted;
-    while ((!queue->telling || QP_MUTANT(TWO_TELLERS)) && queue->ended != NULL &&
+    while ((!queue->telling || QP_MUTANT(TWO_TELLERS)) && queue->completed != NULL &&
            (queue->told < enough || !queue->leading)) {
-        struct qp_request *request = queue->ended;
+        struct qp_request *request = queue->completed;
 
-        queue->ended = request->next;
-        if (queue->ended == NULL)
-            queue->last_ended = NULL;
+        queue->completed = request->next;
+        if (queue->completed == NULL)
+            queue->last_completed = NULL;
         queue->telling = true;
         queue->teller = pthread_self();
         queue->pending--;

@@ -33,9 +33,9 @@ struct qp_queue {
     size_t waiting;  /* of those in the queue, how many have a thread */
     size_t gathered; /* how many had one since the last gathering: so many may come again */
     bool leading;
-    unsigned closing;         /* who close: nothing is taken from a `done` any more */
-    struct qp_request *ended; /* asynchronous, to be told */
-    struct qp_request *last_ended;
+    unsigned closing;             /* who close: nothing is taken from a `done` any more */
+    struct qp_request *completed; /* asynchronous, to be told */
+    struct qp_request *last_completed;
     bool telling;
     pthread_t teller;
     size_t pending;       /* asynchronous: in the queue, in a group, or to be told */
@@ -65,8 +65,6 @@ void qp_queue_gather(struct qp_queue *queue);
 
 /* For the leader: the front of the queue as a list of its own, of at most so many batches and
  * bytes; NULL if it is empty. The first is taken whatever its size. */
-#define QP_GROUP_BATCHES_MAX 1024
-#define QP_GROUP_BYTES_MAX   (8 * QP_MIB) /* what a follower waits for is written by then */
 struct qp_request *qp_queue_take(struct qp_queue *queue, size_t batches_max, size_t bytes_max);
 
 /* Each request of the group has its outcome. Those that threads wait for are told; the others are

@@ -56,7 +56,6 @@ struct slot {
     qp_eventcount rung;       /* an owner that unlocked, or has answered, wants it to look */
     atomic_ullong start_time; /* of the process: its pid alone may be another's by now */
     atomic_llong reading_ns;  /* since when its oldest snapshot is held, 0: it holds none */
-    pthread_mutex_t alive;    /* for consumer groups; nobody takes it in this release */
 };
 
 struct qp_shared_page {
@@ -110,8 +109,6 @@ static int fill_page(struct qp_shared_page *page, const bool flags[QP_SHARED_FLA
 
     if (rc == QUIPU_OK)
         rc = init_mutex(&page->lock, error);
-    for (size_t i = 0; i < QP_PROCESSES_MAX && rc == QUIPU_OK; i++)
-        rc = init_mutex(&page->slots[i].alive, error);
     for (size_t i = 0; i < QP_SHARED_FLAGS; i++)
         atomic_store(&page->flags[i], flags[i] ? 1U : 0U);
     atomic_store(&page->anchor_wall_ns, anchor_ns);

@@ -128,6 +128,8 @@ static int wait_for_turn(struct qp_handle *handle, struct qp_request *group, enu
             qp_lock_stand_back(handle, qp_lock_release(handle, true));
         return rc;
     }
+    if (state == QP_POST_TAKEN && rc != QUIPU_BUSY)
+        return rc; /* the lock is lost */
     if (state == QP_POST_TAKEN)
         return qp_fail(error, QUIPU_IN_DOUBT, "the process that commits this does not go on");
     if (locked)
@@ -163,10 +165,15 @@ static bool lives(void *payload, struct qp_post_owner owner)
     return qp_shared_lives(payload, owner.box, owner.generation);
 }
 
-bool qp_turn_has_of_dead(struct qp_handle *handle)
+bool qp_turn_any_of_dead(struct qp_handle *handle)
 {
     open_post(handle);
-    return qp_post_has_of_dead(&handle->post, lives, &handle->shared);
+    return qp_post_any_of_dead(&handle->post, lives, &handle->shared);
+}
+
+void qp_turn_drop_dead(struct qp_handle *handle)
+{
+    qp_post_drop_dead(&handle->post, lives, &handle->shared);
 }
 
 /* Those who were answered just now come again, if they do, within the time that it takes to run

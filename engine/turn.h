@@ -21,7 +21,10 @@ struct qp_parcel *qp_turn_collect(struct qp_handle *handle);
 
 /* Is a group of a process that is dead in its box? It may be in somebody's commit just now: what
  * became of it can be seen once the caller has had the lock. */
-bool qp_turn_has_of_dead(struct qp_handle *handle);
+bool qp_turn_any_of_dead(struct qp_handle *handle);
+
+/* For who has the lock: such groups are not looked for again. */
+void qp_turn_drop_dead(struct qp_handle *handle);
 
 /* Answer what was collected, as qp_post_answer() does, and ring who waits for it. Before the lock
  * is given back. */

@@ -321,6 +321,8 @@ static void sweep_with(const char *name, int (*run)(void), int code, int expecte
     sweep = (struct sweep){.name = name, .expected = QUIPU_OK};
     (void)run_once(run, 0, code); /* it warms up */
     total = run_once(run, 0, code);
+    if (code != 0)
+        cr_assert_gt(total, 0, "%s meets no call", name);
     for (long n = 1; n <= total; n++) {
         sweep.expected = expected;
         (void)run_once(run, n, code);

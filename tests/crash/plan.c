@@ -26,7 +26,7 @@ static void *grown(void *array, size_t count, size_t size)
 {
     void *larger = array;
 
-    if ((count & (count + 1)) == 0 || count == 0) /* room for 2^n - 1, and for the next as many */
+    if ((count & (count + 1)) == 0) /* room for 2^n - 1, and for the next as many */
         larger = realloc(array, (2 * count + 2) * size);
     CHECK(larger != NULL, "out of memory");
     return larger;
