@@ -5,7 +5,6 @@
 #include "clock.h"
 
 #include <assert.h>
-#include <time.h>
 
 static int64_t read_clock(clockid_t clock)
 {
@@ -37,10 +36,15 @@ int64_t qp_clock_coarse_ns(void)
     return read_clock(CLOCK_MONOTONIC_COARSE);
 }
 
+struct timespec qp_clock_timespec(int64_t nanoseconds)
+{
+    return (struct timespec){.tv_sec = nanoseconds / QP_NS_PER_S,
+                             .tv_nsec = (long)(nanoseconds % QP_NS_PER_S)};
+}
+
 void qp_clock_sleep_ns(int64_t nanoseconds)
 {
-    struct timespec wait = {.tv_sec = nanoseconds / QP_NS_PER_S,
-                            .tv_nsec = (long)(nanoseconds % QP_NS_PER_S)};
+    struct timespec wait = qp_clock_timespec(nanoseconds);
 
     (void)nanosleep(&wait, NULL); /* woken early by a signal: the caller looks at its deadline */
 }

@@ -4,10 +4,11 @@
  * call. */
 #include "eventcount.h"
 
+#include "clock.h"
+
 #include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SLEEPS 1U
@@ -21,8 +22,7 @@ uint32_t qp_eventcount_read(const qp_eventcount *word)
  * again. */
 bool qp_eventcount_await(qp_eventcount *word, uint32_t seen, int64_t timeout_ns)
 {
-    const struct timespec timeout = {.tv_sec = timeout_ns / QP_NS_PER_S,
-                                     .tv_nsec = timeout_ns % QP_NS_PER_S};
+    const struct timespec timeout = qp_clock_timespec(timeout_ns);
     uint32_t found = seen;
 
     if (!atomic_compare_exchange_strong(word, &found, seen | SLEEPS) && found != (seen | SLEEPS))

@@ -31,7 +31,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SHARED_MAGIC   UINT64_C(0x3164657261687371) /* "qshared1" */
@@ -437,11 +436,6 @@ static void tell_locked(pthread_mutex_t *mutex)
 }
 #endif
 
-static struct timespec at_time(int64_t ns)
-{
-    return (struct timespec){.tv_sec = ns / QP_NS_PER_S, .tv_nsec = ns % QP_NS_PER_S};
-}
-
 /* Wait in slices, so that the flag that asks for the lock is fresh: whoever stood back in vain
  * takes it for that of a process that was stopped, and clears it. Returns the mutex's errno; EBUSY
  * or ETIMEDOUT when the deadline has come. */
@@ -456,7 +450,8 @@ static int wait_for_lock(struct qp_shared *shared, int64_t deadline_ns)
 
         if (now >= deadline_ns)
             break;
-        until = at_time(deadline_ns - now > WAIT_SLICE_NS ? now + WAIT_SLICE_NS : deadline_ns);
+        until = qp_clock_timespec(deadline_ns - now > WAIT_SLICE_NS ? now + WAIT_SLICE_NS
+                                                                    : deadline_ns);
         atomic_store(&slot->waiting, 1);
         rc = pthread_mutex_clocklock(&shared->page->lock, CLOCK_MONOTONIC, &until);
         if (rc == 0 || rc == EOWNERDEAD)

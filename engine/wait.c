@@ -97,8 +97,7 @@ static int watch(struct wait *wait, int64_t deadline_ns, bool *untold, quipu_err
 
 static void sleep_beside(struct qp_waiting *waiting, int64_t deadline_ns)
 {
-    struct timespec until = {.tv_sec = deadline_ns / QP_NS_PER_S,
-                             .tv_nsec = deadline_ns % QP_NS_PER_S};
+    struct timespec until = qp_clock_timespec(deadline_ns);
 
     if (deadline_ns == INT64_MAX)
         (void)pthread_cond_wait(&waiting->changed, &waiting->lock);
