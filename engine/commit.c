@@ -311,7 +311,7 @@ static void lead(struct qp_handle *handle)
     enum qp_turn turn = QP_TURN_LOCKED;
     quipu_error error = {0};
     bool committed = false;
-    uint64_t ticket = 0;
+    struct qp_hand_over hand_over = {0};
     int rc;
 
     assert(!handle->read_only);
@@ -324,7 +324,7 @@ static void lead(struct qp_handle *handle)
         rc = qp_turn_take(handle, &group.own, &turn, &error);
     if (rc == QUIPU_OK && turn == QP_TURN_LOCKED) {
         commit_group(handle, &group, &committed);
-        ticket = qp_lock_release(handle, committed);
+        hand_over = qp_lock_release(handle, committed);
         if (committed)
             publish(handle, group.all);
         part(&group);
@@ -335,7 +335,7 @@ static void lead(struct qp_handle *handle)
     }
     qp_queue_complete(&handle->queue, group.own);
     qp_post_free(group.parcels);
-    qp_lock_stand_back(handle, ticket);
+    qp_lock_stand_back(handle, hand_over);
 }
 
 /* ---- commit ---- */

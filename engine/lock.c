@@ -31,14 +31,14 @@ int qp_lock_take(struct qp_handle *handle, int64_t deadline_ns, quipu_error *err
     return QUIPU_OK;
 }
 
-uint64_t qp_lock_release(struct qp_handle *handle, bool committed)
+struct qp_hand_over qp_lock_release(struct qp_handle *handle, bool committed)
 {
     return qp_shared_unlock(&handle->shared, committed);
 }
 
-void qp_lock_stand_back(struct qp_handle *handle, uint64_t ticket)
+void qp_lock_stand_back(struct qp_handle *handle, struct qp_hand_over hand_over)
 {
-    qp_shared_stand_back(&handle->shared, ticket);
+    qp_shared_stand_back(&handle->shared, hand_over);
 }
 
 int qp_lock_try_merger(struct qp_handle *handle, quipu_error *error)

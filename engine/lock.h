@@ -12,11 +12,11 @@
  * IO: nobody can take it any more, the store is poisoned. */
 int qp_lock_take(struct qp_handle *handle, int64_t deadline_ns, quipu_error *error);
 
-/* Give it back. Returns what qp_lock_stand_back() needs. */
-uint64_t qp_lock_release(struct qp_handle *handle, bool committed);
+/* Give it back. */
+struct qp_hand_over qp_lock_release(struct qp_handle *handle, bool committed);
 
 /* Let another process that waits go first. */
-void qp_lock_stand_back(struct qp_handle *handle, uint64_t ticket);
+void qp_lock_stand_back(struct qp_handle *handle, struct qp_hand_over hand_over);
 
 /* The merger's byte of the guard. Threads of one process do not exclude each other by it. One try.
  * Returns: ROW: got it; OK: another process has it; SYSTEM. */

@@ -535,10 +535,7 @@ static void ring_one(struct qp_shared *shared)
     }
 }
 
-/* The ticket is how often the lock had been taken, above a bit that says that somebody waits. */
-#define TICKET_WAITED (UINT64_C(1) << 32)
-
-uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed)
+struct qp_hand_over qp_shared_unlock(struct qp_shared *shared, bool committed)
 {
     struct qp_shared_page *page = shared->page;
     uint32_t acquired = qp_eventcount_read(&page->acquired);
@@ -553,18 +550,16 @@ uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed)
         ring_one(shared);
     if (committed && !QP_MUTANT(COMMIT_UNCOUNTED))
         qp_shared_wake(shared);
-    return waited ? TICKET_WAITED | acquired : 0;
+    return (struct qp_hand_over){.awaited = waited, .acquired = acquired};
 }
 
-void qp_shared_stand_back(struct qp_shared *shared, uint64_t ticket)
+void qp_shared_stand_back(struct qp_shared *shared, struct qp_hand_over hand_over)
 {
     struct qp_shared_page *page = shared->page;
-    uint32_t acquired = (uint32_t)ticket;
 
-    if (ticket == 0)
+    if (!hand_over.awaited)
         return;
-    assert((ticket & TICKET_WAITED) != 0);
-    (void)qp_eventcount_await(&page->acquired, acquired, POLITE_WAIT_NS);
-    if (qp_eventcount_read(&page->acquired) == acquired)
+    (void)qp_eventcount_await(&page->acquired, hand_over.acquired, POLITE_WAIT_NS);
+    if (qp_eventcount_read(&page->acquired) == hand_over.acquired)
         clear_waiting(shared);
 }

@@ -71,9 +71,14 @@ enum qp_lock_state {
 /* Wait until `deadline_ns` on the monotonic clock. `*holder` is a pid for the message. */
 enum qp_lock_state qp_shared_lock(struct qp_shared *shared, int64_t deadline_ns, uint32_t *holder);
 
-/* Release it; after a commit, qp_shared_wake(). Returns what qp_shared_stand_back() needs: 0 if no
- * other process waits. */
-uint64_t qp_shared_unlock(struct qp_shared *shared, bool committed);
+/* What an owner that unlocked knows of those who may have the lock next. */
+struct qp_hand_over {
+    bool awaited;      /* some process asked for it */
+    uint32_t acquired; /* how often it had been taken until then */
+};
+
+/* Release it; after a commit, qp_shared_wake(). */
+struct qp_hand_over qp_shared_unlock(struct qp_shared *shared, bool committed);
 
 /* Does another process wait for it just now? */
 bool qp_shared_others_wait(const struct qp_shared *shared);
@@ -90,7 +95,7 @@ void qp_shared_ring(struct qp_shared *shared, unsigned slot);
 
 /* Let a process that waits go first: a plain mutex would be taken again before it wakes. At most a
  * few milliseconds; between the two calls the lock is free and nothing is owed. */
-void qp_shared_stand_back(struct qp_shared *shared, uint64_t ticket);
+void qp_shared_stand_back(struct qp_shared *shared, struct qp_hand_over hand_over);
 
 /* ---- until somebody commits ---- */
 

@@ -300,7 +300,7 @@ Test(lazy, a_merge_that_waits_for_the_lock)
         char path[SUPPORT_PATH_BYTES];
         quipu *store = NULL;
         pthread_t thread;
-        uint64_t ticket;
+        struct qp_hand_over hand_over;
 
         cr_assert_eq(quipu_open(support_path(path, "store"), &options, &store, &why), QUIPU_OK);
         cr_assert_eq(append_new(store), QUIPU_OK);
@@ -310,13 +310,13 @@ Test(lazy, a_merge_that_waits_for_the_lock)
         if (poisoned) {
             qp_clock_sleep_ms(50); /* else it sees the flag before it waits, and says the same */
             qp_shared_set(&store->handle->shared, QP_SHARED_POISONED, true);
-            ticket = qp_lock_release(store->handle, false);
+            hand_over = qp_lock_release(store->handle, false);
             cr_assert_eq(pthread_join(thread, NULL), 0);
         } else {
             cr_assert_eq(pthread_join(thread, NULL), 0);
-            ticket = qp_lock_release(store->handle, false);
+            hand_over = qp_lock_release(store->handle, false);
         }
-        qp_lock_stand_back(store->handle, ticket);
+        qp_lock_stand_back(store->handle, hand_over);
         cr_expect_eq(merge_status, poisoned ? QUIPU_IO : QUIPU_BUSY, "%s", why.text);
         if (!poisoned)
             cr_expect_eq(qp_merge_whole(store->handle, NULL, NULL, &why), QUIPU_OK, "%s", why.text);

@@ -251,7 +251,7 @@ Test(shared, lock_and_unlock)
     open_it(&shared);
     for (int i = 0; i < 1000; i++) {
         cr_assert_eq(qp_shared_lock(&shared, soon(1000), &holder), QP_LOCK_TAKEN);
-        cr_assert_eq(qp_shared_unlock(&shared, i % 2 == 0), 0, "nobody waits");
+        cr_assert_not(qp_shared_unlock(&shared, i % 2 == 0).awaited, "nobody waits");
     }
     cr_expect_eq(qp_shared_lock(&shared, 0, &holder), QP_LOCK_TAKEN, "free: no time is needed");
     qp_shared_stand_back(&shared, qp_shared_unlock(&shared, false));
@@ -383,7 +383,7 @@ Test(shared, the_second_waiter_is_not_forgotten)
     int go[2];
     pid_t children[2];
     uint32_t pid;
-    uint64_t ticket;
+    struct qp_hand_over hand_over;
     char byte;
 
     create();
@@ -393,12 +393,12 @@ Test(shared, the_second_waiter_is_not_forgotten)
     children[0] = spawn_waiter(told[1], go[0]);
     while (!qp_shared_others_wait(&shared))
         qp_clock_sleep_ms(1);
-    ticket = qp_shared_unlock(&shared, false);
+    hand_over = qp_shared_unlock(&shared, false);
     cr_assert_eq(read(told[0], &byte, 1), 1);
     children[1] = spawn_waiter(told[1], go[0]); /* it has to wait for the first */
     while (!qp_shared_others_wait(&shared))
         qp_clock_sleep_ms(1);
-    qp_shared_stand_back(&shared, ticket);
+    qp_shared_stand_back(&shared, hand_over);
     cr_expect(qp_shared_others_wait(&shared));
     cr_assert_eq(write(go[1], "xx", 2), 2);
     for (int i = 0; i < 2; i++) {
@@ -458,7 +458,7 @@ Test(shared, stopped_waiter_is_forgotten)
     struct holder holder;
     uint32_t pid;
     pid_t waiter;
-    uint64_t ticket;
+    struct qp_hand_over hand_over;
 
     create();
     open_it(&shared);
@@ -476,11 +476,11 @@ Test(shared, stopped_waiter_is_forgotten)
     cr_assert_eq(waitpid(waiter, NULL, WUNTRACED), waiter);
     let_go(&holder, true);
     cr_assert_eq(qp_shared_lock(&shared, soon(1000), &pid), QP_LOCK_TAKEN);
-    ticket = qp_shared_unlock(&shared, false);
-    cr_expect_neq(ticket, 0, "somebody has asked");
-    qp_shared_stand_back(&shared, ticket);
+    hand_over = qp_shared_unlock(&shared, false);
+    cr_expect(hand_over.awaited, "somebody has asked");
+    qp_shared_stand_back(&shared, hand_over);
     cr_assert_eq(qp_shared_lock(&shared, soon(1000), &pid), QP_LOCK_TAKEN);
-    cr_expect_eq(qp_shared_unlock(&shared, false), 0, "and is not waited for again");
+    cr_expect_not(qp_shared_unlock(&shared, false).awaited, "and is not waited for again");
     cr_assert_eq(kill(waiter, SIGKILL), 0);
     cr_assert_eq(waitpid(waiter, NULL, 0), waiter);
     qp_shared_close(&shared);
