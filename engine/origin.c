@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,14 @@ static bool is_zombie(const char *line)
            strtol(threads, NULL, 10) <= 1;
 }
 
+/* /proc says nothing. A signal that is not sent needs no descriptor. */
+static uint64_t gone_or_not_known(uint32_t pid)
+{
+    if (pid == 0 || pid > INT32_MAX || (kill((pid_t)pid, 0) != 0 && errno != EPERM))
+        return 0;
+    return QP_ORIGIN_NOT_KNOWN;
+}
+
 uint64_t qp_origin_start_time(uint32_t pid)
 {
     char path[32];
@@ -71,45 +80,57 @@ uint64_t qp_origin_start_time(uint32_t pid)
     (void)snprintf(path, sizeof(path), "/proc/%u/stat", pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 0;
+        return gone_or_not_known(pid);
     size = read(fd, line, sizeof(line) - 1);
     (void)close(fd);
     if (size <= 0)
-        return 0;
+        return gone_or_not_known(pid);
     line[size] = '\0';
     start = stat_field(line, 22);
     return start == NULL || is_zombie(line) ? 0 : strtoull(start, NULL, 10);
 }
 
+static enum qp_origin_life ask(uint32_t pid, uint64_t start_time)
+{
+    uint64_t found = qp_origin_start_time(pid);
+
+    if (found == QP_ORIGIN_NOT_KNOWN)
+        return QP_ORIGIN_MAY_LIVE;
+    return found == start_time ? QP_ORIGIN_LIVES : QP_ORIGIN_GONE;
+}
+
 /* The descriptor first, then whose it is: if the pid is still that of the one who was asked for, it
  * was so when the descriptor was made. A kernel that has none of the kind (before 5.3), or forbids
  * it, is asked through /proc each time. */
-static bool watch_process(struct qp_origin_watch *watch, uint32_t pid, uint64_t start_time)
+static enum qp_origin_life watch_process(struct qp_origin_watch *watch, uint32_t pid,
+                                         uint64_t start_time)
 {
     int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
-    bool lives = qp_origin_start_time(pid) == start_time;
+    enum qp_origin_life life = ask(pid, start_time);
 
-    if (lives)
+    if (life == QP_ORIGIN_LIVES)
         *watch = (struct qp_origin_watch){.pid = pid, .fd = fd, .start_time = start_time};
     else if (fd >= 0)
         (void)close(fd);
-    return lives;
+    return life;
 }
 
-bool qp_origin_lives(struct qp_origin_watch *watch, uint32_t pid, uint64_t start_time)
+enum qp_origin_life qp_origin_lives(struct qp_origin_watch *watch, uint32_t pid,
+                                    uint64_t start_time)
 {
     struct pollfd ended = {.events = POLLIN};
 
     if (pid == 0 || start_time == 0)
-        return false;
+        return QP_ORIGIN_GONE;
     if (watch->pid != pid || watch->start_time != start_time) {
         qp_origin_unwatch(watch);
         return watch_process(watch, pid, start_time);
     }
     ended.fd = watch->fd;
     if (watch->fd < 0 || poll(&ended, 1, 0) < 0)
-        return qp_origin_start_time(pid) == start_time;
-    return ended.revents == 0; /* it can be read once all threads have ended */
+        return ask(pid, start_time);
+    /* It can be read once all threads have ended. */
+    return ended.revents == 0 ? QP_ORIGIN_LIVES : QP_ORIGIN_GONE;
 }
 
 void qp_origin_unwatch(struct qp_origin_watch *watch)

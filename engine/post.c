@@ -318,8 +318,8 @@ enum qp_post_state qp_post_end(struct qp_post *post, struct qp_request *group)
 {
     struct box *box = own_box(post);
 
-    if (move(box, BOX_POSTED, BOX_EMPTY))
-        return QP_POST_WITHDRAWN;
+    if (move(box, BOX_POSTED, BOX_EMPTY) || state_of(box) == BOX_EMPTY)
+        return QP_POST_WITHDRAWN; /* empty: thrown away by one who took us for dead */
     if (state_of(box) == BOX_TAKEN)
         return QP_POST_TAKEN;
     assert(state_of(box) == BOX_DONE);
@@ -439,7 +439,7 @@ static bool is_of_dead(struct box *box, unsigned number, qp_post_lives_fn lives,
     enum box_state state = state_of(box);
 
     return (state == BOX_POSTED || state == BOX_TAKEN) &&
-           !lives(payload, (struct qp_post_owner){number, box->generation});
+           lives(payload, (struct qp_post_owner){number, box->generation}) == QP_ORIGIN_GONE;
 }
 
 bool qp_post_any_of_dead(const struct qp_post *post, qp_post_lives_fn lives, void *payload)
@@ -470,12 +470,14 @@ struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, voi
     for (unsigned i = 0; i < QP_PROCESSES_MAX; i++) {
         struct box *box = &post->file->boxes[i];
         struct qp_parcel *parcel = NULL;
+        enum qp_origin_life life;
 
         if (i == post->own.box || state_of(box) != BOX_POSTED)
             continue;
-        if (lives(payload, (struct qp_post_owner){i, box->generation}) || QP_MUTANT(DEAD_TAKEN))
+        life = lives(payload, (struct qp_post_owner){i, box->generation});
+        if (life == QP_ORIGIN_LIVES || QP_MUTANT(DEAD_TAKEN))
             parcel = take(box, i);
-        else
+        else if (life == QP_ORIGIN_GONE)
             (void)move(box, BOX_POSTED, BOX_EMPTY);
         if (parcel == NULL)
             continue;

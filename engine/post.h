@@ -13,6 +13,7 @@
 #ifndef QP_POST_H
 #define QP_POST_H
 
+#include "origin.h"
 #include "place.h"
 #include "queue.h"
 
@@ -88,11 +89,12 @@ struct qp_parcel {
 /* How many groups are there to be taken? */
 size_t qp_post_count(const struct qp_post *post);
 
-/* Take them all but the own one. What there is no memory for stays where it is. What a process has
+/* Take them all but the own one. What there is no memory for stays where it is, and so does what
+ * was put by one of which nobody knows whether it lives: it has its own turn. What a process has
  * put that is not there any more is thrown away, also if another one has its box by now: it would
  * be committed at some later time, when somebody has looked already and found that it is not in.
  * Memory: the caller's until qp_post_free(). */
-typedef bool (*qp_post_lives_fn)(void *payload, struct qp_post_owner owner);
+typedef enum qp_origin_life (*qp_post_lives_fn)(void *payload, struct qp_post_owner owner);
 struct qp_parcel *qp_post_take(struct qp_post *post, qp_post_lives_fn lives, void *payload);
 
 /* For anybody: is a group in a box, taken or not, whose process is not there any more? For who has

@@ -231,19 +231,31 @@ bool qp_shared_peek(const struct qp_place *place, bool flags[QP_SHARED_FLAGS])
     return found;
 }
 
+/* It has, unless it is known to be another or gone: no two processes may have one slot. */
+static bool has_slot(const struct slot *slot, uint32_t pid)
+{
+    uint64_t found = qp_origin_start_time(pid);
+
+    return found == atomic_load(&slot->start_time) || found == QP_ORIGIN_NOT_KNOWN;
+}
+
 /* Under the door: nobody else looks for a slot. One whose process is gone is taken over. */
 static int take_slot(struct qp_shared *shared, quipu_error *error)
 {
+    const uint64_t own = qp_origin_start_time((uint32_t)getpid());
+
     assert(shared->page != NULL);
+    if (own == 0 || own == QP_ORIGIN_NOT_KNOWN) /* others would take this slot over */
+        return qp_fail(error, QUIPU_SYSTEM, "/proc does not say when this process began");
     for (unsigned i = 0; i < QP_PROCESSES_MAX; i++) {
         struct slot *slot = &shared->page->slots[i];
         uint32_t pid = atomic_load(&slot->pid);
 
-        if (pid != 0 && qp_origin_start_time(pid) == atomic_load(&slot->start_time))
+        if (pid != 0 && has_slot(slot, pid))
             continue;
         atomic_store(&slot->waiting, 0);
         atomic_fetch_add(&slot->generation, 1);
-        atomic_store(&slot->start_time, qp_origin_start_time((uint32_t)getpid()));
+        atomic_store(&slot->start_time, own);
         atomic_store(&slot->pid, (uint32_t)getpid());
         shared->slot = i;
         shared->generation = atomic_load(&slot->generation);
@@ -345,12 +357,13 @@ int64_t qp_shared_reading(const struct qp_shared *shared, uint32_t pid)
     return 0;
 }
 
-bool qp_shared_lives(struct qp_shared *shared, unsigned slot, uint32_t generation)
+enum qp_origin_life qp_shared_lives(struct qp_shared *shared, unsigned slot, uint32_t generation)
 {
     const struct slot *there = &shared->page->slots[slot];
 
-    return atomic_load(&there->generation) == generation &&
-           qp_origin_lives(&shared->watched[slot], atomic_load(&there->pid),
+    if (atomic_load(&there->generation) != generation)
+        return QP_ORIGIN_GONE;
+    return qp_origin_lives(&shared->watched[slot], atomic_load(&there->pid),
                            atomic_load(&there->start_time));
 }
 

@@ -57,7 +57,7 @@ void qp_shared_set_reading(struct qp_shared *shared, int64_t since_ns);
 int64_t qp_shared_reading(const struct qp_shared *shared, uint32_t pid);
 
 /* Is the process there that had this slot in this generation? One thread at a time. */
-bool qp_shared_lives(struct qp_shared *shared, unsigned slot, uint32_t generation);
+enum qp_origin_life qp_shared_lives(struct qp_shared *shared, unsigned slot, uint32_t generation);
 
 /* ---- the store lock: who holds it writes the log ---- */
 

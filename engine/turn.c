@@ -160,7 +160,7 @@ int qp_turn_take(struct qp_handle *handle, struct qp_request **group, enum qp_tu
     return rc;
 }
 
-static bool lives(void *payload, struct qp_post_owner owner)
+static enum qp_origin_life lives(void *payload, struct qp_post_owner owner)
 {
     return qp_shared_lives(payload, owner.box, owner.generation);
 }

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -144,4 +145,37 @@ Test(origin, watched_without_a_descriptor)
     cr_assert_eq(waitpid(child, NULL, 0), child);
     cr_expect_not(qp_origin_lives(&watch, (uint32_t)child, start));
     qp_origin_unwatch(&watch);
+}
+
+/* A process that has no descriptor left, or may not see others in /proc, knows of none that it is
+ * dead. Nothing is said while there is none: the suite itself would need one. */
+Test(origin, who_cannot_be_asked_for_may_live)
+{
+    struct qp_origin_watch watch = {0};
+    struct rlimit before;
+    struct rlimit none;
+    pid_t child = fork();
+    uint64_t start;
+    uint64_t found;
+    enum qp_origin_life life;
+    enum qp_origin_life dead;
+
+    if (child == 0) {
+        (void)pause();
+        _exit(0);
+    }
+    start = qp_origin_start_time((uint32_t)child);
+    (void)getrlimit(RLIMIT_NOFILE, &before);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    (void)setrlimit(RLIMIT_NOFILE, &none);
+    found = qp_origin_start_time((uint32_t)child);
+    life = qp_origin_lives(&watch, (uint32_t)child, start);
+    (void)kill(child, SIGKILL);
+    (void)waitpid(child, NULL, 0);
+    dead = qp_origin_lives(&watch, (uint32_t)child, start);
+    (void)setrlimit(RLIMIT_NOFILE, &before);
+    cr_expect_eq(found, QP_ORIGIN_NOT_KNOWN);
+    cr_expect_eq(life, QP_ORIGIN_MAY_LIVE);
+    cr_expect_eq(watch.pid, 0, "nothing is known, so nothing is kept");
+    cr_expect_eq(dead, QP_ORIGIN_GONE, "that there is none can be told");
 }

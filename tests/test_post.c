@@ -81,15 +81,15 @@ static void expect_same(const struct qp_batch *got, const struct qp_batch *wante
         cr_expect((qp_batch_id(got, i) == NULL) == (qp_batch_id(wanted, i) == NULL));
 }
 
-static bool dead;
+static enum qp_origin_life life = QP_ORIGIN_LIVES; /* of who has box 3 */
 
 static uint32_t generation; /* of the group that was asked for last */
 
-static bool lives(void *payload, struct qp_post_owner whose)
+static enum qp_origin_life lives(void *payload, struct qp_post_owner whose)
 {
     (void)payload;
     generation = whose.generation;
-    return !dead || whose.box != 3;
+    return whose.box == 3 ? life : QP_ORIGIN_LIVES;
 }
 
 static struct qp_parcel *take_one(void)
@@ -235,11 +235,27 @@ Test(post, what_the_dead_have_put_is_thrown_away)
     struct qp_request *group = make_group(2);
 
     cr_assert(qp_post_put(&waiter, group));
-    dead = true;
+    life = QP_ORIGIN_GONE;
     cr_expect_null(qp_post_take(&owner, lives, NULL));
-    dead = false;
+    life = QP_ORIGIN_LIVES;
     cr_expect_null(qp_post_take(&owner, lives, NULL));
     cr_expect_eq(qp_post_count(&owner), 0);
+    cr_expect_eq(qp_post_end(&waiter, group), QP_POST_WITHDRAWN, "should it live all the same");
+}
+
+/* Neither committed, as it may be dead, nor thrown away, as it may live. */
+Test(post, what_may_be_of_the_dead_is_left_where_it_is)
+{
+    struct qp_request *group = make_group(2);
+
+    cr_assert(qp_post_put(&waiter, group));
+    life = QP_ORIGIN_MAY_LIVE;
+    cr_expect_null(qp_post_take(&owner, lives, NULL));
+    cr_expect_eq(qp_post_count(&owner), 1);
+    cr_expect(qp_post_waits(&waiter));
+    life = QP_ORIGIN_LIVES;
+    qp_post_free(take_one());
+    cr_expect_eq(qp_post_end(&waiter, group), QP_POST_TAKEN);
 }
 
 /* ---- what is not handed over ---- */
