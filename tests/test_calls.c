@@ -33,6 +33,7 @@ enum call {
     NOTHING,
     OPEN,
     STAT,
+    STATX,
     ACCESS,
     LOCK,
     MAP,
@@ -119,6 +120,11 @@ EXPORTED int stat(const char *path, struct stat *info)
 EXPORTED int fstat(int fd, struct stat *info)
 {
     return fails(STAT) ? -1 : (int)syscall(SYS_newfstatat, fd, "", info, AT_EMPTY_PATH);
+}
+
+EXPORTED int statx(int fd, const char *path, int flags, unsigned mask, struct statx *info)
+{
+    return fails(STATX) ? -1 : (int)syscall(SYS_statx, fd, path, flags, mask, info);
 }
 
 EXPORTED int fstatat(int fd, const char *path, struct stat *info, int flags)
@@ -634,6 +640,29 @@ Test(calls, a_lock_that_nobody_can_take)
     cr_expect_not_null(strstr(error.text, "the store lock is lost"), "%s", error.text);
     lock_lost = false;
     cr_expect_eq(quipu_append(store, "s-1", QUIPU_ANY, &draft, 1, NULL, &error), QUIPU_IO);
+    quipu_close(store);
+    expect_well();
+}
+
+/* A sandbox that knows no statx(): what is asked with each commit is asked another way. */
+Test(calls, in_a_sandbox_without_statx)
+{
+    const quipu_draft draft = {.type = "t"};
+    quipu_error error;
+    quipu *store = NULL;
+
+    (void)support_path(path, "store");
+    expect_well();
+    cr_assert_eq(try_open(0, &store, &error), QUIPU_OK, "%s", error.text);
+    fault.call = STATX;
+    fault.os_error = EPERM;
+    fault.left = 1;
+    fault.met = false;
+    cr_expect_eq(quipu_append(store, "s-1", QUIPU_ANY, &draft, 1, NULL, &error), QUIPU_OK, "%s",
+                 error.text);
+    cr_expect(fault.met);
+    fault.call = NOTHING;
+    acknowledged++;
     quipu_close(store);
     expect_well();
 }

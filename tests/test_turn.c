@@ -93,11 +93,11 @@ static void let_other_wait(struct qp_handle *handle)
 #define EXPORTED __attribute__((visibility("default"))) /* or liblmdb would not find it */
 
 /* Who has the lock looks first whether its files are still there. */
-EXPORTED int fstatat(int fd, const char *name, struct stat *info, int flags)
+EXPORTED int statx(int fd, const char *name, int flags, unsigned mask, struct statx *info)
 {
     if (committing != NULL && atomic_load(&stage->held) == 0 && strcmp(name, QP_LOG_FILE) == 0)
         let_other_wait(committing);
-    return (int)syscall(SYS_newfstatat, fd, name, info, flags);
+    return (int)syscall(SYS_statx, fd, name, flags, mask, info);
 }
 
 EXPORTED int fdatasync(int fd)
