@@ -177,15 +177,15 @@ static uint64_t find_id(unsigned stream, const quipu_draft *draft)
     return 0;
 }
 
-/* Has an earlier draft for this stream, of those up to where its step failed, the same id? */
-static bool is_twice(const size_t *looked_at, size_t step, size_t draft)
+/* Has an earlier draft for this stream the same id? */
+static bool is_twice(size_t step, size_t draft)
 {
     const quipu_draft *own = &model.drafts[model.steps[step].first + draft];
 
     if ((own->flags & QUIPU_EVENT_HAS_ID) == 0)
         return false;
     for (size_t i = 0; i <= step; i++) {
-        size_t count = i == step ? draft : looked_at[i];
+        size_t count = i == step ? draft : model.steps[i].count;
 
         for (size_t j = 0; j < count && model.steps[i].stream == model.steps[step].stream; j++) {
             const quipu_draft *other = &model.drafts[model.steps[i].first + j];
@@ -198,8 +198,8 @@ static bool is_twice(const size_t *looked_at, size_t step, size_t draft)
 }
 
 /* An append by its ids alone. Returns: 1 all of it is known; 0 nothing is; a status: it fails for
- * the draft that stands in the result. `looked_at` counts the drafts up to there. */
-static int foretell_ids(size_t step, size_t *looked_at, quipu_result *result)
+ * the draft that stands in the result. */
+static int foretell_ids(size_t step, quipu_result *result)
 {
     uint64_t expected = model.steps[step].expected;
     uint64_t first = 0; /* position */
@@ -211,8 +211,7 @@ static int foretell_ids(size_t step, size_t *looked_at, quipu_result *result)
 
         result->draft = (uint32_t)i;
         result->matched = position;
-        looked_at[step] = i + 1;
-        if (is_twice(looked_at, step, i)) {
+        if (is_twice(step, i)) {
             result->matched = 0;
             return QUIPU_DUPLICATE_ID;
         }
@@ -330,7 +329,6 @@ static void foretell_written(struct outcome *should)
 struct look {
     uint64_t running[STREAMS];
     struct mark marks[2][MARKS];
-    size_t looked_at[STEPS_MAX];
     bool known[STEPS_MAX];
     bool any_known;
     bool any_new;
@@ -352,7 +350,7 @@ static void foretell_step(struct look *look, size_t i, quipu_result *result)
         result->status =
             foretell_number(step, &look->marks[step->kind == TRACK][step->stream], result);
     } else {
-        ids = foretell_ids(i, look->looked_at, result);
+        ids = foretell_ids(i, result);
         look->known[i] = ids == 1;
         if (ids < 0)
             result->status = ids;
