@@ -1,9 +1,10 @@
 /* post.h - groups of batches handed to who has the store lock, by a process that waits for it.
  *
  * Flat combining (Hendler, Incze, Shavit and Tzafrir, 2010) with processes in the place of threads.
- * Each process has a box in the mapped file `post`. It puts a group there, and waits for the lock.
- * Who has the lock may take groups along in its own transaction, and puts what became of them where
- * they were. Only who has the lock takes and answers; only its owner puts, withdraws and reads:
+ * Each process has a box in the mapped file `post`. It puts a group there, and waits for the lock
+ * or for the answer. Who has the lock may take groups along in its own transaction, and puts what
+ * became of them where they were. Only who has the lock takes and answers; only its owner puts,
+ * withdraws and reads:
  *
  *     EMPTY --- put ---> POSTED --- take ---> TAKEN --- answer ---> DONE --- read ---> EMPTY
  *                           `--- withdraw ---> EMPTY
