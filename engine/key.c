@@ -2,6 +2,7 @@
  *
  *     log       | position u64 as the machine has it |
  *     chunks    | position u64 | n u32 |                    big-endian: LMDB compares bytes, from
+ *     blobs     | number u64 | n u32 |
  *     terms     | kind u8 | name ... |                      the first on, so that the rows of one
  *     blocks    | term u64 | first u64 |                    position or term are neighbours
  *     meta      | name ... |
@@ -111,22 +112,43 @@ bool qp_key_block_read(struct qp_bytes key, uint64_t *term, uint64_t *first)
     return true;
 }
 
-void qp_key_chunk(struct qp_key *key, uint64_t position, uint32_t number)
+/* A number and a count: what chunks and blobs have. */
+static void put_pair(struct qp_key *key, uint64_t number, uint32_t n)
 {
-    put_big(key->bytes, position, 8);
-    put_big(key->bytes + 8, number, 4);
+    put_big(key->bytes, number, 8);
+    put_big(key->bytes + 8, n, 4);
     key->size = 12;
 }
 
-bool qp_key_chunk_read(struct qp_bytes key, uint64_t *position, uint32_t *number)
+static bool read_pair(struct qp_bytes key, uint64_t *number, uint32_t *n)
 {
     const uint8_t *at = key.data;
 
     if (key.size != 12)
         return false;
-    *position = get_big(at, 8);
-    *number = (uint32_t)get_big(at + 8, 4);
+    *number = get_big(at, 8);
+    *n = (uint32_t)get_big(at + 8, 4);
     return true;
+}
+
+void qp_key_blob(struct qp_key *key, uint64_t number, uint32_t n)
+{
+    put_pair(key, number, n);
+}
+
+bool qp_key_blob_read(struct qp_bytes key, uint64_t *number, uint32_t *n)
+{
+    return read_pair(key, number, n);
+}
+
+void qp_key_chunk(struct qp_key *key, uint64_t position, uint32_t number)
+{
+    put_pair(key, position, number);
+}
+
+bool qp_key_chunk_read(struct qp_bytes key, uint64_t *position, uint32_t *number)
+{
+    return read_pair(key, position, number);
 }
 
 /* A view and no copy: LMDB compares it as a number of the machine. */

@@ -76,6 +76,10 @@ void qp_key_mark(struct qp_key *key, enum qp_mark_kind kind, struct qp_bytes nam
 void qp_key_block(struct qp_key *key, uint64_t term, uint64_t first);
 bool qp_key_block_read(struct qp_bytes key, uint64_t *term, uint64_t *first);
 
+/* number64 n32: a row of either table `blobs`. */
+void qp_key_blob(struct qp_key *key, uint64_t number, uint32_t n);
+bool qp_key_blob_read(struct qp_bytes key, uint64_t *number, uint32_t *n);
+
 /* position64 n32: a row of `chunks`. */
 void qp_key_chunk(struct qp_key *key, uint64_t position, uint32_t number);
 bool qp_key_chunk_read(struct qp_bytes key, uint64_t *position, uint32_t *number);

@@ -12,6 +12,7 @@
 #define QP_META_UUID    QP_LITERAL("uuid")
 #define QP_META_CREATED QP_LITERAL("created")
 #define QP_META_INDEXED QP_LITERAL("indexed")
+#define QP_META_BLOBS   QP_LITERAL("blobs") /* in both files: blobs.c has its row */
 
 #define QP_META_ROW_BYTES_MAX 80
 

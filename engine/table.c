@@ -84,6 +84,23 @@ int qp_put(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, struct 
     return rc == 0 ? QUIPU_OK : qp_store_fail(txn->store, rc, "write", error);
 }
 
+int qp_delete(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, quipu_error *error)
+{
+    MDB_val at = in(key);
+    MDB_val found;
+    int rc = warm(txn, table);
+
+    if (rc == 0)
+        rc = mdb_cursor_get(txn->hot, &at, &found, MDB_SET);
+    if (rc == MDB_NOTFOUND)
+        return QUIPU_OK;
+    if (rc == 0)
+        rc = mdb_cursor_del(txn->hot, 0);
+
+    txn->store->map_full = rc == MDB_MAP_FULL; /* deleting copies pages too */
+    return rc == 0 ? QUIPU_ROW : qp_store_fail(txn->store, rc, "delete", error);
+}
+
 /* MDB_APPEND fills pages to their end instead of splitting them in halves, and compares with the
  * last key alone; MDB_RESERVE saves a copy: the caller writes into LMDB's dirty page. */
 int qp_append_reserve(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, size_t size,

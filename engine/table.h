@@ -1,4 +1,4 @@
-/* table.h - rows of one environment's tables: get, put, append, walk.
+/* table.h - rows of one environment's tables: get, put, delete, append, walk.
  *
  * Refuses to know what stands in a row. Keys and values that come out live as long as their
  * transaction; in one that writes, until its next put. */
@@ -13,6 +13,9 @@ int qp_get(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, struct 
 
 int qp_put(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, struct qp_bytes value,
            quipu_error *error);
+
+/* Returns: ROW; OK: no such key; IO, CORRUPT. */
+int qp_delete(struct qp_txn *txn, enum qp_table table, struct qp_bytes key, quipu_error *error);
 
 /* Room for a value after the last key, to be filled before the next call. INVALID: the key is not
  * after the last. */
