@@ -98,7 +98,15 @@
     X(102, POST_AGAIN, "what a dead process has committed for others is committed again")          \
     X(103, NUMBERS_PUT, "a group that leaves nothing in the log is taken along")                   \
     X(104, DEAD_TAKEN, "what a dead process has put is committed at some later time")              \
-    X(105, UNLOCK_UNRUNG, "who unlocks rings nobody that waits with a group")
+    X(105, UNLOCK_UNRUNG, "who unlocks rings nobody that waits with a group")                      \
+    /* snapshots: key, keep, merger */                                                             \
+    X(110, FOLD_VERSION_UNSEEN, "a snapshot of another version of the fold is used")               \
+    X(111, SNAPSHOT_CHAIN, "a snapshot of another history is used")                                \
+    X(112, SNAPSHOT_NEWER, "a snapshot is used that is newer than what was asked for")             \
+    X(113, SNAPSHOT_TIME, "a snapshot is used although an event before it is later than asked")    \
+    X(114, MERGER_UNLOCKED, "who writes the index does not take the merger's byte")                \
+    X(115, SNAPSHOTS_ALL, "old snapshots of a fold are never removed")                             \
+    X(116, STATE_KEPT, "after a snapshot that cannot be loaded the state is not begun anew")
 
 #ifdef QUIPU_MUTANTS
 

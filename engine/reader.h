@@ -17,10 +17,11 @@ struct qp_range {
     bool renew; /* go on in a newer snapshot now and then, up to the head of the first one */
 };
 
-/* Returns as quipu_read() and quipu_read_stream(). */
+/* Returns as quipu_read() and quipu_read_stream(). A stream may be read in a moment that the caller
+ * has begun with range->check: that is the reader's then, also on failure. NULL: in a new one. */
 int qp_reader_open(struct qp_handle *handle, const quipu_query *query, const struct qp_range *range,
                    struct qp_reader **out, quipu_error *error);
-int qp_reader_open_stream(struct qp_handle *handle, const char *stream,
+int qp_reader_open_stream(struct qp_handle *handle, struct qp_moment *moment, const char *stream,
                           const struct qp_range *range, struct qp_reader **out, quipu_error *error);
 void qp_reader_close(struct qp_reader *reader);
 

@@ -812,12 +812,27 @@ static int count_up(void *state, const quipu_event *event, void *payload, quipu_
     return 0;
 }
 
-static int worth(const void *state, const quipu_event *event, void *payload)
+static int save_nothing(const void *state, quipu_buffer *out, void *payload)
 {
     (void)state;
-    (void)event;
+    (void)out;
     (void)payload;
-    return 1;
+    return 0;
+}
+
+static int load_nothing(void *state, const void *bytes, size_t size, void *payload)
+{
+    (void)state;
+    (void)bytes;
+    (void)size;
+    (void)payload;
+    return 0;
+}
+
+static void release_nothing(void *state, void *payload)
+{
+    (void)state;
+    (void)payload;
 }
 
 Test(api, arguments_of_load)
@@ -846,11 +861,18 @@ Test(api, arguments_of_load)
     fold.name = NULL;
     EXPECT(QUIPU_MISUSE, quipu_load(store, &fold, "a", NULL, &state, &version, &why));
     fold = good;
-    fold.snapshot_every = 1;
+    fold.save = save_nothing;
     EXPECT(QUIPU_MISUSE, quipu_load(store, &fold, "a", NULL, &state, &version, &why));
     fold = good;
-    fold.worth = worth;
+    fold.load = load_nothing;
     EXPECT(QUIPU_MISUSE, quipu_load(store, &fold, "a", NULL, &state, &version, &why));
+    fold = good;
+    fold.snapshot_every = 1;
+    fold.release = release_nothing; /* what its bytes point to is not saved */
+    EXPECT(QUIPU_MISUSE, quipu_load(store, &fold, "a", NULL, &state, &version, &why));
+    fold.snapshot_every = 0;
+    EXPECT(QUIPU_MISUSE, quipu_snapshot_save(store, &fold, "a", &version, &why));
+    EXPECT(QUIPU_MISUSE, quipu_snapshot_check(store, &fold, "a", &why));
     fold = good;
     fold.struct_size++;
     EXPECT(QUIPU_MISUSE, quipu_load(store, &fold, "a", NULL, &state, &version, &why));
