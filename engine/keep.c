@@ -79,17 +79,23 @@ void qp_keep_ignore(struct qp_keep *keep, enum qp_ignored why, const struct qp_s
                    (unsigned long long)snapshot->name.version, reasons[why]);
 }
 
-/* Is the event there that it stands at? `record` is that. */
-static bool stands(struct qp_log_cursor *log, uint64_t head, const struct qp_snapshot_name *name,
-                   const struct qp_snapshot *snapshot, struct qp_record *record)
+/* Is the event there that it stands at? `record` is that. Returns: ROW; OK: it is another one; or
+ * it cannot be read, and why. */
+static int stands(struct qp_log_cursor *log, uint64_t head, const struct qp_snapshot_name *name,
+                  const struct qp_snapshot *snapshot, struct qp_record *record, quipu_error *error)
 {
+    int rc;
+
     if (snapshot->position == 0 || snapshot->position > head || snapshot->edits != 0)
-        return false;
-    if (qp_log_get_names(log, snapshot->position, record, NULL) != QUIPU_ROW)
-        return false;
+        return QUIPU_OK;
+    rc = qp_log_get_names(log, snapshot->position, record, error);
+    if (rc != QUIPU_ROW)
+        return rc;
     return qp_bytes_equal(record->stream, name->stream) &&
-           record->version == snapshot->name.version &&
-           (record->chain == snapshot->chain || QP_MUTANT(SNAPSHOT_CHAIN));
+                   record->version == snapshot->name.version &&
+                   (record->chain == snapshot->chain || QP_MUTANT(SNAPSHOT_CHAIN))
+               ? QUIPU_ROW
+               : QUIPU_OK;
 }
 
 bool qp_keep_usable(struct qp_moment *moment, const struct qp_snapshot *snapshot,
@@ -99,7 +105,8 @@ bool qp_keep_usable(struct qp_moment *moment, const struct qp_snapshot *snapshot
 
     return qp_moment_stream(moment, snapshot->name.stream, &edge, NULL) == QUIPU_OK &&
            edge.hidden == 0 &&
-           stands(&moment->log, moment->pin.head, &snapshot->name, snapshot, record);
+           stands(&moment->log, moment->pin.head, &snapshot->name, snapshot, record, NULL) ==
+               QUIPU_ROW;
 }
 
 /* Would a load that folds from the beginning come as far? For a time that is the case if no event
@@ -121,22 +128,28 @@ static bool is_newer(const struct qp_snapshot *snapshot, const struct qp_record 
     }
 }
 
-/* The next one to look at. Returns: ROW; OK: there is none; CORRUPT: that one is damaged. */
+/* The next one to look at. Returns: ROW; OK: there is none; CORRUPT: that one is damaged, its
+ * version is in `out`; if there is none in it, the table itself cannot be read. */
 static int find_next(struct qp_keep *keep, struct qp_moment *moment, uint64_t upto,
-                     struct qp_snapshot *out)
+                     struct qp_snapshot *out, quipu_error *error)
 {
     struct qp_snapshot_name name = keep->at.name;
+    quipu_error why = {0};
     bool other = false;
     int rc;
 
     *out = (struct qp_snapshot){0};
     name.version = upto;
-    rc = qp_snapshot_find(&moment->index_txn, &name, out, &other, NULL);
+    rc = qp_snapshot_find(&moment->index_txn, &name, out, &other, &why);
     if (other)
         qp_keep_ignore(keep, QP_IGNORED_VERSION, out);
-    if (rc < 0 && out->name.version == 0)
-        return QUIPU_OK; /* the table itself: it may be as if it were not there */
-    return rc < 0 ? QUIPU_CORRUPT : rc;
+    if (rc >= 0 || out->name.version > 0)
+        return rc;
+    if (!keep->strict)
+        return QUIPU_OK; /* as if it were not there */
+    if (error != NULL)
+        *error = why;
+    return rc;
 }
 
 /* Its state too. */
@@ -144,40 +157,52 @@ static int get_state(struct qp_keep *keep, struct qp_moment *moment, struct qp_s
                      quipu_error *error)
 {
     struct qp_snapshot_name name = keep->at.name;
-    int rc;
 
     name.version = out->name.version;
-    rc = qp_snapshot_get(&moment->index_txn, &name, &keep->assembly, out, NULL);
-    if (rc == QUIPU_NO_MEMORY)
-        return qp_fail_memory(error);
-    return rc == QUIPU_ROW ? rc : QUIPU_CORRUPT;
+    return qp_snapshot_get(&moment->index_txn, &name, &keep->assembly, out, error);
+}
+
+/* May this one be used? Returns: ROW, with its state; OK: `*why` it may not; NO_MEMORY; whatever
+ * the reading of it fails with. */
+static int look_at(struct qp_keep *keep, struct qp_moment *moment, const quipu_point *at,
+                   struct qp_snapshot *out, enum qp_ignored *why, quipu_error *error)
+{
+    struct qp_record record = {0};
+    int rc = stands(&moment->log, moment->pin.head, &keep->at.name, out, &record, error);
+
+    *why = QP_IGNORED_STALE;
+    if (rc != QUIPU_ROW)
+        return rc;
+    *why = QP_IGNORED_NEWER;
+    if (is_newer(out, &record, at))
+        return QUIPU_OK;
+    *why = QP_IGNORED_DAMAGED;
+    return get_state(keep, moment, out, error);
 }
 
 int qp_keep_find(struct qp_keep *keep, struct qp_moment *moment, const quipu_point *at,
                  uint64_t upto, struct qp_snapshot *out, quipu_error *error)
 {
     while (upto > 0) {
-        struct qp_record record = {0};
-        enum qp_ignored why;
-        int rc = find_next(keep, moment, upto, out);
+        enum qp_ignored reason = QP_IGNORED_DAMAGED;
+        quipu_error why = {0};
+        uint64_t version;
+        int rc = find_next(keep, moment, upto, out, error);
 
-        if (rc == QUIPU_OK)
+        if (rc == QUIPU_OK || (rc < 0 && out->name.version == 0))
             return rc;
-        if (rc < 0)
-            why = QP_IGNORED_DAMAGED;
-        else if (!stands(&moment->log, moment->pin.head, &keep->at.name, out, &record))
-            why = QP_IGNORED_STALE;
-        else if (is_newer(out, &record, at))
-            why = QP_IGNORED_NEWER;
-        else {
-            rc = get_state(keep, moment, out, error);
-            if (rc == QUIPU_ROW || rc == QUIPU_NO_MEMORY)
+        version = out->name.version;
+        assert(version > 0 && version <= upto);
+        if (rc == QUIPU_ROW) {
+            rc = look_at(keep, moment, at, out, &reason, &why);
+            if (rc < 0 && (keep->strict || rc == QUIPU_NO_MEMORY) && error != NULL)
+                *error = why;
+            if (rc == QUIPU_ROW || rc == QUIPU_NO_MEMORY || (rc < 0 && keep->strict))
                 return rc;
-            why = QP_IGNORED_DAMAGED;
         }
-        assert(out->name.version > 0 && out->name.version <= upto);
-        qp_keep_ignore(keep, why, out);
-        upto = out->name.version - 1;
+        out->name.version = version;
+        qp_keep_ignore(keep, reason, out);
+        upto = version - 1;
     }
     return QUIPU_OK;
 }
@@ -296,8 +321,11 @@ static int prune(struct qp_keep *keep, struct qp_merger *merger, struct qp_txn *
             placed = true;
             kept++;
         }
-        good = rc == QUIPU_ROW &&
-               stands(&merger->cursor, merger->head, &keep->due.name, &found, &record);
+        if (rc == QUIPU_ROW)
+            rc = stands(&merger->cursor, merger->head, &keep->due.name, &found, &record, &why);
+        if (rc < 0 && rc != QUIPU_CORRUPT && rc != QUIPU_NEWER_FORMAT)
+            break;
+        good = rc == QUIPU_ROW;
         rc = QUIPU_ROW;
         if (name.version == version)
             continue; /* to be replaced */
@@ -322,9 +350,12 @@ static int put(struct qp_keep *keep, struct qp_merger *merger, quipu_error *erro
     int rc;
 
     keep->due.state = qp_keep_taken(keep);
-    if (!stands(&merger->cursor, merger->head, &keep->due.name, &keep->due, &record))
-        return qp_fail(error, QUIPU_CORRUPT, "the event at position %llu is not there",
-                       (unsigned long long)keep->due.position);
+    rc = stands(&merger->cursor, merger->head, &keep->due.name, &keep->due, &record, error);
+    if (rc == QUIPU_OK)
+        rc = qp_fail(error, QUIPU_CORRUPT, "the event at position %llu is not there",
+                     (unsigned long long)keep->due.position);
+    if (rc < 0)
+        return rc;
     rc = qp_txn_begin_write(keep->handle->index, &index, error);
     if (rc == QUIPU_OK)
         rc = prune(keep, merger, &index, error);

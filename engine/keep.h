@@ -17,6 +17,7 @@ struct qp_keep {
     struct qp_handle *handle;
     const quipu_fold *fold;
     struct qp_snapshot at;     /* where the state stands that is folded: without its bytes */
+    bool strict;               /* may be set: that the table cannot be read is a failure */
     bool wanted;               /* the policies are asked */
     uint64_t newest;           /* at least so many versions will be folded; 0: nobody knows */
     uint64_t events;           /* since the last snapshot, or since what the load began at */
@@ -41,7 +42,7 @@ bool qp_keep_asks(const quipu_fold *fold);
 
 /* The newest snapshot at or below version `upto` that a load as of `at` may begin at, with its
  * state, which lives until the next call or the end of the moment. Those that may not be used are
- * counted. Returns: ROW; OK: there is none; NO_MEMORY. */
+ * counted. Returns: ROW; OK: there is none; NO_MEMORY; of who is strict CORRUPT, IO too. */
 int qp_keep_find(struct qp_keep *keep, struct qp_moment *moment, const quipu_point *at,
                  uint64_t upto, struct qp_snapshot *out, quipu_error *error);
 

@@ -379,6 +379,7 @@ int qp_kept_check(struct qp_handle *handle, const quipu_fold *fold, const char *
     int rc = QUIPU_OK;
 
     qp_keep_init(&keep, handle, fold, stream);
+    keep.strict = true;
     if (handle->index != NULL) {
         do {
             rc = check_next(handle, &keep, stream, &upto, error);
