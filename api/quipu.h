@@ -1008,7 +1008,8 @@ enum quipu_list_kind {
      * mark: the fold's version; version, position: where it stands; count: bytes of the state;
      * text: "usable", or "stale" if the event that it stands at is not there any more (it is passed
      * over, and goes with the next save); time_ns: when that event was recorded, 0 if stale. One
-     * that is damaged is QUIPU_CORRUPT, and is passed over by loads too. */
+     * that is damaged is QUIPU_CORRUPT, with name, key, mark and version; loads pass it over too.
+     */
     QUIPU_LIST_SNAPSHOTS = 6,
     QUIPU_LIST_CATEGORIES = 7, /* as STREAMS, without a version */
     QUIPU_LIST_TYPES = 8,      /* as STREAMS, without a version */

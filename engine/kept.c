@@ -85,7 +85,10 @@ int qp_kept_next(struct qp_kept *kept, quipu_item *item, quipu_error *error)
         name_item(kept, &snapshot.name);
         if (kept->wanted[0] != '\0' && strcmp(kept->wanted, kept->fold) != 0)
             continue;
-        *item = (quipu_item){.name = kept->stream, .key = kept->fold};
+        *item = (quipu_item){.name = kept->stream,
+                             .key = kept->fold,
+                             .version = snapshot.name.version,
+                             .mark = snapshot.name.fold_version};
         if (rc < 0 && error != NULL)
             *error = why;
         if (rc == QUIPU_ROW)

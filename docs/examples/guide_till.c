@@ -1,0 +1,127 @@
+/* guide_till.c - a stream that grows for years, folded by its snapshots: docs/GUIDE.md 10.
+ *
+ *   guide_till STORE sell COUNT     so many sales of 2.50
+ *   guide_till STORE total          what is in the till, and how many events were read for it
+ *   guide_till STORE check          fold all again, and compare */
+#include <quipu.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char stream[] = "till-4";
+
+/* ---- a fold with snapshots ----------------------------------------------------------------- */
+
+struct till {
+    int64_t cents;
+    int64_t sales;
+};
+
+static int events_read; /* to show what a snapshot spares */
+
+static int apply(void *state, const quipu_event *event, void *payload, quipu_error *error)
+{
+    struct till *till = state;
+    int64_t cents = 0;
+
+    (void)payload;
+    (void)error;
+    events_read++;
+    if (quipu_event_is(event, "Sold") && quipu_get_i64(event, "cents", &cents) == 1) {
+        till->cents += cents;
+        till->sales++;
+    }
+    return QUIPU_OK;
+}
+
+/* Any bytes that `load` understands; JSON can be looked at by `quipu snapshots --show`. */
+static int save(const void *state, quipu_buffer *out, void *payload)
+{
+    const struct till *till = state;
+    char json[80];
+    int size = snprintf(json, sizeof(json), "{\"cents\":%" PRId64 ",\"sales\":%" PRId64 "}",
+                        till->cents, till->sales);
+
+    (void)payload;
+    return quipu_buffer_put(out, json, (size_t)size);
+}
+
+/* The bytes have no 0 behind them. */
+static int load(void *state, const void *bytes, size_t size, void *payload)
+{
+    struct till *till = state;
+    char json[80] = {0};
+
+    (void)payload;
+    if (size >= sizeof(json))
+        return 1;
+    memcpy(json, bytes, size);
+    return sscanf(json, "{\"cents\":%" SCNd64 ",\"sales\":%" SCNd64 "}", &till->cents,
+                  &till->sales) == 2
+               ? 0
+               : 1;
+}
+
+static const quipu_fold till_fold = {
+    QUIPU_INIT(quipu_fold), .version = 1, .name = "till", .state_size = sizeof(struct till),
+    .apply = apply,         .save = save, .load = load,   .snapshot_every = 100,
+    .snapshot_keep = 2};
+
+/* ---- what the program does ----------------------------------------------------------------- */
+
+static int sell(quipu *store, long count, quipu_error *error)
+{
+    static const char json[] = "{\"cents\":250}";
+    const quipu_draft sold = {
+        .type = "Sold", .data = json, .data_size = sizeof(json) - 1, .data_format = QUIPU_JSON};
+    quipu_batch *batch = quipu_batch_new();
+    int rc;
+
+    for (long i = 0; i < count; i++)
+        (void)quipu_batch_append(batch, stream, QUIPU_ANY, &sold, 1);
+    rc = quipu_commit(store, batch, NULL, error);
+    quipu_batch_free(batch);
+    return rc;
+}
+
+static int total(quipu *store, quipu_error *error)
+{
+    struct till till;
+    uint64_t version;
+    int rc = quipu_load(store, &till_fold, stream, NULL, &till, &version, error);
+
+    if (rc == QUIPU_OK)
+        printf("version %" PRIu64 ": %" PRId64 " cents; %d events read\n", version, till.cents,
+               events_read);
+    return rc;
+}
+
+static int run(quipu *store, int count, char **words, quipu_error *error)
+{
+    const char *verb = count > 0 ? words[0] : "";
+
+    if (count == 2 && strcmp(verb, "sell") == 0)
+        return sell(store, strtol(words[1], NULL, 10), error);
+    if (count == 1 && strcmp(verb, "total") == 0)
+        return total(store, error);
+    if (count == 1 && strcmp(verb, "check") == 0)
+        return quipu_snapshot_check(store, &till_fold, stream, error);
+    (void)snprintf(error->text, sizeof(error->text), "sell, total or check?");
+    return QUIPU_APPLICATION;
+}
+
+int main(int argc, char **argv)
+{
+    quipu *store = NULL;
+    quipu_error error = {0};
+    int rc = quipu_open(argc > 1 ? argv[1] : "till.store", NULL, &store, &error);
+
+    if (rc == QUIPU_OK)
+        rc = run(store, argc - 2, argv + 2, &error);
+    if (rc < 0)
+        (void)fprintf(stderr, "%s: %s\n", quipu_status_name(rc), error.text);
+    quipu_close(store);
+    return rc < 0 ? 1 : 0;
+}
