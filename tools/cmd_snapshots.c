@@ -369,10 +369,10 @@ const struct qt_command qt_command_snapshots = {
     .operands = "STORE [STREAM]",
     .example = "quipu snapshots orders --drop",
     .text = "Programs keep states of their folds, so that they need not read a stream from\n"
-            "its beginning each time. Lists each with the fold's name and version, the version\n"
-            "of the stream and the position where it stands, and its size. status: usable;\n"
-            "stale if the event where it stands is not there any more; damaged. Stale and\n"
-            "damaged ones are passed over, and go when a program saves the next.\n\n"
+            "its beginning each time. Lists each with the fold's name and version, the\n"
+            "version of the stream and the position where it stands, and its size. status:\n"
+            "usable; stale if the event where it stands is not there any more; damaged. Stale\n"
+            "and damaged ones are passed over, and go when a program saves the next.\n\n"
             "--show prints a state: JSON and msgpack as JSON, text as {\"$text\": ...}, other\n"
             "bytes as base64; with --json on one line. Of several versions of a fold it is\n"
             "the highest one's.\n\n"
