@@ -740,13 +740,20 @@ typedef struct quipu_reader quipu_reader;
 enum quipu_range_flags {
     QUIPU_BACKWARDS = 1,      /* the same set, newest first */
     QUIPU_SKIP_CHECKSUMS = 2, /* trust the bytes */
+    QUIPU_UPCAST = 4,         /* hand out what upcasters make of the events: see
+                                 quipu_register_upcaster() */
     QUIPU_RENEW = 8 /* for long scans: every 100 ms, or 10 000 records looked at, quipu_next() goes
                        on in a new snapshot, up to the head of the first one. So it pins no pages
                        for longer, as long as it is called */
 };
 
 /* The set (after, upto] in either order: versions for quipu_read_stream(), else positions. The
- * newest ten: .flags = QUIPU_BACKWARDS, .limit = 10. A range that holds nothing is no error. */
+ * newest ten: .flags = QUIPU_BACKWARDS, .limit = 10. A range that holds nothing is no error.
+ *
+ * With QUIPU_UPCAST what a stored event becomes comes in its place, with its position and version;
+ * backwards the last of it comes first. `limit` counts stored events, not what they become: all of
+ * one is handed out, so that a page never ends within it, and each page comes further. It may hold
+ * more events than that, or fewer, none even, and more may follow. */
 typedef struct quipu_range {
     uint32_t struct_size;
     uint32_t flags; /* quipu_range_flags */
@@ -782,14 +789,17 @@ QUIPU_API int quipu_read_stream(quipu *store, const char *stream, const quipu_ra
  *          that is damaged: what comes next cannot be told, by no later call of this reader either;
  *          quipu_reindex() makes it anew. With QUIPU_RENEW and position 0 it may also be that no
  *          new snapshot could be had: the next call tries that again. QUIPU_CLOSED; what every call
- *          may return: it passes nothing over, the next call tries again or says it again. */
+ *          may return: it passes nothing over, the next call tries again or says it again. With
+ *          QUIPU_UPCAST what an upcaster fails with, as quipu_load(): event->position says at
+ *          which event, and the next call tries that one again. */
 QUIPU_API int quipu_next(quipu_reader *reader, quipu_event *event, quipu_error *error);
 
 /* The position up to which this reader has seen everything that was asked for: pass it as `after`
  * next, and no event is missed or seen twice. After the end of a forward read it is the head of the
  * snapshot (with QUIPU_RENEW of the first one), or `upto`, also if nothing was found; before the
  * end, and when `limit` cut it short, it is the last event's. Backwards it is the head or `upto`
- * from the start. Always a position, of a stream's reader too.
+ * from the start. Always a position, of a stream's reader too. With QUIPU_UPCAST an event counts as
+ * seen once the last of what it becomes was handed out.
  *
  * Threads: that of the reader.
  * Returns: the position; 0 if the reader's store is closed. */
@@ -850,7 +860,8 @@ typedef struct quipu_point { /* frozen */
     int64_t value;
 } quipu_point;
 
-/* Fold a stream into `state`, as of `at` (NULL: now). A stream without events, or one that begins
+/* Fold a stream into `state`, as of `at` (NULL: now). `apply` sees what upcasters make of its
+ * events; `at` and `*version` go by what is stored. A stream without events, or one that begins
  * later, is version 0 and the initial state, not an error: `*version` then is QUIPU_NEW, so that it
  * can be passed to quipu_append() as it is.
  *
@@ -858,9 +869,9 @@ typedef struct quipu_point { /* frozen */
  *          failure the library has released it, unless `init` failed: that cleans up after itself.
  *          `version` may be NULL.
  * Threads: any; the fold's functions run in this thread, and may read the store.
- * Returns: QUIPU_OK; QUIPU_INVALID, QUIPU_TOO_LARGE: the name; QUIPU_DELETED; what `init` or
- *          `apply` returned if that was below 0, with a text if it gave none; QUIPU_MISUSE if it
- *          was above; what every call may return. */
+ * Returns: QUIPU_OK; QUIPU_INVALID, QUIPU_TOO_LARGE: the name, or what an upcaster gave;
+ *          QUIPU_DELETED; what `init`, `apply` or `up` returned if that was below 0, with a text if
+ *          it gave none; QUIPU_MISUSE if it was above; what every call may return. */
 QUIPU_API int quipu_load(quipu *store, const quipu_fold *fold, const char *stream,
                          const quipu_point *at, void *state, uint64_t *version, quipu_error *error);
 
@@ -911,6 +922,80 @@ typedef int (*quipu_decide_fn)(const void *state, uint64_t version, quipu_batch 
 QUIPU_API int quipu_execute(quipu *store, const quipu_fold *fold, const char *stream,
                             quipu_decide_fn decide, void *payload, uint32_t attempts,
                             quipu_receipt *receipt, quipu_error *error);
+
+/* ---- upcast ---- */
+
+/* What a callback that makes events is lent to write them into. */
+typedef struct quipu_page quipu_page;
+
+/* Events are stored for ever, and the shape of a type changes. An upcaster makes of a stored event
+ * of one type, at schema `from`, what it would be at schema from + 1, so that folds know the newest
+ * shape alone. What is stored stays as it is.
+ *
+ *     static int up(const quipu_event *event, quipu_page *out, void *payload, quipu_error *error)
+ *     {
+ *         char json[64];                                  OrderPaid, schema 0: euros; 1: cents
+ *         int64_t euros = 0;
+ *         quipu_draft draft = {.type = "OrderPaid", .schema = 1, .data_format = QUIPU_JSON};
+ *
+ *         (void)quipu_get_i64(event, "euros", &euros);
+ *         draft.data_size = (uint32_t)snprintf(json, sizeof(json), "{\"cents\":%lld}",
+ *                                              (long long)euros * 100);
+ *         draft.data = json;
+ *         return quipu_page_emit(out, NULL, &draft);
+ *     }
+ *
+ * `up` calls quipu_page_emit() once for each event that it becomes, in their order: not at all if
+ * it is of no use any more, several times if one fact has become several. An event goes on from
+ * upcaster to upcaster as long as there is one for its type and schema; a draft of another type
+ * goes through the upcasters of that one. An event that none is for is handed out as it is.
+ *
+ * It must be a pure function of the event, as a fold's `apply` is. It may read the store, in other
+ * readers. The event is a view for the call. An `up` that returns less than 0 (a code <=
+ * QUIPU_APPLICATION is its own) ends the load, or fails the quipu_next(). */
+typedef struct quipu_upcaster {
+    uint32_t struct_size;
+    uint32_t from;    /* a schema; 0 for events that were written without one */
+    const char *type; /* 1 to 255 bytes */
+    int (*up)(const quipu_event *event, quipu_page *out, void *payload, quipu_error *error);
+    void *payload;
+} quipu_upcaster;
+
+/* Let an upcaster take part in quipu_load(), quipu_execute() and readers with QUIPU_UPCAST. Those
+ * of one type make a chain without gaps, which grows at both of its ends. What is under way goes on
+ * with the upcasters that there were when it began: register them before the first use.
+ *
+ * They belong to the store as this process has it open, however often it has, and are gone when its
+ * files are closed: with its last quipu_close(), or with the last reader or list that outlives it.
+ * Nothing of them is stored. Queries, ranges and points in time look at what is stored, and so do
+ * lists, quipu_verify() and the command line tool.
+ *
+ * Memory:  `upcaster` and its type are copied; what `payload` points to must live until then.
+ * Threads: any; `up` is called by any thread that reads, by several at once.
+ * Returns: QUIPU_OK; QUIPU_MISUSE: there is one for this type and schema already, one between it
+ *          and the others of its type is missing (the text says which), `up` is NULL, `from` is
+ *          over 65 534; QUIPU_INVALID, QUIPU_TOO_LARGE: the type; QUIPU_NO_MEMORY; QUIPU_FORKED. */
+QUIPU_API int quipu_register_upcaster(quipu *store, const quipu_upcaster *upcaster,
+                                      quipu_error *error);
+
+/* For `up`: the event becomes this draft, and with further calls these too. `stream` is NULL. Type,
+ * schema, data, formats and tags are the draft's; so are the time with QUIPU_EVENT_HAS_TIME, and
+ * meta if it brings one. All else is the event's that it is made of: position, version, stream,
+ * `recorded_ns` and id, so those of the draft do not count. What the payloads' bytes say is not
+ * checked again.
+ *
+ * A draft of the same type must have the schema from + 1. One stored event goes through at most 64
+ * upcasters, one after the other, and becomes at most 4 096 events.
+ *
+ * A call that fails is remembered: whatever `up` returns then, the load or quipu_next() fails with
+ * it, and with a text.
+ *
+ * Memory:  everything is copied.
+ * Threads: that of the callback, and until it returns.
+ * Returns: QUIPU_OK; QUIPU_INVALID: a name or tag, or the same type with another schema;
+ *          QUIPU_TOO_LARGE; QUIPU_MISUSE: a stream, or what quipu_batch_append() would call so;
+ *          QUIPU_NO_MEMORY; what the call before has failed with. */
+QUIPU_API int quipu_page_emit(quipu_page *page, const char *stream, const quipu_draft *draft);
 
 /* ---- look after ---- */
 

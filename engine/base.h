@@ -35,6 +35,11 @@
 #define QP_QUERY_ITEMS_MAX 64            /* each is held against every candidate */
 #define QP_QUERY_BYTES_MAX (64 * QP_KIB) /* of names: some thousand, each a list to be opened */
 
+/* Upcasters: what one stored event takes and becomes. Chains of a few dozen shapes are long; what
+ * goes on for ever must end before the memory does. */
+#define QP_UPCAST_STEPS_MAX  64   /* one after the other */
+#define QP_UPCAST_EVENTS_MAX 4096 /* as many as a batch has by default */
+
 /* Payloads. The hard limit keeps a record's size far inside 32 bits. */
 #define QP_DATA_BYTES_DEFAULT (16 * QP_MIB)
 #define QP_DATA_BYTES_MAX     (64 * QP_MIB)

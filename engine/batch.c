@@ -97,23 +97,12 @@ static int check_payload(const void *bytes, uint32_t size, uint8_t format, const
 {
     if (size == 0)
         return QUIPU_OK;
-    if (bytes == NULL)
-        return qp_fail(error, QUIPU_MISUSE, "%s is NULL with size %u", what, size);
-    switch (format) {
-    case QUIPU_BINARY:
-        return QUIPU_OK;
-    case QUIPU_JSON:
-        if (!qp_text_utf8(bytes, size))
-            return qp_fail(error, QUIPU_INVALID, "%s says JSON and is not UTF-8", what);
-        return QUIPU_OK;
-    case QUIPU_MSGPACK:
-        if (!qp_pack_whole(bytes, size))
-            return qp_fail(error, QUIPU_INVALID,
-                           "%s is not one whole msgpack value of at most 32 levels", what);
-        return QUIPU_OK;
-    default:
-        return qp_fail(error, QUIPU_MISUSE, "%s has the unknown format %u", what, format);
-    }
+    if (format == QUIPU_JSON && !qp_text_utf8(bytes, size))
+        return qp_fail(error, QUIPU_INVALID, "%s says JSON and is not UTF-8", what);
+    if (format == QUIPU_MSGPACK && !qp_pack_whole(bytes, size))
+        return qp_fail(error, QUIPU_INVALID,
+                       "%s is not one whole msgpack value of at most 32 levels", what);
+    return QUIPU_OK;
 }
 
 /* At most 64 of them: comparing each with each is cheaper than anything that would have to be
@@ -138,9 +127,20 @@ static int check_tags(const quipu_draft *draft, quipu_error *error)
     return QUIPU_OK;
 }
 
-/* All that is wrong with a draft is found before its step is begun. Reserved fields must be 0, so
- * that a later release can give them a meaning. */
-static int check_draft(const quipu_draft *draft, quipu_error *error)
+static int check_there(const void *bytes, uint32_t size, uint8_t format, const char *what,
+                       quipu_error *error)
+{
+    if (size == 0)
+        return QUIPU_OK;
+    if (bytes == NULL)
+        return qp_fail(error, QUIPU_MISUSE, "%s is NULL with size %u", what, size);
+    if (format > QUIPU_MSGPACK)
+        return qp_fail(error, QUIPU_MISUSE, "%s has the unknown format %u", what, format);
+    return QUIPU_OK;
+}
+
+/* Reserved fields must be 0, so that a later release can give them a meaning. */
+int qp_batch_check_draft(const quipu_draft *draft, quipu_error *error)
 {
     static const uint8_t zeroes[sizeof(draft->reserved8)];
     const uint32_t known = QUIPU_EVENT_HAS_ID | QUIPU_EVENT_HAS_TIME | QUIPU_EVENT_HAS_RECORDED;
@@ -160,10 +160,22 @@ static int check_draft(const quipu_draft *draft, quipu_error *error)
                        (unsigned long long)draft->data_size + draft->meta_size,
                        (unsigned long long)QP_DATA_BYTES_MAX);
     }
-    rc = check_payload(draft->data, draft->data_size, draft->data_format, "data", error);
+    rc = check_there(draft->data, draft->data_size, draft->data_format, "data", error);
+    if (rc == QUIPU_OK)
+        rc = check_there(draft->meta, draft->meta_size, draft->meta_format, "meta", error);
+    return rc == QUIPU_OK ? check_tags(draft, error) : rc;
+}
+
+/* All that is wrong with a draft is found before its step is begun. */
+static int check_draft(const quipu_draft *draft, quipu_error *error)
+{
+    int rc = qp_batch_check_draft(draft, error);
+
+    if (rc == QUIPU_OK)
+        rc = check_payload(draft->data, draft->data_size, draft->data_format, "data", error);
     if (rc == QUIPU_OK)
         rc = check_payload(draft->meta, draft->meta_size, draft->meta_format, "meta", error);
-    return rc == QUIPU_OK ? check_tags(draft, error) : rc;
+    return rc;
 }
 
 /* Build the record of a draft that was checked. Both reserves come before the first change: whoever

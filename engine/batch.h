@@ -59,6 +59,10 @@ struct qp_batch {
 void qp_batch_clear(struct qp_batch *batch);
 void qp_batch_release(struct qp_batch *batch);
 
+/* All that must be right about a draft, but for what the bytes of its payloads say. MISUSE,
+ * INVALID, TOO_LARGE. */
+int qp_batch_check_draft(const quipu_draft *draft, quipu_error *error);
+
 /* Add a step. On failure nothing is added and the failure is remembered. */
 int qp_batch_append(struct qp_batch *batch, const char *stream, uint64_t expected,
                     const quipu_draft *drafts, size_t count);

@@ -13,6 +13,7 @@
 #include "shared.h"
 #include "tail.h"
 #include "txn.h"
+#include "upcast.h"
 #include "worker.h"
 
 #include <stdatomic.h>
@@ -56,6 +57,7 @@ struct qp_handle {
     unsigned pool_count;
     struct qp_moment *oldest; /* of those in use, in the order in which they began */
     struct qp_moment *newest;
+    struct qp_upcasters upcasters;
     unsigned char *alive; /* a page that is wiped in a forked child */
 };
 

@@ -98,7 +98,13 @@
     X(102, POST_AGAIN, "what a dead process has committed for others is committed again")          \
     X(103, NUMBERS_PUT, "a group that leaves nothing in the log is taken along")                   \
     X(104, DEAD_TAKEN, "what a dead process has put is committed at some later time")              \
-    X(105, UNLOCK_UNRUNG, "who unlocks rings nobody that waits with a group")
+    X(105, UNLOCK_UNRUNG, "who unlocks rings nobody that waits with a group")                      \
+    /* upcast, api/read */                                                                         \
+    X(110, UPCAST_ONCE, "what an upcaster gives goes through no other one")                        \
+    X(111, UPCAST_META, "what an upcaster gives loses its meta")                                   \
+    X(112, UPCAST_GAP, "a chain of upcasters may have gaps")                                       \
+    X(113, UPCAST_LATE, "a reader uses upcasters that came after it began")                        \
+    X(114, UPCAST_HEAD, "a reader's head names an event of which not all was handed out")
 
 #ifdef QUIPU_MUTANTS
 

@@ -544,9 +544,45 @@ static void leave_pending(quipu *store, const quipu_draft *draft)
     CHECK(rc == QUIPU_OK, "async: %d", rc);
 }
 
+static int up(const quipu_event *event, quipu_page *out, void *payload, quipu_error *error)
+{
+    const quipu_draft draft = {.type = event->type,
+                               .data = event->data,
+                               .data_size = event->data_size,
+                               .schema = (uint16_t)(event->schema + 1)};
+
+    (void)payload;
+    (void)error;
+    return quipu_page_emit(out, NULL, &draft);
+}
+
+/* Whoever has it open first brings these; others read meanwhile. */
+static void register_upcasters(quipu *store)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        const quipu_upcaster upcaster = {QUIPU_INIT(quipu_upcaster), .from = i, .type = "one",
+                                         .up = up};
+        int rc = quipu_register_upcaster(store, &upcaster, NULL);
+
+        CHECK(rc == QUIPU_OK || rc == QUIPU_MISUSE, "upcaster: %d", rc);
+    }
+}
+
+/* Some of those who read come before that: none of their events then goes half the way alone. */
+static void check_upcast(const quipu_event *event, int *schema)
+{
+    check_event(event);
+    if (!quipu_event_is(event, "one"))
+        return;
+    CHECK(*schema == -1 || *schema == event->schema, "schema %d and %d", *schema, event->schema);
+    *schema = event->schema;
+}
+
 /* The other store: several threads open and close it, and each may be the first or the last. */
 static void open_and_close(struct sys_random *random)
 {
+    const quipu_range range = {QUIPU_INIT(quipu_range), .flags = QUIPU_UPCAST};
+    bool registers = sys_chance(random, 50);
     quipu *store = NULL;
     quipu_reader *reader;
     quipu_event event;
@@ -555,15 +591,18 @@ static void open_and_close(struct sys_random *random)
     quipu_draft draft = make_draft(random, data);
     uint64_t before = atomic_load(&stress.door_acked);
     quipu_receipt receipt;
+    int schema = -1;
     int rc = quipu_open(stress.door_path, NULL, &store, &error);
 
     CHECK(rc == QUIPU_OK, "open: %d %s", rc, error.text);
+    if (registers)
+        register_upcasters(store);
     rc = quipu_append(store, "visits", QUIPU_ANY, &draft, 1, &receipt, &error);
     CHECK(rc == QUIPU_OK, "append: %d %s", rc, error.text);
     raise_to(&stress.door_acked, receipt.last_position);
     if (sys_chance(random, 30))
         leave_pending(store, &draft);
-    CHECK(quipu_read(store, NULL, NULL, &reader, NULL) == QUIPU_OK, "read");
+    CHECK(quipu_read(store, NULL, &range, &reader, NULL) == QUIPU_OK, "read");
     if (sys_chance(random, 50)) {
         quipu_close(store); /* the reader is left */
         rc = quipu_next(reader, &event, NULL);
@@ -573,7 +612,8 @@ static void open_and_close(struct sys_random *random)
     }
     for (rc = quipu_next(reader, &event, NULL); rc == QUIPU_ROW && event.position < before;
          rc = quipu_next(reader, &event, NULL))
-        check_event(&event);
+        check_upcast(&event, &schema);
+    CHECK(!registers || schema == -1 || schema == 2, "schema %d", schema);
     CHECK(rc == QUIPU_ROW, "read: %d before %" PRIu64, rc, before);
     quipu_reader_close(reader);
     quipu_close(store);
