@@ -398,9 +398,20 @@ static void wait_for_one(struct sys_random *random)
     CHECK(head >= before, "head");
 }
 
-static void *wait_until_closed(void *store)
+static void ask_for_self(quipu *store)
 {
-    int rc = quipu_wait(store, UINT64_MAX, -1, NULL, NULL);
+    struct qp_shared *shared = &store->handle->shared;
+
+    CHECK(qp_shared_lives(shared, shared->slot, shared->generation) == QP_ORIGIN_LIVES, "I live");
+}
+
+static void *wait_until_closed(void *payload)
+{
+    quipu *store = payload;
+    int rc;
+
+    ask_for_self(store);
+    rc = quipu_wait(store, UINT64_MAX, -1, NULL, NULL);
 
     CHECK(rc == QUIPU_CLOSED, "a wait whose store was closed: %d", rc);
     return NULL;
@@ -418,6 +429,7 @@ static void close_on_a_wait(struct sys_random *random)
     CHECK(quipu_open(stress.left_path, NULL, &store, NULL) == QUIPU_OK, "open");
     waiting = &store->handle->waiting;
     CHECK(pthread_create(&thread, NULL, wait_until_closed, store) == 0, "thread");
+    ask_for_self(store); /* for the first time, both */
     while (!watched) {
         (void)pthread_mutex_lock(&waiting->lock);
         watched = waiting->watched;
