@@ -2,9 +2,11 @@
  * each other's hands. Each checks what must hold at any moment; in the end all is counted.
  *
  * stress [--seconds N] [--seed N]    built with ThreadSanitizer it looks for races */
+#include "clock.h"
 #include "handles.h"
 #include "merge.h"
 #include "support_system.h"
+#include "wait.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -387,8 +389,30 @@ static void read_tags(struct sys_random *random)
     quipu_reader_close(reader);
 }
 
+static int go_on(void *payload, quipu_error *error)
+{
+    (void)payload;
+    (void)error;
+    return QUIPU_OK;
+}
+
+/* For whatever anybody commits. */
+static void wait_for_any(struct sys_random *random)
+{
+    struct qp_handle *handle = stress.store->handle;
+    uint64_t before = 0;
+    uint64_t newest = 0;
+    int rc = qp_wait_commit(handle, 0, 0, go_on, NULL, &before, NULL);
+
+    CHECK(rc == QUIPU_ROW, "newest: %d", rc);
+    rc = qp_wait_commit(handle, before + sys_below(random, 2), qp_clock_deadline_ns(100), go_on,
+                        NULL, &newest, NULL);
+    CHECK(rc == QUIPU_OK || rc == QUIPU_ROW, "wait: %d", rc);
+    CHECK(newest >= before && (rc == QUIPU_OK || newest > before), "newest %" PRIu64, newest);
+}
+
 /* Wait for whoever appends next. */
-static void wait_for_one(struct sys_random *random)
+static void wait_for_event(struct sys_random *random)
 {
     uint64_t before = atomic_load(&stress.acked);
     uint64_t head = 0;
@@ -396,6 +420,14 @@ static void wait_for_one(struct sys_random *random)
 
     CHECK(rc == QUIPU_OK || rc == 1, "wait: %d", rc);
     CHECK(head >= before, "head");
+}
+
+static void wait_for_one(struct sys_random *random)
+{
+    if (sys_chance(random, 50))
+        wait_for_event(random);
+    else
+        wait_for_any(random);
 }
 
 static void ask_for_self(quipu *store)
