@@ -20,13 +20,26 @@
 
 struct qp_moment;
 
-/* Threads that wait for events: one sleeps on the word in `shared`, the others here (wait.c). */
+/* What a snapshot of the log shows at a glance. */
+struct qp_glance {
+    uint64_t transaction;
+    uint64_t head;
+};
+
+enum qp_wait_kind {
+    QP_WAIT_HEAD,   /* for events */
+    QP_WAIT_COMMIT, /* for any transaction */
+    QP_WAIT_KINDS
+};
+
+/* Threads that wait for commits: one sleeps on the word in `shared`, the others here (wait.c). */
 struct qp_waiting {
     pthread_mutex_t lock; /* a leaf */
-    pthread_cond_t changed;
-    bool watched;    /* one of them watches */
-    uint64_t head;   /* the newest that a watcher saw */
-    uint64_t untold; /* looks that found events, and nobody had woken the watcher */
+    pthread_cond_t changed[QP_WAIT_KINDS];
+    unsigned asleep[QP_WAIT_KINDS];
+    bool watched;          /* one of them watches */
+    struct qp_glance seen; /* the newest that a watcher saw */
+    uint64_t untold;       /* looks that found a commit, and nobody had woken the watcher */
 };
 
 struct qp_handle {

@@ -32,6 +32,10 @@ int qp_moment_begin(struct qp_handle *handle, bool check, struct qp_moment **out
 int qp_moment_begin_writing(struct qp_handle *handle, struct qp_txn *txn, struct qp_moment **out,
                             quipu_error *error);
 
+/* The log alone, and no longer than for a look: neither the index nor the tail. FULL: no reader
+ * slot; CORRUPT; NEWER_FORMAT; IO; NO_MEMORY. */
+int qp_moment_glance(struct qp_handle *handle, struct qp_glance *out, quipu_error *error);
+
 /* Takes NULL. Views into the moment are gone. */
 void qp_moment_end(struct qp_moment *moment);
 

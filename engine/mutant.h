@@ -60,6 +60,8 @@
     X(51, LAZY_MERGED, "a merge takes what lazy handles have committed and nobody has flushed")    \
     X(52, LAZY_RECEIPT, "a receipt of sync speaks of what is not flushed")                         \
     X(53, COMMIT_UNCOUNTED, "a commit does not wake who waits for it")                             \
+    X(54, WAIT_EVENTS, "who waits for any commit is told of those with events only")               \
+    X(55, CALL_ONE_KIND, "who leaves the watch calls only those that wait for events")             \
     /* decide, apply: decide, overlay, pending, condition, apply, open */                          \
     X(61, GROUP_UNSEEN, "a batch does not see what the batches before it append")                  \
     X(62, OWN_UNSEEN, "a batch does not see its own earlier steps")                                \

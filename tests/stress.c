@@ -2,9 +2,11 @@
  * each other's hands. Each checks what must hold at any moment; in the end all is counted.
  *
  * stress [--seconds N] [--seed N]    built with ThreadSanitizer it looks for races */
+#include "clock.h"
 #include "handles.h"
 #include "merge.h"
 #include "support_system.h"
+#include "wait.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -387,8 +389,30 @@ static void read_tags(struct sys_random *random)
     quipu_reader_close(reader);
 }
 
+static int go_on(void *payload, quipu_error *error)
+{
+    (void)payload;
+    (void)error;
+    return QUIPU_OK;
+}
+
+/* For whatever anybody commits. */
+static void wait_for_any(struct sys_random *random)
+{
+    struct qp_handle *handle = stress.store->handle;
+    uint64_t before = 0;
+    uint64_t newest = 0;
+    int rc = qp_wait_commit(handle, 0, 0, go_on, NULL, &before, NULL);
+
+    CHECK(rc == QUIPU_ROW, "newest: %d", rc);
+    rc = qp_wait_commit(handle, before + sys_below(random, 2), qp_clock_deadline_ns(100), go_on,
+                        NULL, &newest, NULL);
+    CHECK(rc == QUIPU_OK || rc == QUIPU_ROW, "wait: %d", rc);
+    CHECK(newest >= before && (rc == QUIPU_OK || newest > before), "newest %" PRIu64, newest);
+}
+
 /* Wait for whoever appends next. */
-static void wait_for_one(struct sys_random *random)
+static void wait_for_event(struct sys_random *random)
 {
     uint64_t before = atomic_load(&stress.acked);
     uint64_t head = 0;
@@ -398,9 +422,28 @@ static void wait_for_one(struct sys_random *random)
     CHECK(head >= before, "head");
 }
 
-static void *wait_until_closed(void *store)
+static void wait_for_one(struct sys_random *random)
 {
-    int rc = quipu_wait(store, UINT64_MAX, -1, NULL, NULL);
+    if (sys_chance(random, 50))
+        wait_for_event(random);
+    else
+        wait_for_any(random);
+}
+
+static void ask_for_self(quipu *store)
+{
+    struct qp_shared *shared = &store->handle->shared;
+
+    CHECK(qp_shared_lives(shared, shared->slot, shared->generation) == QP_ORIGIN_LIVES, "I live");
+}
+
+static void *wait_until_closed(void *payload)
+{
+    quipu *store = payload;
+    int rc;
+
+    ask_for_self(store);
+    rc = quipu_wait(store, UINT64_MAX, -1, NULL, NULL);
 
     CHECK(rc == QUIPU_CLOSED, "a wait whose store was closed: %d", rc);
     return NULL;
@@ -418,6 +461,7 @@ static void close_on_a_wait(struct sys_random *random)
     CHECK(quipu_open(stress.left_path, NULL, &store, NULL) == QUIPU_OK, "open");
     waiting = &store->handle->waiting;
     CHECK(pthread_create(&thread, NULL, wait_until_closed, store) == 0, "thread");
+    ask_for_self(store); /* for the first time, both */
     while (!watched) {
         (void)pthread_mutex_lock(&waiting->lock);
         watched = waiting->watched;
