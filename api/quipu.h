@@ -99,7 +99,7 @@ extern "C" {
 /* ---- results and errors ---- */
 
 /* Name, number (never changes, new ones are added at the end), exit code of the command line tool,
- * text. LEASE_LOST, DELETED, TIMEOUT and FAULTED are for later releases: no call returns them yet.
+ * text. LEASE_LOST and DELETED are for later releases: no call returns them yet.
  */
 #define QUIPU_STATUS_MAP(X)                                                                        \
     X(CONFLICT, -1, 3, "a condition does not hold")                                                \
@@ -978,24 +978,306 @@ typedef struct quipu_upcaster {
 QUIPU_API int quipu_register_upcaster(quipu *store, const quipu_upcaster *upcaster,
                                       quipu_error *error);
 
-/* For `up`: the event becomes this draft, and with further calls these too. `stream` is NULL. Type,
+/* ---- project ----
+ *
+ * A *projection* is a fold over a query that maintains a *view*: keys with values, kept in the
+ * store. View and *mark* - the position up to which the view is the fold of the log - commit
+ * together: after any crash the view equals the fold up to its mark.
+ *
+ *     static int apply(quipu_page *page, const void *key, size_t key_size,
+ *                      const quipu_event *event, void *payload, quipu_error *error)
+ *     {
+ *         uint64_t count = 0;
+ *         quipu_value old;
+ *
+ *         if (quipu_page_get(page, key, key_size, &old) == 1)
+ *             memcpy(&count, old.data, sizeof(count));
+ *         count++;
+ *         return quipu_page_put(page, key, key_size, &count, sizeof(count));
+ *     }
+ *
+ *     const quipu_projection orders = {QUIPU_INIT(quipu_projection), .version = 1,
+ *                                      .name = "orders", .apply = apply};
+ *     quipu_project(store, &orders, NULL, NULL, NULL, &error);
+ *     quipu_view_open(store, "orders", &view, &error);
+ *     quipu_view_get(view, "order-42", 8, &value, &error);
+ *
+ * Its functions must be pure, as a fold's are: they see events in the order of positions, and the
+ * view as the events before have left it. They may read the store, in readers and views of their
+ * own; they must not write to it, and an inline one must not wait for anything. Upcasters apply. */
+
+/* Bytes of the library's, or of the caller's: which, and how long they live, the calls say. */
+typedef struct quipu_value { /* frozen */
+    const void *data;
+    size_t size;
+} quipu_value;
+
+/* ASYNC: quipu_project() or a runner folds what is there, page by page, outside of any lock.
+ * INLINE: each commit of a process that has registered it folds the events that it appends, under
+ * the store lock and in the thread that commits; the view is never behind such a commit. What other
+ * processes append the next such commit folds too, up to 1 000 events; one that is further behind
+ * is left out until quipu_project() or a runner has brought it near.
+ * LIVE: nothing is kept; quipu_view_open() folds the query from its first event on: for few. */
+enum quipu_projection_mode { QUIPU_ASYNC = 0, QUIPU_INLINE = 1, QUIPU_LIVE = 2 };
+
+/* What becomes of an event whose function fails, after its last attempt. PARK: it waits under its
+ * key, with the error, and so do later events of that key; all other keys go on. Nothing is lost:
+ * see quipu_projection_control(). SKIP: it is passed over for that key, for ever. STOP: the
+ * projection stays before the event. */
+enum quipu_fault_policy { QUIPU_FAULT_PARK = 0, QUIPU_FAULT_SKIP = 1, QUIPU_FAULT_STOP = 2 };
+
+typedef struct quipu_projection {
+    uint32_t struct_size;
+    uint32_t version;      /* of its functions: a higher one is built anew, from the first event on,
+                              beside the view; a lower one than the store knows is QUIPU_CONFLICT */
+    const char *name;      /* 1 to 127 bytes; does not begin with '$' */
+    quipu_query query;     /* which events; no items: all */
+    uint32_t mode;         /* quipu_projection_mode */
+    uint32_t fault_policy; /* quipu_fault_policy */
+    uint32_t retries;      /* 3; after pauses of 10, 50, 250 ms ...; none within a commit */
+    uint32_t page_events;  /* 65 536: a page ends earlier after 50 ms or 8 MiB */
+    /* Which keys the event has: calls quipu_page_key() for each. NULL: the stream's name. */
+    int (*keys)(quipu_page *page, const quipu_event *event, void *payload, quipu_error *error);
+    /* Called for each of them. What it wrote is undone if it returns other than 0. */
+    int (*apply)(quipu_page *page, const void *key, size_t key_size, const quipu_event *event,
+                 void *payload, quipu_error *error);
+    void *payload;
+} quipu_projection;
+
+/* For `keys`: the event has this key, of 1 to 255 bytes; said twice it is still one.
+ *
+ * Memory:  it is copied.
+ * Threads: that of the callback, as the three below.
+ * Returns: QUIPU_OK; QUIPU_INVALID: no bytes; QUIPU_TOO_LARGE; QUIPU_NO_MEMORY; QUIPU_MISUSE: not
+ *          in `keys`. */
+QUIPU_API int quipu_page_key(quipu_page *page, const void *key, size_t size);
+
+/* For `keys` and `apply`: the value under any key of the view, as the events before have left it.
+ *
+ * Memory:  `out` lives until the next call on the page.
+ * Returns: 1 found, 0 not; QUIPU_INVALID, QUIPU_TOO_LARGE: the key; a failure of the store, which
+ *          ends the page whatever the function makes of it. */
+QUIPU_API int quipu_page_get(quipu_page *page, const void *key, size_t size, quipu_value *out);
+
+/* For `apply`: write or delete a key, of 1 to 255 bytes, with a value of at most 16 MiB. Several
+ * lists live in one view under keys that begin differently: "order/42", "user/7".
+ *
+ * Memory:  everything is copied; the value may be what quipu_page_get() gave.
+ * Returns: QUIPU_OK; QUIPU_INVALID, QUIPU_TOO_LARGE; QUIPU_MISUSE: not in `apply`; as
+ *          quipu_page_get(). */
+QUIPU_API int quipu_page_put(quipu_page *page, const void *key, size_t size, const void *value,
+                             size_t value_size);
+QUIPU_API int quipu_page_delete(quipu_page *page, const void *key, size_t size);
+
+/* With a `stream`, for the `apply` of an async projection: append an event, in one commit with the
+ * view and the mark. It gets the tag "causation:POSITION" of the event that it was made of; it
+ * brings no id. The stream becomes the projection's own with its first event: appends of others
+ * there are QUIPU_MISUSE, and the projection itself passes its own events over. While a projection
+ * is rebuilt nothing is emitted: it was before.
+ *
+ * Without one, for `up`: the event becomes this draft, and with further calls these too. Type,
  * schema, data, formats and tags are the draft's; so are the time with QUIPU_EVENT_HAS_TIME, and
  * meta if it brings one. All else is the event's that it is made of: position, version, stream,
  * `recorded_ns` and id, so those of the draft do not count. What the payloads' bytes say is not
- * checked again.
- *
- * A draft of the same type must have the schema from + 1. One stored event goes through at most 64
- * upcasters, one after the other, and becomes at most 4 096 events.
- *
- * A call that fails is remembered: whatever `up` returns then, the load or quipu_next() fails with
- * it, and with a text.
+ * checked again. A draft of the same type must have the schema from + 1. One stored event goes
+ * through at most 64 upcasters, one after the other, and becomes at most 4 096 events. A call that
+ * fails is remembered: whatever `up` returns then, the load or quipu_next() fails with it, and with
+ * a text.
  *
  * Memory:  everything is copied.
  * Threads: that of the callback, and until it returns.
  * Returns: QUIPU_OK; QUIPU_INVALID: a name or tag, or the same type with another schema;
- *          QUIPU_TOO_LARGE; QUIPU_MISUSE: a stream, or what quipu_batch_append() would call so;
+ *          QUIPU_TOO_LARGE: as quipu_batch_append() and quipu_commit(), or 64 tags of its own;
+ *          QUIPU_MISUSE: what quipu_batch_append() would call so, a stream in `up`, none in
+ * `apply`, an id in `apply`, a stream that is not the projection's, an inline or live one;
  *          QUIPU_NO_MEMORY; what the call before has failed with. */
 QUIPU_API int quipu_page_emit(quipu_page *page, const char *stream, const quipu_draft *draft);
+
+enum quipu_projection_status {
+    QUIPU_PROJECTION_LIVE = 0,    /* at most 1 000 events behind */
+    QUIPU_PROJECTION_CATCHING_UP, /* further behind */
+    QUIPU_PROJECTION_REBUILDING,  /* beside the view, which stays as it is until it is done */
+    QUIPU_PROJECTION_PAUSED,
+    QUIPU_PROJECTION_FAULTED /* stopped at an event */
+};
+
+typedef struct quipu_progress {
+    uint32_t struct_size;
+    uint32_t status;     /* quipu_projection_status */
+    uint64_t mark;       /* of what is being folded: the view, or what is built beside it */
+    uint64_t head;       /* of the store */
+    uint64_t applied;    /* events, since the view was begun */
+    uint64_t parked;     /* events that wait */
+    double events_per_s; /* positions passed, in this call */
+    double seconds_left; /* until the head, at that rate; 0: nobody knows */
+} quipu_progress;
+
+/* Told after each page; other than 0 stops. */
+typedef int (*quipu_project_fn)(void *payload, const quipu_progress *progress);
+
+/* Let this process's commits fold an inline projection, or quipu_view_open() a live one: before
+ * they are used, in each process that appends or looks. An inline one that the store does not know,
+ * or knows by an older version, is brought to the head by quipu_project().
+ *
+ * It belongs to the store as this process has it open, as an upcaster does.
+ *
+ * Memory:  `projection` is copied, with its query; what `payload` points to must live as long.
+ * Threads: any; its functions are called by whoever commits, one at a time, or opens the view.
+ * Returns: QUIPU_OK; QUIPU_MISUSE: an async one, unknown modes, no `apply`; QUIPU_CONFLICT: one of
+ *          this name is registered, or the store knows a newer version; as quipu_read() for the
+ *          query, as quipu_commit() for an inline one; QUIPU_INVALID, QUIPU_TOO_LARGE: the name. */
+QUIPU_API int quipu_register(quipu *store, const quipu_projection *projection, quipu_error *error);
+
+/* Bring a projection to what the store has when this is called, and return. If it is new it is
+ * begun; if its version is higher than the view's it is built anew beside it, from the first event
+ * on, and takes its place in one commit; what a process that died had done of that is kept.
+ *
+ * One runs a projection at a time, over all processes: if another one does, this waits until it has
+ * come as far. One that dies is taken over at once, one that is stopped after ten seconds.
+ *
+ * Memory:  `page`, `progress` may be NULL; `progress->struct_size` is set by the caller.
+ * Threads: any; `page` and the projection's functions run in this thread, which must not hold a
+ *          reader or view of its own open if the file may have to grow.
+ * Returns: QUIPU_OK, also if it is paused; QUIPU_FAULTED: it has stopped at an event, the text says
+ *          which and why; QUIPU_CONFLICT: the store knows a newer version; QUIPU_BUSY: another
+ *          process runs it and does not go on; QUIPU_READ_ONLY; QUIPU_CLOSED: the store was closed
+ *          meanwhile; QUIPU_CORRUPT: an event or a row of the view is damaged; what `page` returned
+ *          to stop, if that was below 0 (else QUIPU_OK); as quipu_register() and quipu_commit(). */
+QUIPU_API int quipu_project(quipu *store, const quipu_projection *projection, quipu_project_fn page,
+                            void *payload, quipu_progress *progress, quipu_error *error);
+
+/* Fold a projection twice from the first event on, in memory, and compare what each event makes:
+ * does it depend on nothing but the events?
+ *
+ * Memory:  two views of it. `position` may be NULL: of the first event that makes a difference.
+ * Threads: any; its functions run in this thread.
+ * Returns: QUIPU_OK: no difference; QUIPU_INVALID: there is one; QUIPU_FAULTED: an event cannot be
+ *          applied, with the policy to stop; as quipu_project(). */
+QUIPU_API int quipu_projection_check(quipu *store, const quipu_projection *projection,
+                                     uint64_t *position, quipu_error *error);
+
+/* Keeps projections at the head, on threads that it starts; no signal is handled in them. */
+typedef struct quipu_runner quipu_runner;
+
+/* Begin to keep `count` projections up with the log, whoever appends. Each is folded by one of the
+ * `threads` at a time (0: one thread). What it fails at is told to the store's log, and tried again
+ * after a second, or after the next commit if only that can change it.
+ *
+ * A runner in another process with the same projection waits, and takes over when this one dies.
+ *
+ * Memory:  the projections are copied, as by quipu_register(). `*out` is the caller's until
+ *          quipu_runner_stop().
+ * Threads: any; their functions are called in the runner's threads.
+ * Returns: QUIPU_OK; as quipu_register() and quipu_project(); QUIPU_SYSTEM: no threads are to be
+ *          had. On failure `*out` is NULL. */
+QUIPU_API int quipu_runner_start(quipu *store, const quipu_projection *const *projections,
+                                 size_t count, uint32_t threads, quipu_runner **out,
+                                 quipu_error *error);
+
+/* Let it end the pages under way, wait for its threads, and free it. Before quipu_close(); one that
+ * outlives its store ends by itself, and must still be stopped. NULL does nothing.
+ *
+ * Threads: any but its own.
+ * Returns: QUIPU_OK, or what one of its projections failed with last; QUIPU_FORKED. */
+QUIPU_API int quipu_runner_stop(quipu_runner *runner, quipu_error *error);
+
+/* One snapshot of one view: nothing in it changes, and its mark is that of what it shows. As long
+ * as it is open it keeps pages, as a reader does. */
+typedef struct quipu_view quipu_view;
+
+/* Open a projection's view. "$rebuild:NAME" is what is being built beside it.
+ *
+ * Memory:  `*out` is the caller's until quipu_view_close(). A live one is folded into memory.
+ * Threads: any for `store`; a view belongs to one thread at a time.
+ * Returns: QUIPU_OK; QUIPU_NOT_FOUND: no such projection, or nothing is built beside it;
+ *          QUIPU_FAULTED: a live one that must stop; QUIPU_INVALID, QUIPU_TOO_LARGE: the name; what
+ *          every call may return. On failure `*out` is NULL. */
+QUIPU_API int quipu_view_open(quipu *store, const char *projection, quipu_view **out,
+                              quipu_error *error);
+
+/* The position up to which the view is the fold of the log.
+ *
+ * Threads: that of the view.
+ * Returns: the position; 0 if the view's store is closed. */
+QUIPU_API uint64_t quipu_view_mark(const quipu_view *view);
+
+/* The value under a key.
+ *
+ * Memory:  `out` lives until the next call on this view.
+ * Threads: that of the view.
+ * Returns: 1 found; 0 not; QUIPU_MISUSE; QUIPU_CLOSED; what every call may return. */
+QUIPU_API int quipu_view_get(quipu_view *view, const void *key, size_t size, quipu_value *out,
+                             quipu_error *error);
+
+enum quipu_scan_flags {
+    QUIPU_SCAN_BACKWARDS = 1, /* from the last key to the first */
+    QUIPU_SCAN_KEYS = 2       /* keys alone: the values come out empty */
+};
+
+/* From now on quipu_view_next() gives the keys that begin with `prefix` (NULL: all), in the order
+ * of their bytes, from the one behind `after` on (NULL: from the first): page by page with the last
+ * key that was seen, in the next view too. Backwards `behind` is towards the first.
+ *
+ * Memory:  both are copied.
+ * Threads: that of the view.
+ * Returns: QUIPU_OK; QUIPU_MISUSE: flags; QUIPU_TOO_LARGE: over 255 bytes; QUIPU_CLOSED; what every
+ *          call may return. */
+QUIPU_API int quipu_view_scan(quipu_view *view, const void *prefix, size_t size, const void *after,
+                              size_t after_size, uint32_t flags, quipu_error *error);
+
+/* The next one of the scan.
+ *
+ * Memory:  both live until the next call on this view.
+ * Threads: that of the view.
+ * Returns: 1; 0 at the end, or without a scan; QUIPU_CORRUPT: `key` says whose value, the next call
+ *          goes on after it; QUIPU_CLOSED; what every call may return. */
+QUIPU_API int quipu_view_next(quipu_view *view, quipu_value *key, quipu_value *value,
+                              quipu_error *error);
+
+/* How many keys begin with `prefix`: counted one by one. Ends a scan.
+ *
+ * Threads: that of the view.
+ * Returns: as quipu_view_scan() and quipu_view_next(). */
+QUIPU_API int quipu_view_count(quipu_view *view, const void *prefix, size_t size, uint64_t *count,
+                               quipu_error *error);
+
+/* Let its snapshot go. NULL does nothing.
+ *
+ * Threads: that of the view. */
+QUIPU_API void quipu_view_close(quipu_view *view);
+
+/* Wait until a view has what stands at `position`: who has appended reads its own writes. -1 waits
+ * for ever, 0 is a look. Parked events have passed. It holds no snapshot meanwhile.
+ *
+ * Threads: any number at once.
+ * Returns: QUIPU_OK: it has; QUIPU_TIMEOUT; QUIPU_FAULTED: it has stopped before; QUIPU_NOT_FOUND;
+ *          QUIPU_CLOSED: the store was closed meanwhile; QUIPU_MISUSE: a timeout below -1;
+ *          QUIPU_INVALID, QUIPU_TOO_LARGE: the name; what every call may return. */
+QUIPU_API int quipu_view_wait(quipu *store, const char *projection, uint64_t position,
+                              int timeout_ms, quipu_error *error);
+
+enum quipu_control {
+    QUIPU_PAUSE = 1,  /* nobody folds it until RESUME */
+    QUIPU_RESUME = 2, /* one that has stopped tries its event again */
+    QUIPU_REWIND = 3, /* to 0: build it anew beside the view */
+    QUIPU_DROP = 4,   /* forget the parked events, of `key` or all */
+    QUIPU_REPLAY = 5, /* try the parked events of `key`, or all, again, each key until one fails */
+    QUIPU_SKIP = 6,   /* forget the first parked event of `key`; NULL: the one that it stopped at */
+    QUIPU_DRAIN = 7,  /* apply what waits in `key` behind one that was skipped */
+    QUIPU_DELETE = 8  /* the projection, its view and what is parked; its streams stay */
+};
+
+/* Give an order to a projection, from any process and without its functions: who runs it sees it
+ * before the next commit. REPLAY and DRAIN are carried out by who runs it next.
+ *
+ * Memory:  `key` is the key as it is parked, NUL-terminated; NULL: see above. `value` is 0.
+ * Threads: any. quipu_close() waits for it as for a commit.
+ * Returns: QUIPU_OK; QUIPU_NOT_FOUND: no such projection, or nothing is parked there;
+ *          QUIPU_CONFLICT: a DRAIN of a key whose first event has failed, or a runner that was
+ * always faster; QUIPU_MISUSE: no such order, or one that needs a key; QUIPU_INVALID,
+ *          QUIPU_TOO_LARGE: a name; as quipu_commit(). */
+QUIPU_API int quipu_projection_control(quipu *store, const char *projection, int control,
+                                       int64_t value, const char *key, quipu_error *error);
 
 /* ---- look after ---- */
 

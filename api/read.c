@@ -86,7 +86,7 @@ int quipu_read(quipu *store, const quipu_query *query, const quipu_range *range,
 
     if (rc < 0)
         return rc;
-    rc = qp_reader_open(store->handle, query, &own, &reader->reader, error);
+    rc = qp_reader_open(store->handle, query, NULL, &own, &reader->reader, error);
     return finish(store, rc, reader, out);
 }
 

@@ -28,14 +28,3 @@ int quipu_register_upcaster(quipu *store, const quipu_upcaster *upcaster, quipu_
         rc = qp_fail(error, QUIPU_MISUSE, "the upcaster has no up");
     return rc == QUIPU_OK ? qp_upcasters_add(&store->handle->upcasters, &own, call_up, error) : rc;
 }
-
-int quipu_page_emit(quipu_page *page, const char *stream, const quipu_draft *draft)
-{
-    if (page == NULL)
-        return QUIPU_MISUSE;
-    switch (page->kind) {
-    case QP_PAGE_UPCAST:
-        return qp_upcast_emit(page->upcast, stream, draft);
-    }
-    return QUIPU_MISUSE;
-}

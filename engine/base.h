@@ -66,6 +66,23 @@
 #define QP_ROW_BYTES_MAX 4080
 #define QP_KEY_BYTES_MAX 511 /* LMDB's */
 
+/* Views. A key shares LMDB's with the projection's name; a value goes through memory whole. */
+#define QP_VIEW_KEY_MAX        255
+#define QP_VIEW_VALUE_MAX      (16 * QP_MIB)
+#define QP_PARKED_REASON_BYTES 1000
+
+/* A page of a projection: folded outside of the transaction, committed in one. Its writes hold the
+ * store lock, 1 to 2 microseconds each: so pages end after a time, not only after so many events.
+ * Short pages cost more: each commit copies the leaves that it touches. */
+#define QP_PAGE_EVENTS_DEFAULT 65536
+#define QP_PAGE_MS             50
+#define QP_PAGE_BYTES          (8 * QP_MIB)
+#define QP_RETRIES_DEFAULT     3
+#define QP_RUNNER_MAX          1024 /* projections, and threads, of one runner */
+
+/* An inline projection folds so many events within a commit, beside the commit's own. */
+#define QP_INLINE_BEHIND_MAX 1000
+
 /* Positions. 2^48 events at a million a second last nine years; a block of 512 deltas then fits a
  * row whatever they are. */
 #define QP_POSITION_MAX    ((UINT64_C(1) << 48) - 1)

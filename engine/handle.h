@@ -10,6 +10,7 @@
 #include "place.h"
 #include "post.h"
 #include "queue.h"
+#include "registered.h"
 #include "shared.h"
 #include "tail.h"
 #include "txn.h"
@@ -19,6 +20,7 @@
 #include <stdatomic.h>
 
 struct qp_moment;
+struct qp_edge;
 
 /* What a snapshot of the log shows at a glance. */
 struct qp_glance {
@@ -61,6 +63,10 @@ struct qp_handle {
     bool post_ready;     /* the own box was emptied: what stands in it we have put */
     size_t parcels;      /* that were taken along last time */
     struct qp_waiting waiting;
+    struct qp_registered registered;
+    /* Folds inline projections in a write transaction of the log, once there is one (inline.c). */
+    int (*fold_inline)(struct qp_handle *handle, struct qp_txn *txn, uint64_t head_before,
+                       struct qp_edge *edge, bool *written, quipu_error *error);
     struct qp_worker merger;   /* its work: merge.c */
     atomic_bool merging;       /* a thread of this process merges */
     atomic_ullong unmerged;    /* events, as the last commit saw it */

@@ -287,6 +287,8 @@ int qp_moment_stream(struct qp_moment *moment, struct qp_bytes stream, struct qp
         rc = qp_streams_get(moment->txn, moment->streams_any, stream, &state, error);
     if (rc == QUIPU_ROW && state.first_kept > 0)
         edge->hidden = state.first_kept - 1;
+    if (rc == QUIPU_ROW)
+        edge->owner = state.owner;
     return rc < 0 ? rc : QUIPU_OK;
 }
 

@@ -44,9 +44,10 @@ void qp_moment_drain(struct qp_handle *handle);
 
 /* Where a stream ends. It counts as having events only if its newest is not hidden. */
 struct qp_stream_edge {
-    uint64_t newest;   /* version, 0: it never had an event */
-    uint64_t position; /* of that version */
-    uint64_t hidden;   /* versions that deleting or truncating took: up to this one */
+    uint64_t newest;       /* version, 0: it never had an event */
+    uint64_t position;     /* of that version */
+    uint64_t hidden;       /* versions that deleting or truncating took: up to this one */
+    struct qp_bytes owner; /* a projection; size 0: none */
 };
 int qp_moment_stream(struct qp_moment *moment, struct qp_bytes stream, struct qp_stream_edge *edge,
                      quipu_error *error);

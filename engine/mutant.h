@@ -106,7 +106,12 @@
     X(111, UPCAST_META, "what an upcaster gives loses its meta")                                   \
     X(112, UPCAST_GAP, "a chain of upcasters may have gaps")                                       \
     X(113, UPCAST_LATE, "a reader uses upcasters that came after it began")                        \
-    X(114, UPCAST_HEAD, "a reader's head names an event of which not all was handed out")
+    X(114, UPCAST_HEAD, "a reader's head names an event of which not all was handed out")          \
+    /* projections: decide, folding, project */                                                    \
+    X(120, SEQUENCE_UNSEEN, "a page of a projection commits whatever its row is by now")           \
+    X(121, OWNER_UNSEEN, "anybody appends to a projection's streams")                              \
+    X(122, PARKED_PASSED, "later events of a parked key are applied")                              \
+    X(123, FAULT_KEPT, "what a failed attempt wrote is kept")
 
 #ifdef QUIPU_MUTANTS
 

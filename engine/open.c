@@ -250,6 +250,7 @@ static struct qp_handle *new_handle(struct qp_place *place, const quipu_options 
     qp_wait_init(&handle->waiting);
     qp_tail_init(&handle->tail, 0);
     qp_upcasters_init(&handle->upcasters);
+    qp_registered_init(&handle->registered);
     return handle;
 }
 
@@ -377,6 +378,7 @@ void qp_handle_close(struct qp_handle *handle)
     qp_wait_release(&handle->waiting);
     qp_queue_release(&handle->queue);
     qp_upcasters_release(&handle->upcasters);
+    qp_registered_release(&handle->registered);
     (void)pthread_mutex_destroy(&handle->pool_lock);
     if (handle->alive != NULL)
         (void)munmap(handle->alive, ALIVE_BYTES);

@@ -4,6 +4,7 @@
 
 #include "handle.h"
 #include "log.h"
+#include "query.h"
 
 struct qp_reader;
 
@@ -17,8 +18,10 @@ struct qp_range {
     bool renew; /* go on in a newer snapshot now and then, up to the head of the first one */
 };
 
-/* Returns as quipu_read() and quipu_read_stream(). */
-int qp_reader_open(struct qp_handle *handle, const quipu_query *query, const struct qp_range *range,
+/* Returns as quipu_read() and quipu_read_stream(). A query that was checked before may be given
+ * instead: it must outlive the reader. Both NULL: all. */
+int qp_reader_open(struct qp_handle *handle, const quipu_query *query,
+                   const struct qp_query *checked, const struct qp_range *range,
                    struct qp_reader **out, quipu_error *error);
 int qp_reader_open_stream(struct qp_handle *handle, const char *stream,
                           const struct qp_range *range, struct qp_reader **out, quipu_error *error);
