@@ -141,13 +141,13 @@ static int check_chain(const struct qp_upcast_table *table, struct qp_bytes type
     if (from >= lowest && from <= highest)
         return qp_fail(error, QUIPU_MISUSE, "%.100s has an upcaster from schema %u already",
                        (const char *)type.data, from);
-    if ((from > highest + 1 || from + 1 < lowest) && !QP_MUTANT(UPCAST_GAP))
-        return qp_fail(
-            error, QUIPU_MISUSE,
-            "%.100s has upcasters from schemas %u to %u: before one from %u the one from "
-            "%u is missing",
-            (const char *)type.data, lowest, highest, from,
-            from > highest ? highest + 1 : lowest - 1);
+    if ((from > highest + 1 || from + 1 < lowest) && !QP_MUTANT(UPCAST_GAP)) {
+        return qp_fail(error, QUIPU_MISUSE,
+                       "%.100s has upcasters from schemas %u to %u: one from %u is missing before "
+                       "that from %u",
+                       (const char *)type.data, lowest, highest,
+                       from > highest ? highest + 1 : lowest - 1, from);
+    }
     return QUIPU_OK;
 }
 
@@ -477,11 +477,12 @@ int qp_upcast_event(struct qp_upcast *upcast, const quipu_event *event, quipu_er
         return QUIPU_OK;
     rc = run_first(upcast, step, event, error);
     while (rc == QUIPU_OK && has_step(upcast->out)) {
-        if (steps++ == QP_UPCAST_STEPS_MAX)
+        if (steps++ == QP_UPCAST_STEPS_MAX) {
             return qp_fail(error, QUIPU_INVALID,
                            "the event at position %llu takes more than %d upcasters one after "
                            "the other",
                            (unsigned long long)event->position, QP_UPCAST_STEPS_MAX);
+        }
         rc = run_round(upcast, upcast->out, error);
     }
     if (rc < 0)

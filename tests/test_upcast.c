@@ -366,6 +366,25 @@ static int up_tags(const quipu_event *event, quipu_page *out, void *payload, qui
     return quipu_page_emit(out, NULL, &empty);
 }
 
+static int up_one(const quipu_event *event, quipu_page *out, void *payload, quipu_error *error)
+{
+    const quipu_draft draft = {.type = event->type, .schema = (uint16_t)(event->schema + 1)};
+
+    (void)payload;
+    (void)error;
+    return quipu_page_emit(out, NULL, &draft);
+}
+
+static void add_up(quipu *store, const char *type, uint32_t from,
+                   int (*function)(const quipu_event *, quipu_page *, void *, quipu_error *),
+                   const char *payload)
+{
+    const quipu_upcaster upcaster = {QUIPU_INIT(quipu_upcaster), .from = from, .type = type,
+                                     .up = function, .payload = (void *)(uintptr_t)payload};
+
+    EXPECT(QUIPU_OK, quipu_register_upcaster(store, &upcaster, &why));
+}
+
 static void expect_kept(const quipu_event *event, const quipu_event *stored)
 {
     cr_expect_eq(event->position, stored->position);
@@ -399,6 +418,7 @@ Test(upcast, members_of_a_result)
 
     EXPECT(QUIPU_OK, quipu_append(store, "s-1", QUIPU_NEW, &draft, 1, NULL, &why));
     EXPECT(QUIPU_OK, quipu_register_upcaster(store, &upcaster, &why));
+    add_up(store, "Bare", 9, up_one, NULL); /* the other one is copied along */
     raw = open_reader(store, 0, 0, 0);
     reader = open_reader(store, QUIPU_UPCAST, 0, 0);
     EXPECT(QUIPU_ROW, quipu_next(raw, &stored, &why));
@@ -424,7 +444,7 @@ Test(upcast, members_of_a_result)
     EXPECT(QUIPU_ROW, quipu_next(reader, &event, &why));
     expect_kept(&event, &stored);
     cr_expect_str_eq(event.type, "Bare");
-    cr_expect_eq(event.schema, 9);
+    cr_expect_eq(event.schema, 10);
     cr_expect_eq(event.time_ns, stored.time_ns);
     cr_expect_eq(event.flags, stored.flags);
     cr_expect_eq(event.tag_count, 0);
@@ -445,9 +465,9 @@ Test(upcast, a_chain_has_no_gaps)
 
     EXPECT(QUIPU_OK, add_from(store, "A", 5));
     EXPECT(QUIPU_MISUSE, add_from(store, "A", 7));
-    expect_text("the one from 6 is missing");
+    expect_text("one from 6 is missing");
     EXPECT(QUIPU_MISUSE, add_from(store, "A", 3));
-    expect_text("the one from 4 is missing");
+    expect_text("one from 4 is missing");
     EXPECT(QUIPU_MISUSE, add_from(store, "A", 5));
     expect_text("already");
     EXPECT(QUIPU_OK, add_from(store, "A", 6));
@@ -455,7 +475,7 @@ Test(upcast, a_chain_has_no_gaps)
     EXPECT(QUIPU_OK, add_from(store, "A", 4));
     EXPECT(QUIPU_MISUSE, add_from(store, "A", 6));
     EXPECT(QUIPU_MISUSE, add_from(store, "A", 0));
-    expect_text("the one from 3 is missing");
+    expect_text("one from 3 is missing");
     EXPECT(QUIPU_OK, add_from(store, "AB", 9)); /* another type */
     EXPECT(QUIPU_OK, add_from(store, "B", 0));
     EXPECT(QUIPU_OK, add_from(store, "C", 65534));
@@ -537,6 +557,49 @@ Test(upcast, what_is_given)
     quipu_close(store);
 }
 
+static int call(const quipu_upcaster *upcaster, const quipu_event *event, struct qp_upcast *out,
+                quipu_error *error)
+{
+    (void)event;
+    (void)error;
+    cr_expect_str_eq(upcaster->type, "A");
+    return qp_upcast_emit(out, NULL, &(quipu_draft){.type = "B"});
+}
+
+/* The same without a store: the type is the own copy, and one that was zeroed hands out what it is
+ * given. */
+Test(upcast, without_a_store)
+{
+    char type[] = "A";
+    const quipu_upcaster upcaster = {.type = type, .up = up};
+    const quipu_event event = {.stream = "s", .type = "A", .type_size = 1};
+    struct qp_upcasters upcasters = {.count = 0};
+    struct qp_upcast upcast = {0};
+    const quipu_event *result;
+
+    cr_expect(qp_upcast_idle(&upcast) && !qp_upcast_more(&upcast));
+    EXPECT(QUIPU_OK, qp_upcast_event(&upcast, &event, &why));
+    cr_expect_eq(qp_upcast_next(&upcast), &event);
+    cr_expect_null(qp_upcast_next(&upcast));
+    qp_upcast_release(&upcast);
+
+    qp_upcasters_init(&upcasters);
+    EXPECT(QUIPU_OK, qp_upcasters_add(&upcasters, &upcaster, call, &why));
+    type[0] = '?';
+    qp_upcast_begin(&upcast, &upcasters, false);
+    cr_expect(!qp_upcast_idle(&upcast));
+    for (int i = 0; i < 2; i++) {
+        EXPECT(QUIPU_OK, qp_upcast_event(&upcast, &event, &why));
+        cr_expect(qp_upcast_more(&upcast));
+        result = qp_upcast_next(&upcast);
+        cr_assert_not_null(result);
+        cr_expect_str_eq(result->type, "B");
+        cr_expect_null(qp_upcast_next(&upcast));
+    }
+    qp_upcast_release(&upcast);
+    qp_upcasters_release(&upcasters);
+}
+
 /* ---- what fails ------------------------------------------------------------------------------ */
 
 /* For up_badly: what it does, and how it ends. */
@@ -553,6 +616,7 @@ static struct {
 
 static int up_badly(const quipu_event *event, quipu_page *out, void *payload, quipu_error *error)
 {
+    const quipu_draft good = {.type = "Good"};
     unsigned times = badly.times > 0 ? badly.times : 1;
     int rc = 0;
 
@@ -564,6 +628,8 @@ static int up_badly(const quipu_event *event, quipu_page *out, void *payload, qu
         return badly.returns;
     for (unsigned i = 0; i < times; i++)
         rc = quipu_page_emit(out, badly.stream, badly.no_draft ? NULL : &badly.draft);
+    if (rc < 0)
+        cr_expect_eq(quipu_page_emit(out, NULL, &good), rc, "it is remembered");
     return badly.silent ? 0 : rc;
 }
 
@@ -682,15 +748,6 @@ Test(upcast, what_up_gives)
 
 /* ---- bounds ---------------------------------------------------------------------------------- */
 
-static int up_one(const quipu_event *event, quipu_page *out, void *payload, quipu_error *error)
-{
-    const quipu_draft draft = {.type = event->type, .schema = (uint16_t)(event->schema + 1)};
-
-    (void)payload;
-    (void)error;
-    return quipu_page_emit(out, NULL, &draft);
-}
-
 static int up_round(const quipu_event *event, quipu_page *out, void *payload, quipu_error *error)
 {
     const quipu_draft draft = {.type = payload};
@@ -698,16 +755,6 @@ static int up_round(const quipu_event *event, quipu_page *out, void *payload, qu
     (void)event;
     (void)error;
     return quipu_page_emit(out, NULL, &draft);
-}
-
-static void add_up(quipu *store, const char *type, uint32_t from,
-                   int (*function)(const quipu_event *, quipu_page *, void *, quipu_error *),
-                   const char *payload)
-{
-    const quipu_upcaster upcaster = {QUIPU_INIT(quipu_upcaster), .from = from, .type = type,
-                                     .up = function, .payload = (void *)(uintptr_t)payload};
-
-    EXPECT(QUIPU_OK, quipu_register_upcaster(store, &upcaster, &why));
 }
 
 Test(upcast, as_many_steps_as_may_be)
