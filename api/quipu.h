@@ -1178,7 +1178,7 @@ QUIPU_API int quipu_runner_start(quipu *store, const quipu_projection *const *pr
  * outlives its store ends by itself, and must still be stopped. NULL does nothing.
  *
  * Threads: any but its own.
- * Returns: QUIPU_OK, or what one of its projections failed with last; QUIPU_FORKED. */
+ * Returns: QUIPU_OK, or what one of its projections fails with just now; QUIPU_FORKED. */
 QUIPU_API int quipu_runner_stop(quipu_runner *runner, quipu_error *error);
 
 /* One snapshot of one view: nothing in it changes, and its mark is that of what it shows. As long

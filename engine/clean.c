@@ -8,7 +8,8 @@
 
 #include "status.h"
 
-enum { ROWS_MAX = 1000 };
+/* A commit. Each part of a long value is a row too. */
+enum { ROWS_MAX = 1000, PARTS_MAX = 10000 };
 
 /* Which generations live, and what was found. */
 struct cleaning {
@@ -16,6 +17,7 @@ struct cleaning {
     uint32_t live[2];
     struct qp_batch *batch;
     size_t count;
+    size_t parts; /* of long values, about */
 };
 
 static bool lives(const struct cleaning *cleaning, uint32_t generation)
@@ -23,16 +25,22 @@ static bool lives(const struct cleaning *cleaning, uint32_t generation)
     return generation == cleaning->live[0] || generation == cleaning->live[1];
 }
 
-static int delete_row(struct cleaning *cleaning, enum qp_table table, struct qp_bytes key,
-                      quipu_error *error)
+/* What cannot be read is deleted all the same. */
+static int delete_row(struct cleaning *cleaning, struct qp_txn *txn, enum qp_table table,
+                      struct qp_bytes key, struct qp_bytes stored, quipu_error *error)
 {
     const struct qp_effect effect = {.table = table, .deletes = true, .key = key};
+    struct qp_long_row row;
 
     cleaning->count++;
+    if (table == QP_TABLE_VIEWS &&
+        qp_blobs_read(txn, &qp_view_home, key, stored, NULL, &row, NULL) == QUIPU_ROW)
+        cleaning->parts += row.value.size / QP_ROW_BYTES_MAX;
     return qp_batch_effect(cleaning->batch, &effect, error);
 }
 
-static int walk(struct cleaning *cleaning, struct qp_cursor *cursor, quipu_error *error)
+static int walk(struct cleaning *cleaning, struct qp_txn *txn, struct qp_cursor *cursor,
+                quipu_error *error)
 {
     struct qp_owned_key owned;
     struct qp_bytes value;
@@ -43,7 +51,7 @@ static int walk(struct cleaning *cleaning, struct qp_cursor *cursor, quipu_error
     qp_key_view(&from, cleaning->name, 0, (struct qp_bytes){0});
     key = qp_key_bytes(&from);
     rc = qp_cursor_seek(cursor, QP_AT_LEAST, &key, &value, error);
-    while (rc == QUIPU_ROW && cleaning->count < ROWS_MAX) {
+    while (rc == QUIPU_ROW && cleaning->count < ROWS_MAX && cleaning->parts < PARTS_MAX) {
         if (!qp_key_owned_read(key, &owned) || !qp_bytes_equal(owned.name, cleaning->name))
             return QUIPU_OK;
         if (lives(cleaning, owned.generation) && owned.generation == UINT32_MAX)
@@ -54,7 +62,7 @@ static int walk(struct cleaning *cleaning, struct qp_cursor *cursor, quipu_error
             rc = qp_cursor_seek(cursor, QP_AT_LEAST, &key, &value, error);
             continue;
         }
-        rc = delete_row(cleaning, cursor->table, key, error);
+        rc = delete_row(cleaning, txn, cursor->table, key, value, error);
         if (rc == QUIPU_OK)
             rc = qp_cursor_seek(cursor, QP_NEXT, &key, &value, error);
     }
@@ -73,7 +81,7 @@ int qp_clean_find(struct qp_txn *txn, struct qp_bytes name, uint32_t generation,
 
         rc = qp_cursor_open(&cursor, txn, tables[i], error);
         if (rc == QUIPU_OK)
-            rc = walk(&cleaning, &cursor, error);
+            rc = walk(&cleaning, txn, &cursor, error);
         qp_cursor_close(&cursor);
     }
     *count = cleaning.count;

@@ -26,7 +26,10 @@
 #define RETRY_FIRST_NS (10 * QP_NS_PER_MS)
 #define RETRY_MOST_NS  QP_NS_PER_S
 
-enum { KEY_HEAD_BYTES = 2 };
+enum {
+    KEY_HEAD_BYTES = 2,
+    EMITTED_BYTES = 32 * 1024 /* at most: a record's header, names and tags */
+};
 
 int qp_folding_begin(struct qp_folding *folding, struct qp_handle *handle,
                      const struct qp_projection *projection, struct qp_txn *txn,
@@ -163,7 +166,7 @@ static int append_emitted(struct qp_folding *folding, const char *stream, const 
         rc = qp_batch_own(folding->batch, folding->projection->name_bytes);
     if (rc < 0) { /* told to who emits, and not remembered by the batch */
         if (rc == QUIPU_NO_MEMORY)
-            folding->failure = folding->batch->failure;
+            (void)qp_fail_memory(&folding->failure);
         folding->batch->failure = (quipu_error){0};
         qp_batch_cut(folding->batch, &before);
     }
@@ -185,7 +188,10 @@ int qp_folding_emit(struct qp_folding *folding, const char *stream, const quipu_
         return QUIPU_OK;
     if (draft->tag_count >= QP_TAGS_MAX ||
         (uint64_t)draft->data_size + draft->meta_size > options->data_bytes_max ||
-        folding->batch->draft_count >= options->batch_events_max)
+        folding->batch->draft_count >= options->batch_events_max ||
+        (folding->batch->draft_count > 0 &&
+         folding->batch->bytes.size + draft->data_size + draft->meta_size + EMITTED_BYTES >
+             options->batch_bytes_max))
         return QUIPU_TOO_LARGE;
     rc = check_stream(folding, stream);
     return rc < 0 ? rc : append_emitted(folding, stream, draft);
@@ -545,6 +551,15 @@ static int replay(struct qp_folding *folding, const struct qp_parked *parked, in
     failed.status = folding->fault.status;
     failed.reason = (struct qp_bytes){folding->fault.text, strlen(folding->fault.text)};
     return write_parked(folding, &failed, false, error);
+}
+
+int qp_folding_replay_later(struct qp_folding *folding, const struct qp_parked *parked,
+                            quipu_error *error)
+{
+    struct qp_parked later = *parked;
+
+    later.flags |= QP_PARKED_REPLAY;
+    return write_parked(folding, &later, false, error);
 }
 
 int qp_folding_replay(struct qp_folding *folding, const struct qp_parked *parked,

@@ -90,6 +90,10 @@ int qp_folding_event(struct qp_folding *folding, const quipu_event *event, quipu
 int qp_folding_replay(struct qp_folding *folding, const struct qp_parked *parked,
                       const quipu_event *event, quipu_error *error);
 
+/* The page is full: it is to be tried again by the next one. */
+int qp_folding_replay_later(struct qp_folding *folding, const struct qp_parked *parked,
+                            quipu_error *error);
+
 /* ---- what the functions call ---- */
 
 /* For `keys`: a key of the event. INVALID, TOO_LARGE; NO_MEMORY. */

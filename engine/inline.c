@@ -15,8 +15,6 @@
 #include "project.h"
 #include "status.h"
 
-#include <string.h>
-
 /* One projection in one commit. */
 struct inlining {
     struct qp_handle *handle;
@@ -146,89 +144,84 @@ static int fold_one(struct inlining *inlining, uint64_t head_before, struct qp_e
 static int fold_all(struct qp_handle *handle, struct qp_txn *txn, uint64_t head_before,
                     struct qp_edge *edge, bool *written, quipu_error *error)
 {
-    struct qp_registered *registered = &handle->registered;
+    const struct qp_registered_item *item = atomic_load(&handle->registered.list);
     int rc = QUIPU_OK;
 
-    (void)pthread_mutex_lock(&registered->lock);
-    for (size_t i = 0; i < registered->count && rc == QUIPU_OK; i++) {
-        struct inlining inlining = {.handle = handle,
-                                    .projection = registered->items[i],
-                                    .txn = txn,
-                                    .upto = edge->position};
+    for (; item != NULL && rc == QUIPU_OK; item = item->next) {
+        struct inlining inlining = {
+            .handle = handle, .projection = item->projection, .txn = txn, .upto = edge->position};
 
-        if (registered->items[i]->mode != QUIPU_INLINE)
+        if (item->projection->mode != QUIPU_INLINE)
             continue;
         rc = fold_one(&inlining, head_before, edge, written, error);
         qp_batch_release(&inlining.batch);
     }
-    (void)pthread_mutex_unlock(&registered->lock);
     return rc;
 }
 
 /* ---- register ---- */
 
-static int check_and_put(struct qp_registered *registered, struct qp_projection *projection,
-                         quipu_error *error)
+static struct qp_projection *find(struct qp_handle *handle, struct qp_bytes name)
 {
-    for (size_t i = 0; i < registered->count; i++)
-        if (strcmp(registered->items[i]->name, projection->name) == 0)
-            return qp_fail(error, QUIPU_CONFLICT, "projection %s is registered already",
-                           projection->name);
-    if (!qp_array_reserve(&registered->items, &registered->capacity, registered->count + 1,
-                          sizeof(struct qp_projection *)))
-        return qp_fail_memory(error);
-    registered->items[registered->count++] = projection;
-    return QUIPU_OK;
-}
+    const struct qp_registered_item *item = atomic_load(&handle->registered.list);
 
-/* One step of a runner makes the row, and says whether a newer version is there. */
-static int make_row(struct qp_handle *handle, const struct qp_projection *projection,
-                    quipu_error *error)
-{
-    quipu_error why = {0};
-    struct qp_run run;
-    int rc;
-
-    qp_run_begin(&run, handle, projection);
-    rc = qp_run_make(&run, &why);
-    qp_run_end(&run);
-    if (rc < 0 && error != NULL)
-        *error = why;
-    return rc;
-}
-
-int qp_inline_register(struct qp_handle *handle, struct qp_projection *projection,
-                       void (*free_item)(struct qp_projection *item), quipu_error *error)
-{
-    struct qp_registered *registered = &handle->registered;
-    int rc = QUIPU_OK;
-
-    if (projection->mode == QUIPU_INLINE)
-        rc = make_row(handle, projection, error);
-    if (rc < 0)
-        return rc;
-    (void)pthread_mutex_lock(&registered->lock);
-    registered->free_item = free_item;
-    rc = check_and_put(registered, projection, error);
-    if (rc == QUIPU_OK && projection->mode == QUIPU_INLINE) {
-        handle->fold_inline = fold_all;
-        atomic_fetch_add(&registered->inlines, 1);
-    }
-    (void)pthread_mutex_unlock(&registered->lock);
-    return rc;
+    while (item != NULL && !qp_bytes_equal(item->projection->name_bytes, name))
+        item = item->next;
+    return item != NULL ? item->projection : NULL;
 }
 
 struct qp_projection *qp_registered_find(struct qp_handle *handle, struct qp_bytes name,
                                          uint32_t mode)
 {
-    struct qp_registered *registered = &handle->registered;
-    struct qp_projection *found = NULL;
+    struct qp_projection *found = find(handle, name);
 
+    return found != NULL && found->mode == mode ? found : NULL;
+}
+
+/* Also sees that the store knows no newer version. */
+static int make_row(struct qp_handle *handle, const struct qp_projection *projection,
+                    quipu_error *error)
+{
+    struct qp_run run;
+    int rc;
+
+    qp_run_begin(&run, handle, projection);
+    rc = qp_run_make(&run, error);
+    qp_run_end(&run);
+    return rc;
+}
+
+int qp_inline_register(struct qp_handle *handle, struct qp_projection *projection,
+                       void (*free_projection)(struct qp_projection *projection),
+                       quipu_error *error)
+{
+    struct qp_registered *registered = &handle->registered;
+    struct qp_registered_item *item = NULL;
+    int rc = QUIPU_OK;
+
+    if (projection->mode == QUIPU_INLINE)
+        rc = make_row(handle, projection, error);
+    if (rc == QUIPU_OK) {
+        item = qp_zalloc(sizeof(*item));
+        rc = item != NULL ? QUIPU_OK : qp_fail_memory(error);
+    }
+    if (rc < 0)
+        return rc;
+    *item =
+        (struct qp_registered_item){.projection = projection, .free_projection = free_projection};
     (void)pthread_mutex_lock(&registered->lock);
-    for (size_t i = 0; i < registered->count; i++)
-        if (registered->items[i]->mode == mode &&
-            qp_bytes_equal(registered->items[i]->name_bytes, name))
-            found = registered->items[i];
+    if (find(handle, projection->name_bytes) != NULL) {
+        rc =
+            qp_fail(error, QUIPU_CONFLICT, "projection %s is registered already", projection->name);
+    } else {
+        qp_registered_put(registered, item);
+        item = NULL;
+    }
+    if (rc == QUIPU_OK && projection->mode == QUIPU_INLINE) {
+        handle->fold_inline = fold_all;
+        atomic_fetch_add(&registered->inlines, 1);
+    }
     (void)pthread_mutex_unlock(&registered->lock);
-    return found;
+    qp_free(item);
+    return rc;
 }

@@ -10,7 +10,8 @@
  * Returns: OK: it belongs to the handle now; CONFLICT: one of that name is there, or a newer
  * version in the store; as qp_commit(). */
 int qp_inline_register(struct qp_handle *handle, struct qp_projection *projection,
-                       void (*free_item)(struct qp_projection *item), quipu_error *error);
+                       void (*free_projection)(struct qp_projection *projection),
+                       quipu_error *error);
 
 /* The one of that name with that mode; NULL: there is none. It stays until the handle closes. */
 struct qp_projection *qp_registered_find(struct qp_handle *handle, struct qp_bytes name,

@@ -153,8 +153,8 @@ static int commit(struct qp_run *run, struct look *look, const struct qp_project
     qp_txn_end(&look->txn);
     if (rc == QUIPU_OK)
         rc = qp_commit(run->handle, &run->batch, NULL, &why);
-    if (rc == QUIPU_CONFLICT)
-        return QUIPU_ROW;
+    if (rc == QUIPU_CONFLICT || rc == QUIPU_MISUSE)
+        return QUIPU_ROW; /* MISUSE: somebody has just begun a stream that was to be our own */
     if (rc < 0) {
         if (error != NULL)
             *error = why;
@@ -281,6 +281,7 @@ static bool is_full(const struct qp_run *run, const struct qp_folding *folding,
            folding->sheet.bytes + run->batch.effects.size + run->batch.bytes.size >=
                QP_PAGE_BYTES ||
            run->batch.draft_count >= (options->batch_events_max + 1) / 2 ||
+           run->batch.bytes.size >= options->batch_bytes_max / 2 ||
            (page->events % CLOCK_EVENTS == 0 && qp_clock_monotonic_ns() >= page->until_ns);
 }
 
@@ -345,6 +346,9 @@ static void move_on(struct qp_run *run, const struct look *look, const struct qp
     next->applied += folding->applied;
     if (run->batch.draft_count > 0)
         next->flags |= QP_PROJECTION_EMITS;
+    next->flags &= ~(uint32_t)QP_PROJECTION_INLINE;
+    if (run->projection->mode == QUIPU_INLINE)
+        next->flags |= QP_PROJECTION_INLINE;
     hold(run, look, next);
     if (!page->reached)
         return;
@@ -432,6 +436,8 @@ static int replay_all(struct qp_run *run, struct qp_folding *folding, struct qp_
             rc = qp_parked_next(&cursor, place, &parked, error);
     }
     page->reached = rc == QUIPU_OK;
+    if (rc == QUIPU_ROW && replaying.size > 0 && qp_bytes_equal(replaying, parked.key))
+        rc = qp_folding_replay_later(folding, &parked, error);
     qp_cursor_close(&cursor);
     return rc < 0 ? rc : QUIPU_OK;
 }
@@ -522,7 +528,8 @@ static int act(struct qp_run *run, struct look *look, quipu_error *error)
                        projection->name);
     if ((row->flags & QP_PROJECTION_DELETED) != 0)
         return clean(run, look, error);
-    if (row->owner_pid != 0 && !holds(run, row))
+    if (row->owner_pid != 0 && !holds(run, row) &&
+        (run->stays || is_behind(look) || (row->flags & QP_PROJECTION_UNCLEAN) != 0))
         return take_over(run, look, error);
     if ((row->flags & QP_PROJECTION_PAUSED) != 0)
         return QUIPU_OK;

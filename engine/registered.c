@@ -1,4 +1,5 @@
-/* registered.c - a list; what is in it is the business of who puts it there. */
+/* registered.c - a list that only grows: an inline projection's functions run under no lock of
+ * ours, and may look a live one up. What is in it is the business of who puts it there. */
 #include "registered.h"
 
 #include "memory.h"
@@ -8,11 +9,22 @@ void qp_registered_init(struct qp_registered *registered)
     (void)pthread_mutex_init(&registered->lock, NULL);
 }
 
+void qp_registered_put(struct qp_registered *registered, struct qp_registered_item *item)
+{
+    item->next = atomic_load(&registered->list);
+    atomic_store(&registered->list, item);
+}
+
 void qp_registered_release(struct qp_registered *registered)
 {
-    for (size_t i = 0; i < registered->count; i++)
-        registered->free_item(registered->items[i]);
-    qp_free(registered->items);
+    struct qp_registered_item *item = atomic_load(&registered->list);
+
+    while (item != NULL) {
+        struct qp_registered_item *next = item->next;
+
+        item->free_projection(item->projection);
+        qp_free(item);
+        item = next;
+    }
     (void)pthread_mutex_destroy(&registered->lock);
-    *registered = (struct qp_registered){0};
 }

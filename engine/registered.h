@@ -10,16 +10,23 @@
 
 struct qp_projection;
 
+/* One of them. Nothing of it changes once it is in the list. */
+struct qp_registered_item {
+    struct qp_registered_item *next;
+    struct qp_projection *projection;
+    void (*free_projection)(struct qp_projection *projection);
+};
+
 struct qp_registered {
-    pthread_mutex_t lock; /* held while an inline one folds */
-    struct qp_projection **items;
-    size_t count;
-    size_t capacity;
-    atomic_uint inlines; /* of them */
-    void (*free_item)(struct qp_projection *item);
+    pthread_mutex_t lock;                      /* of who registers; a leaf */
+    _Atomic(struct qp_registered_item *) list; /* the newest first; readers take no lock */
+    atomic_uint inlines;                       /* of them */
 };
 
 void qp_registered_init(struct qp_registered *registered);
+
+/* Put one at the front. With the lock held. */
+void qp_registered_put(struct qp_registered *registered, struct qp_registered_item *item);
 
 /* When nobody uses the handle any more. */
 void qp_registered_release(struct qp_registered *registered);

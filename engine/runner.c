@@ -25,6 +25,7 @@ struct task {
     bool taken;
     int64_t due_ns;       /* on the monotonic clock; INT64_MAX: not before a commit */
     uint64_t transaction; /* the newest that its last step saw */
+    quipu_error failure;  /* status 0: its last step did not fail */
 };
 
 struct qp_runner {
@@ -41,7 +42,6 @@ struct qp_runner {
     uint64_t newest; /* transaction */
     bool watched;    /* a thread waits for commits */
     bool ending;
-    quipu_error failure; /* the last one */
 };
 
 /* ---- tasks ---- */
@@ -80,7 +80,7 @@ static int64_t next_due(const struct qp_runner *runner)
  * commit: only that can change it. */
 static void put_back(struct qp_runner *runner, struct task *task, int rc, const quipu_error *error)
 {
-    bool was = task->transaction > 0 && runner->failure.status == rc;
+    bool told = task->failure.status == rc;
     int64_t now = qp_clock_monotonic_ns();
 
     task->taken = false;
@@ -89,10 +89,9 @@ static void put_back(struct qp_runner *runner, struct task *task, int rc, const 
         runner->newest = task->transaction;
     switch (rc) {
     case QUIPU_ROW:
-        task->due_ns = now;
-        return;
     case QUIPU_OK:
-        task->due_ns = INT64_MAX;
+        task->due_ns = rc == QUIPU_ROW ? now : INT64_MAX;
+        task->failure = (quipu_error){0};
         return;
     case QUIPU_BUSY:
         task->due_ns = now + BUSY_NS;
@@ -107,8 +106,8 @@ static void put_back(struct qp_runner *runner, struct task *task, int rc, const 
     default:
         task->due_ns = now + FAILED_NS;
     }
-    runner->failure = *error;
-    if (!was)
+    task->failure = *error;
+    if (!told)
         qp_handle_tell(runner->handle, 1, "%s", error->text);
 }
 
@@ -294,10 +293,11 @@ int qp_runner_start(struct qp_handle *handle, struct qp_projection **projections
 
 int qp_runner_stop(struct qp_runner *runner, quipu_error *error)
 {
-    quipu_error failure;
+    quipu_error failure = {0};
 
     end_threads(runner);
-    failure = runner->failure;
+    for (size_t i = 0; i < runner->task_count && failure.status == QUIPU_OK; i++)
+        failure = runner->tasks[i].failure;
     free_runner(runner);
     if (failure.status < 0 && error != NULL)
         *error = failure;

@@ -14,8 +14,8 @@ int qp_runner_start(struct qp_handle *handle, struct qp_projection **projections
                     void (*free_item)(struct qp_projection *item), struct qp_runner **out,
                     quipu_error *error);
 
-/* Ends after the pages under way; each lease is given back. What went wrong last is in `error`.
- * Returns: OK, or that. */
+/* Ends after the pages under way; each lease is given back. Returns: OK, or what a projection fails
+ * with just now. */
 int qp_runner_stop(struct qp_runner *runner, quipu_error *error);
 
 #endif
