@@ -26,10 +26,6 @@
 
 #include <assert.h>
 #include <string.h>
-#include <unistd.h>
-
-#define LEASE_NS    (10 * QP_NS_PER_S)
-#define STANDING_NS QP_NS_PER_S /* so long nothing has moved before an ended lease is taken */
 
 enum { CLOCK_EVENTS = 64 /* between two looks at the clock */ };
 
@@ -45,7 +41,7 @@ struct look {
 void qp_run_begin(struct qp_run *run, struct qp_handle *handle,
                   const struct qp_projection *projection)
 {
-    *run = (struct qp_run){.handle = handle, .projection = projection, .lease_ns = LEASE_NS};
+    *run = (struct qp_run){.handle = handle, .projection = projection};
 }
 
 static int look(struct qp_run *run, struct look *look, quipu_error *error)
@@ -81,60 +77,20 @@ enum quipu_projection_status qp_run_status(const struct qp_projection_row *row, 
                                                    : QUIPU_PROJECTION_LIVE;
 }
 
-/* ---- leases ---- */
-
-static bool holds(const struct qp_run *run, const struct qp_projection_row *row)
-{
-    return run->token != 0 && row->owner_pid != 0 && row->token == run->token;
-}
-
-static void hold(struct qp_run *run, const struct look *look, struct qp_projection_row *next)
-{
-    const struct qp_shared *shared = &run->handle->shared;
-
-    if (!holds(run, &look->row))
-        next->token = look->row.token + 1;
-    next->owner_slot = shared->slot;
-    next->owner_generation = shared->generation;
-    next->owner_pid = (uint32_t)getpid();
-    next->lease_until_ns = look->now_ns + run->lease_ns;
-}
-
-static void let_go(struct qp_projection_row *next)
-{
-    next->owner_pid = 0;
-    next->owner_slot = 0;
-    next->owner_generation = 0;
-    next->lease_until_ns = 0;
-}
-
 static bool is_behind(const struct look *look)
 {
     return look->row.mark < look->head || look->row.building != 0 ||
            (look->row.flags & (QP_PROJECTION_REPLAYS | QP_PROJECTION_REBUILDS)) != 0;
 }
 
-/* May it be taken? Its owner is dead; or the lease has ended and nothing has moved since: one that
- * only had nothing to do moves as soon as there is something. */
-static bool is_free(struct qp_run *run, const struct look *look)
+static bool holds(const struct qp_run *run, const struct qp_projection_row *row)
 {
-    const struct qp_projection_row *row = &look->row;
-    int64_t now = qp_clock_monotonic_ns();
+    return qp_lease_holds(&run->lease, row);
+}
 
-    if (row->owner_pid == 0 || holds(run, row))
-        return true;
-    if (run->token != 0) { /* lost: its pages take longer than that */
-        run->lease_ns += LEASE_NS;
-        run->token = 0;
-    }
-    if (qp_shared_lives(&run->handle->shared, row->owner_slot, row->owner_generation) ==
-        QP_ORIGIN_GONE)
-        return true;
-    if (run->watched != row->sequence || !is_behind(look)) {
-        run->watched = row->sequence;
-        run->watched_ns = now;
-    }
-    return row->lease_until_ns <= look->now_ns && now - run->watched_ns >= STANDING_NS;
+static void hold(struct qp_run *run, const struct look *look, struct qp_projection_row *next)
+{
+    qp_lease_hold(&run->lease, &run->handle->shared, look->now_ns, next);
 }
 
 /* ---- commit ---- */
@@ -160,7 +116,7 @@ static int commit(struct qp_run *run, struct look *look, const struct qp_project
             *error = why;
         return rc;
     }
-    run->token = next != NULL && next->owner_pid != 0 ? next->token : 0;
+    run->lease.token = next != NULL && next->owner_pid != 0 ? next->token : 0;
     if (next != NULL)
         run->row = *next;
     return QUIPU_ROW;
@@ -237,7 +193,7 @@ void qp_run_stop_at(struct qp_projection_row *next, const struct qp_fault *fault
     next->fault_text_size = (uint32_t)strlen(fault->text);
     memcpy(next->fault_key, fault->key, fault->key_size);
     memcpy(next->fault_text, fault->text, next->fault_text_size);
-    let_go(next);
+    qp_lease_let_go(next);
 }
 
 /* Begin a page over the generation that is being folded. */
@@ -355,7 +311,7 @@ static void move_on(struct qp_run *run, const struct look *look, const struct qp
     if (next->building != 0)
         swap(next);
     if (!run->stays)
-        let_go(next);
+        qp_lease_let_go(next);
 }
 
 /* A page, and once more without the event that it stopped at: what was folded of that one cannot be
@@ -496,7 +452,7 @@ static int go_on(struct qp_run *run, struct look *look, quipu_error *error)
     if (holds(run, row) && !run->stays) {
         struct qp_projection_row next = *row;
 
-        let_go(&next);
+        qp_lease_let_go(&next);
         return commit(run, look, &next, error);
     }
     return QUIPU_OK;
@@ -523,7 +479,7 @@ static int act(struct qp_run *run, struct look *look, quipu_error *error)
         return make(run, look, error);
     if (check_version(run, row, error) < 0)
         return QUIPU_CONFLICT;
-    if (!is_free(run, look))
+    if (!qp_lease_is_free(&run->lease, &run->handle->shared, row, is_behind(look), look->now_ns))
         return qp_fail(error, QUIPU_BUSY, "process %u runs projection %s", row->owner_pid,
                        projection->name);
     if ((row->flags & QP_PROJECTION_DELETED) != 0)
@@ -585,10 +541,10 @@ void qp_run_end(struct qp_run *run)
     struct look looked = {0};
 
     qp_batch_clear(&run->batch);
-    if (run->token != 0 && look(run, &looked, NULL) == QUIPU_OK && holds(run, &looked.row)) {
+    if (run->lease.token != 0 && look(run, &looked, NULL) == QUIPU_OK && holds(run, &looked.row)) {
         struct qp_projection_row next = looked.row;
 
-        let_go(&next);
+        qp_lease_let_go(&next);
         (void)commit(run, &looked, &next, NULL);
     }
     qp_txn_end(&looked.txn);

@@ -4,7 +4,7 @@
 #define QP_PROJECT_H
 
 #include "folding.h"
-#include "projections.h"
+#include "lease.h"
 
 /* One who runs a projection, from step to step. One thread at a time. */
 struct qp_run {
@@ -13,10 +13,7 @@ struct qp_run {
     bool stays; /* it keeps the lease when there is nothing to do */
     qp_folding_ask_fn ask;
     void *ask_payload;
-    uint64_t token; /* of the lease that it holds; 0: none */
-    int64_t lease_ns;
-    uint64_t watched; /* somebody else's row: its sequence, and since when it is the same */
-    int64_t watched_ns;
+    struct qp_lease lease;
     struct qp_batch batch;
     /* As of the last step. */
     struct qp_projection_row row;
