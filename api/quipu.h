@@ -1088,8 +1088,8 @@ QUIPU_API int quipu_page_delete(quipu_page *page, const void *key, size_t size);
  * Threads: that of the callback, and until it returns.
  * Returns: QUIPU_OK; QUIPU_INVALID: a name or tag, or the same type with another schema;
  *          QUIPU_TOO_LARGE: as quipu_batch_append() and quipu_commit(), or 64 tags of its own;
- *          QUIPU_MISUSE: what quipu_batch_append() would call so; a stream in `up`; none in
- * `apply`, an id there, a stream that is not the projection's, an inline or live projection;
+ *          QUIPU_MISUSE: what quipu_batch_append() would call so, and a stream in `up`; none in
+ *          `apply`, an id there, a stream that is not the projection's, an inline or live one;
  *          QUIPU_NO_MEMORY; what the call before has failed with. */
 QUIPU_API int quipu_page_emit(quipu_page *page, const char *stream, const quipu_draft *draft);
 
@@ -1270,9 +1270,9 @@ enum quipu_control {
 /* Give an order to a projection, from any process and without its functions: who runs it sees it
  * before the next commit. REPLAY and DRAIN are carried out by who runs it next.
  *
- * Memory:  `key` is the key as it is parked, NUL-terminated; one with a 0 byte in it is only
- * reached with all. NULL: see above. `value` is 0. Threads: any. quipu_close() waits for it as for
- * a commit. Returns: QUIPU_OK; QUIPU_NOT_FOUND: no such projection, or nothing is parked there;
+ * Memory:  `key` is the key as it is parked, NUL-terminated; one with a 0 byte in it is reached
+ * with all keys only. NULL: see above. `value` is 0. Threads: any. quipu_close() waits for it as
+ * for a commit. Returns: QUIPU_OK; QUIPU_NOT_FOUND: no such projection, or nothing is parked there;
  *          QUIPU_CONFLICT: a DRAIN of a key whose first event has failed, or its runner was always
  *          faster; QUIPU_MISUSE: no such order, or one that needs a key; QUIPU_INVALID,
  *          QUIPU_TOO_LARGE: a name; as quipu_commit(). */
