@@ -1270,9 +1270,10 @@ enum quipu_control {
 /* Give an order to a projection, from any process and without its functions: who runs it sees it
  * before the next commit. REPLAY and DRAIN are carried out by who runs it next.
  *
- * Memory:  `key` is the key as it is parked, NUL-terminated; one with a 0 byte in it is reached
- * with all keys only. NULL: see above. `value` is 0. Threads: any. quipu_close() waits for it as
- * for a commit. Returns: QUIPU_OK; QUIPU_NOT_FOUND: no such projection, or nothing is parked there;
+ * Memory:  `key` is the key as it is parked, NUL-terminated; NULL: see above. One with a 0 byte in
+ *          it is reached with all others only. `value` is 0.
+ * Threads: any. quipu_close() waits for it as for a commit.
+ * Returns: QUIPU_OK; QUIPU_NOT_FOUND: no such projection, or nothing is parked there;
  *          QUIPU_CONFLICT: a DRAIN of a key whose first event has failed, or its runner was always
  *          faster; QUIPU_MISUSE: no such order, or one that needs a key; QUIPU_INVALID,
  *          QUIPU_TOO_LARGE: a name; as quipu_commit(). */
