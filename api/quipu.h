@@ -11,8 +11,8 @@
  *   unless QUIPU_OPEN_NETWORK_FS is given.
  * - After QUIPU_IO nobody knows whether the commit is in. Every process refuses to write until all
  *   of them have closed the store and one that may write has opened it again, before any other.
- * - A reader left open pins the pages that it sees: each later commit costs 16 to 25 KiB of file
- *   that cannot be used again before it is closed. Do not keep readers while you wait for people.
+ * - A reader or view left open pins the pages that it sees: each later commit costs 16 to 25 KiB of
+ *   file that cannot be used again before it is closed. Do not keep one while you wait for people.
  * - Never use a handle in a child after fork(): every call there returns QUIPU_FORKED. Open anew.
  * - Never copy a live store with cp, and never open its files with LMDB's tools while it is open.
  *   A copy of log.mdb from a closed store is a whole store: everything else is made again.
@@ -22,9 +22,9 @@
  *
  * RULES of every call.
  *
- * - Results: 0 done, 1 a row (quipu_next, quipu_list_next) or yes (quipu_wait), < 0 a status of the
- *   table below. A callback may return its own code <= QUIPU_APPLICATION, which comes back
- *   unchanged.
+ * - Results: 0 done, 1 a row (quipu_next, quipu_list_next, quipu_view_next) or yes (quipu_wait,
+ *   quipu_view_get), < 0 a status of the table below. A callback may return its own code
+ *   <= QUIPU_APPLICATION, which comes back unchanged.
  * - Any call that takes a handle may return QUIPU_MISUSE (the call breaks its contract and nothing
  *   was changed) and QUIPU_FORKED. Any call that looks into the files may return QUIPU_IO (input or
  *   output failed), QUIPU_CORRUPT (bytes are damaged; the text says where), QUIPU_NEWER_FORMAT (a
@@ -39,18 +39,18 @@
  * - Input: names of streams, types and tags are NUL-terminated UTF-8 of 1 to 255 bytes without
  *   control characters. New streams and types must not begin with '$'. Whatever is passed in is
  *   only read during the call: a batch copies what it is given.
- * - Output: a view (an event, an item) points into memory of the handle that it came from. It lives
- *   until the next call on that handle, or its close. Names in views are NUL-terminated.
+ * - Output: a view (an event, an item, a value) points into memory of the handle it came from. It
+ *   lives until the next call on that handle, or its close. Names in views are NUL-terminated.
  * - Structs: one that starts with struct_size grows at its end. Set it with QUIPU_INIT() or
  *   quipu_options_init(), also in structs that the library fills; 0 means the size of the first
  *   release. A longer one than the library's is QUIPU_MISUSE where the library reads it; where it
  *   fills it, what it does not know is 0. One without struct_size is frozen, and its `reserved`
  *   must be 0. In any option 0 means the default beside it.
- * - Threads: a `quipu` is shared by all threads of its process. A reader, a list and a batch belong
- *   to one thread at a time.
- * - Closing: every close takes NULL and then does nothing. Readers and lists are closed before
- *   their store. If not, quipu_close() waits for none of them: their next call returns
- *   QUIPU_CLOSED, they must still be closed, and the last of them closes the files.
+ * - Threads: a `quipu` is shared by all threads of its process. A reader, a list, a quipu_view and
+ *   a batch belong to one thread at a time.
+ * - Closing: every close takes NULL and then does nothing. Readers, lists, views and runners are
+ *   closed before their store. If not, quipu_close() waits for none of them: their next call
+ *   returns QUIPU_CLOSED, they must still be closed, and the last of them closes the files.
  *
  * WORDS. A *stream* is the history of one aggregate, by name: "order-42". Its *category* is the
  * part of the name before the first '-' ("order"); a name without one, or that begins with one, is
@@ -171,8 +171,8 @@ typedef struct quipu quipu;
 /* MERGE_THREAD: a thread that the library starts for the store merges what commits leave for the
  * index, and ends with the last close; no signal is handled in it. Without it the thread whose
  * commit makes the tail long merges before its call returns, which now and then makes that call
- * slow. No other thread is ever started. When commits are faster than the merges, for long, they
- * wait. */
+ * slow. No other thread is started but a runner's. When commits are faster than the merges, for
+ * long, they wait. */
 enum quipu_open_flags {
     QUIPU_OPEN_READ_ONLY = 1,   /* write neither log nor index; needs write access to lock files */
     QUIPU_OPEN_EXISTING = 2,    /* never create: NOT_FOUND */
@@ -253,8 +253,8 @@ QUIPU_API int quipu_open(const char *path, const quipu_options *options, quipu *
  * In a forked child: free nothing that the parent needs, release no lock of the parent.
  *
  * Threads: with the last close no other call on `store` may be under way, but for commits and for
- *          quipu_wait(), which then returns QUIPU_CLOSED, and none may begin. Readers and lists may
- *          still be open: see Closing above. */
+ *          quipu_wait(), which then returns QUIPU_CLOSED, and none may begin. Readers and the like
+ * may still be open: see Closing above. */
 QUIPU_API void quipu_close(quipu *store);
 
 /* The position of the newest event, 0 if there is none.
