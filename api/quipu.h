@@ -253,8 +253,8 @@ QUIPU_API int quipu_open(const char *path, const quipu_options *options, quipu *
  * In a forked child: free nothing that the parent needs, release no lock of the parent.
  *
  * Threads: with the last close no other call on `store` may be under way, but for commits and for
- *          quipu_wait(), which then returns QUIPU_CLOSED, and none may begin. Readers and the like
- * may still be open: see Closing above. */
+ *          quipu_wait(), which then returns QUIPU_CLOSED, and none may begin. Readers, lists and
+ *          views may still be open: see Closing above. */
 QUIPU_API void quipu_close(quipu *store);
 
 /* The position of the newest event, 0 if there is none.
