@@ -34,6 +34,15 @@ struct quipu_batch {
     void *payload;
 };
 
+/* What a callback that makes events is lent: by `kind` what stands behind it. */
+enum qp_page_kind { QP_PAGE_UPCAST = 1, QP_PAGE_PROJECT = 2 };
+
+struct quipu_page {
+    enum qp_page_kind kind;
+    struct qp_upcast *upcast;   /* UPCAST: takes the results */
+    struct qp_folding *folding; /* PROJECT: the page of a projection */
+};
+
 /* May this store be used? Returns: OK; MISUSE; FORKED. */
 int qp_api_enter(const quipu *store, quipu_error *error);
 

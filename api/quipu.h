@@ -11,8 +11,8 @@
  *   unless QUIPU_OPEN_NETWORK_FS is given.
  * - After QUIPU_IO nobody knows whether the commit is in. Every process refuses to write until all
  *   of them have closed the store and one that may write has opened it again, before any other.
- * - A reader left open pins the pages that it sees: each later commit costs 16 to 25 KiB of file
- *   that cannot be used again before it is closed. Do not keep readers while you wait for people.
+ * - A reader or view left open pins the pages that it sees: each later commit costs 16 to 25 KiB of
+ *   file that cannot be used again before it is closed. Do not keep one while you wait for people.
  * - Never use a handle in a child after fork(): every call there returns QUIPU_FORKED. Open anew.
  * - Never copy a live store with cp, and never open its files with LMDB's tools while it is open.
  *   A copy of log.mdb from a closed store is a whole store: everything else is made again.
@@ -22,9 +22,9 @@
  *
  * RULES of every call.
  *
- * - Results: 0 done, 1 a row (quipu_next, quipu_list_next) or yes (quipu_wait), < 0 a status of the
- *   table below. A callback may return its own code <= QUIPU_APPLICATION, which comes back
- *   unchanged.
+ * - Results: 0 done, 1 a row (quipu_next, quipu_list_next, quipu_view_next) or yes (quipu_wait,
+ *   quipu_view_get), < 0 a status of the table below. A callback may return its own code
+ *   <= QUIPU_APPLICATION, which comes back unchanged.
  * - Any call that takes a handle may return QUIPU_MISUSE (the call breaks its contract and nothing
  *   was changed) and QUIPU_FORKED. Any call that looks into the files may return QUIPU_IO (input or
  *   output failed), QUIPU_CORRUPT (bytes are damaged; the text says where), QUIPU_NEWER_FORMAT (a
@@ -39,18 +39,18 @@
  * - Input: names of streams, types and tags are NUL-terminated UTF-8 of 1 to 255 bytes without
  *   control characters. New streams and types must not begin with '$'. Whatever is passed in is
  *   only read during the call: a batch copies what it is given.
- * - Output: a view (an event, an item) points into memory of the handle that it came from. It lives
- *   until the next call on that handle, or its close. Names in views are NUL-terminated.
+ * - Output: a view (an event, an item, a value) points into memory of the handle it came from. It
+ *   lives until the next call on that handle, or its close. Names in views are NUL-terminated.
  * - Structs: one that starts with struct_size grows at its end. Set it with QUIPU_INIT() or
  *   quipu_options_init(), also in structs that the library fills; 0 means the size of the first
  *   release. A longer one than the library's is QUIPU_MISUSE where the library reads it; where it
  *   fills it, what it does not know is 0. One without struct_size is frozen, and its `reserved`
  *   must be 0. In any option 0 means the default beside it.
- * - Threads: a `quipu` is shared by all threads of its process. A reader, a list and a batch belong
- *   to one thread at a time.
- * - Closing: every close takes NULL and then does nothing. Readers and lists are closed before
- *   their store. If not, quipu_close() waits for none of them: their next call returns
- *   QUIPU_CLOSED, they must still be closed, and the last of them closes the files.
+ * - Threads: a `quipu` is shared by all threads of its process. A reader, a list, a quipu_view and
+ *   a batch belong to one thread at a time.
+ * - Closing: every close takes NULL and then does nothing. Readers, lists, views and runners are
+ *   closed before their store. If not, quipu_close() waits for none of them: their next call
+ *   returns QUIPU_CLOSED, they must still be closed, and the last of them closes the files.
  *
  * WORDS. A *stream* is the history of one aggregate, by name: "order-42". Its *category* is the
  * part of the name before the first '-' ("order"); a name without one, or that begins with one, is
@@ -99,7 +99,7 @@ extern "C" {
 /* ---- results and errors ---- */
 
 /* Name, number (never changes, new ones are added at the end), exit code of the command line tool,
- * text. LEASE_LOST, DELETED, TIMEOUT and FAULTED are for later releases: no call returns them yet.
+ * text. LEASE_LOST and DELETED are for later releases: no call returns them yet.
  */
 #define QUIPU_STATUS_MAP(X)                                                                        \
     X(CONFLICT, -1, 3, "a condition does not hold")                                                \
@@ -171,8 +171,8 @@ typedef struct quipu quipu;
 /* MERGE_THREAD: a thread that the library starts for the store merges what commits leave for the
  * index, and ends with the last close; no signal is handled in it. Without it the thread whose
  * commit makes the tail long merges before its call returns, which now and then makes that call
- * slow. No other thread is ever started. When commits are faster than the merges, for long, they
- * wait. */
+ * slow. No other thread is started but a runner's. When commits are faster than the merges, for
+ * long, they wait. */
 enum quipu_open_flags {
     QUIPU_OPEN_READ_ONLY = 1,   /* write neither log nor index; needs write access to lock files */
     QUIPU_OPEN_EXISTING = 2,    /* never create: NOT_FOUND */
@@ -253,8 +253,8 @@ QUIPU_API int quipu_open(const char *path, const quipu_options *options, quipu *
  * In a forked child: free nothing that the parent needs, release no lock of the parent.
  *
  * Threads: with the last close no other call on `store` may be under way, but for commits and for
- *          quipu_wait(), which then returns QUIPU_CLOSED, and none may begin. Readers and lists may
- *          still be open: see Closing above. */
+ *          quipu_wait(), which then returns QUIPU_CLOSED, and none may begin. Readers, lists and
+ *          views may still be open: see Closing above. */
 QUIPU_API void quipu_close(quipu *store);
 
 /* The position of the newest event, 0 if there is none.
@@ -740,13 +740,20 @@ typedef struct quipu_reader quipu_reader;
 enum quipu_range_flags {
     QUIPU_BACKWARDS = 1,      /* the same set, newest first */
     QUIPU_SKIP_CHECKSUMS = 2, /* trust the bytes */
+    QUIPU_UPCAST = 4,         /* hand out what upcasters make of the events: see
+                                 quipu_register_upcaster() */
     QUIPU_RENEW = 8 /* for long scans: every 100 ms, or 10 000 records looked at, quipu_next() goes
                        on in a new snapshot, up to the head of the first one. So it pins no pages
                        for longer, as long as it is called */
 };
 
 /* The set (after, upto] in either order: versions for quipu_read_stream(), else positions. The
- * newest ten: .flags = QUIPU_BACKWARDS, .limit = 10. A range that holds nothing is no error. */
+ * newest ten: .flags = QUIPU_BACKWARDS, .limit = 10. A range that holds nothing is no error.
+ *
+ * With QUIPU_UPCAST what a stored event becomes comes in its place, with its position and version;
+ * backwards the last of it comes first. `limit` counts stored events, not what they become: all of
+ * one is handed out, so that a page never ends within it, and each page comes further. It may hold
+ * more events than that, or fewer, none even, and more may follow. */
 typedef struct quipu_range {
     uint32_t struct_size;
     uint32_t flags; /* quipu_range_flags */
@@ -782,14 +789,17 @@ QUIPU_API int quipu_read_stream(quipu *store, const char *stream, const quipu_ra
  *          that is damaged: what comes next cannot be told, by no later call of this reader either;
  *          quipu_reindex() makes it anew. With QUIPU_RENEW and position 0 it may also be that no
  *          new snapshot could be had: the next call tries that again. QUIPU_CLOSED; what every call
- *          may return: it passes nothing over, the next call tries again or says it again. */
+ *          may return: it passes nothing over, the next call tries again or says it again. With
+ *          QUIPU_UPCAST what an upcaster fails with, as quipu_load(): event->position says at
+ *          which event, and the next call tries that one again. */
 QUIPU_API int quipu_next(quipu_reader *reader, quipu_event *event, quipu_error *error);
 
 /* The position up to which this reader has seen everything that was asked for: pass it as `after`
  * next, and no event is missed or seen twice. After the end of a forward read it is the head of the
  * snapshot (with QUIPU_RENEW of the first one), or `upto`, also if nothing was found; before the
  * end, and when `limit` cut it short, it is the last event's. Backwards it is the head or `upto`
- * from the start. Always a position, of a stream's reader too.
+ * from the start. Always a position, of a stream's reader too. With QUIPU_UPCAST an event counts as
+ * seen once the last of what it becomes was handed out.
  *
  * Threads: that of the reader.
  * Returns: the position; 0 if the reader's store is closed. */
@@ -870,8 +880,8 @@ typedef struct quipu_fold {
  * own, msgpack, JSON; equal states should give equal bytes. `load` gets a state after `init`, and
  * bytes that need not be aligned. Each returns 0, or other than 0 if it cannot: then there is no
  * snapshot, or the next older one is tried in a state that was released and begun anew, so `load`
- * leaves what `release` can release. Change `version` whenever `apply`, `save` or the struct
- * changes. */
+ * leaves what `release` can release. Change `version` whenever `apply`, `save`, the struct or an
+ * upcaster whose events `apply` sees changes. */
 
 enum quipu_point_kind {
     QUIPU_AT_HEAD = 0,
@@ -887,7 +897,8 @@ typedef struct quipu_point { /* frozen */
     int64_t value;
 } quipu_point;
 
-/* Fold a stream into `state`, as of `at` (NULL: now). A stream without events, or one that begins
+/* Fold a stream into `state`, as of `at` (NULL: now). `apply` sees what upcasters make of its
+ * events; `at` and `*version` go by what is stored. A stream without events, or one that begins
  * later, is version 0 and the initial state, not an error: `*version` then is QUIPU_NEW, so that it
  * can be passed to quipu_append() as it is.
  *
@@ -897,9 +908,9 @@ typedef struct quipu_point { /* frozen */
  *          failure the library has released it, unless `init` failed: that cleans up after itself.
  *          `version` may be NULL.
  * Threads: any; the fold's functions run in this thread, and may read the store.
- * Returns: QUIPU_OK; QUIPU_INVALID, QUIPU_TOO_LARGE: the name; QUIPU_DELETED; what `init` or
- *          `apply` returned if that was below 0, with a text if it gave none; QUIPU_MISUSE if it
- *          was above; what every call may return. */
+ * Returns: QUIPU_OK; QUIPU_INVALID, QUIPU_TOO_LARGE: the name, or what an upcaster gave;
+ *          QUIPU_DELETED; what `init`, `apply` or `up` returned if that was below 0, with a text if
+ *          it gave none; QUIPU_MISUSE if it was above; what every call may return. */
 QUIPU_API int quipu_load(quipu *store, const quipu_fold *fold, const char *stream,
                          const quipu_point *at, void *state, uint64_t *version, quipu_error *error);
 
@@ -994,6 +1005,363 @@ QUIPU_API int quipu_snapshot_get(quipu *store, const char *stream, const char *f
  *          QUIPU_TOO_LARGE: a name; QUIPU_FULL; QUIPU_IO; what every call may return. */
 QUIPU_API int quipu_snapshot_drop(quipu *store, const char *stream, const char *fold,
                                   uint64_t *dropped, quipu_error *error);
+
+/* ---- upcast ---- */
+
+/* What a callback that makes events is lent to write them into. */
+typedef struct quipu_page quipu_page;
+
+/* Events are stored for ever, and the shape of a type changes. An upcaster makes of a stored event
+ * of one type, at schema `from`, what it would be at schema from + 1, so that folds know the newest
+ * shape alone. What is stored stays as it is.
+ *
+ *     static int up(const quipu_event *event, quipu_page *out, void *payload, quipu_error *error)
+ *     {
+ *         char json[64];                                  OrderPaid, schema 0: euros; 1: cents
+ *         int64_t euros = 0;
+ *         quipu_draft draft = {.type = "OrderPaid", .schema = 1, .data_format = QUIPU_JSON};
+ *
+ *         (void)quipu_get_i64(event, "euros", &euros);
+ *         draft.data_size = (uint32_t)snprintf(json, sizeof(json), "{\"cents\":%lld}",
+ *                                              (long long)euros * 100);
+ *         draft.data = json;
+ *         return quipu_page_emit(out, NULL, &draft);
+ *     }
+ *
+ * `up` calls quipu_page_emit() once for each event that it becomes, in their order: not at all if
+ * it is of no use any more, several times if one fact has become several. An event goes on from
+ * upcaster to upcaster as long as there is one for its type and schema; a draft of another type
+ * goes through the upcasters of that one. An event that none is for is handed out as it is.
+ *
+ * It must be a pure function of the event, as a fold's `apply` is. It may read the store, in other
+ * readers. The event is a view for the call. An `up` that returns less than 0 (a code <=
+ * QUIPU_APPLICATION is its own) ends the load, or fails the quipu_next(). */
+typedef struct quipu_upcaster {
+    uint32_t struct_size;
+    uint32_t from;    /* a schema; 0 for events that were written without one */
+    const char *type; /* 1 to 255 bytes */
+    int (*up)(const quipu_event *event, quipu_page *out, void *payload, quipu_error *error);
+    void *payload;
+} quipu_upcaster;
+
+/* Let an upcaster take part in quipu_load(), quipu_execute() and readers with QUIPU_UPCAST. Those
+ * of one type make a chain without gaps, which grows at both of its ends. What is under way goes on
+ * with the upcasters that there were when it began: register them before the first use.
+ *
+ * They belong to the store as this process has it open, however often it has, and are gone when its
+ * files are closed: with its last quipu_close(), or with the last reader or list that outlives it.
+ * Nothing of them is stored. Queries, ranges and points in time look at what is stored, and so do
+ * lists, quipu_verify() and the command line tool.
+ *
+ * Memory:  `upcaster` and its type are copied; what `payload` points to must live until then.
+ * Threads: any; `up` is called by any thread that reads, by several at once.
+ * Returns: QUIPU_OK; QUIPU_MISUSE: there is one for this type and schema already, one between it
+ *          and the others of its type is missing (the text says which), `up` is NULL, `from` is
+ *          over 65 534; QUIPU_INVALID, QUIPU_TOO_LARGE: the type; QUIPU_NO_MEMORY; QUIPU_FORKED. */
+QUIPU_API int quipu_register_upcaster(quipu *store, const quipu_upcaster *upcaster,
+                                      quipu_error *error);
+
+/* ---- project ----
+ *
+ * A *projection* is a fold over a query that maintains a *view*: keys with values, kept in the
+ * store. View and *mark* - the position up to which the view is the fold of the log - commit
+ * together: after any crash the view equals the fold up to its mark.
+ *
+ *     static int apply(quipu_page *page, const void *key, size_t key_size,
+ *                      const quipu_event *event, void *payload, quipu_error *error)
+ *     {
+ *         uint64_t count = 0;
+ *         quipu_value old;
+ *
+ *         if (quipu_page_get(page, key, key_size, &old) == 1)
+ *             memcpy(&count, old.data, sizeof(count));
+ *         count++;
+ *         return quipu_page_put(page, key, key_size, &count, sizeof(count));
+ *     }
+ *
+ *     const quipu_projection orders = {QUIPU_INIT(quipu_projection), .version = 1,
+ *                                      .name = "orders", .apply = apply};
+ *     quipu_project(store, &orders, NULL, NULL, NULL, &error);
+ *     quipu_view_open(store, "orders", &view, &error);
+ *     quipu_view_get(view, "order-42", 8, &value, &error);
+ *
+ * Its functions must be pure, as a fold's are: they see events in the order of positions, and the
+ * view as the events before have left it. They may read the store, in readers and views of their
+ * own; they must not write to it, and an inline one must not wait for anything. Upcasters apply. */
+
+/* Bytes of the library's, or of the caller's: which, and how long they live, the calls say. */
+typedef struct quipu_value { /* frozen */
+    const void *data;
+    size_t size;
+} quipu_value;
+
+/* ASYNC: quipu_project() or a runner folds what is there, page by page, outside of any lock.
+ * INLINE: each commit of a process that has registered it folds the events that it appends, under
+ * the store lock and in the thread that commits; the view is never behind such a commit. What other
+ * processes append the next such commit folds too, up to 1 000 events; one that is further behind
+ * is left out until quipu_project() or a runner has brought it near.
+ * LIVE: nothing is kept; quipu_view_open() folds the query from its first event on: for few. */
+enum quipu_projection_mode { QUIPU_ASYNC = 0, QUIPU_INLINE = 1, QUIPU_LIVE = 2 };
+
+/* What becomes of an event whose function fails, after its last attempt. PARK: it waits under its
+ * key, with the error, and so do later events of that key; all other keys go on. Nothing is lost:
+ * see quipu_projection_control(). SKIP: it is passed over for that key, for ever. STOP: the
+ * projection stays before the event. */
+enum quipu_fault_policy { QUIPU_FAULT_PARK = 0, QUIPU_FAULT_SKIP = 1, QUIPU_FAULT_STOP = 2 };
+
+typedef struct quipu_projection {
+    uint32_t struct_size;
+    uint32_t version;      /* of its functions: a higher one is built anew, from the first event on,
+                              beside the view; a lower one than the store knows is QUIPU_CONFLICT */
+    const char *name;      /* 1 to 127 bytes; does not begin with '$' */
+    quipu_query query;     /* which events; no items: all */
+    uint32_t mode;         /* quipu_projection_mode */
+    uint32_t fault_policy; /* quipu_fault_policy */
+    uint32_t retries;      /* 3; after pauses of 10, 50, 250 ms ...; none within a commit */
+    uint32_t page_events;  /* 65 536: a page ends earlier after 50 ms or 8 MiB */
+    /* Which keys the event has: calls quipu_page_key() for each. NULL: the stream's name. */
+    int (*keys)(quipu_page *page, const quipu_event *event, void *payload, quipu_error *error);
+    /* Called for each of them. What it wrote is undone if it returns other than 0. */
+    int (*apply)(quipu_page *page, const void *key, size_t key_size, const quipu_event *event,
+                 void *payload, quipu_error *error);
+    void *payload;
+} quipu_projection;
+
+/* For `keys`: the event has this key, of 1 to 255 bytes; said twice it is still one.
+ *
+ * Memory:  it is copied.
+ * Threads: that of the callback, as the three below.
+ * Returns: QUIPU_OK; QUIPU_INVALID: no bytes; QUIPU_TOO_LARGE; QUIPU_NO_MEMORY; QUIPU_MISUSE: not
+ *          in `keys`. */
+QUIPU_API int quipu_page_key(quipu_page *page, const void *key, size_t size);
+
+/* For `keys` and `apply`: the value under any key of the view, as the events before have left it.
+ *
+ * Memory:  `out` lives until the next call on the page.
+ * Returns: 1 found, 0 not; QUIPU_INVALID, QUIPU_TOO_LARGE: the key; a failure of the store, which
+ *          ends the page whatever the function makes of it. */
+QUIPU_API int quipu_page_get(quipu_page *page, const void *key, size_t size, quipu_value *out);
+
+/* For `apply`: write or delete a key, of 1 to 255 bytes, with a value of at most 16 MiB. Several
+ * lists live in one view under keys that begin differently: "order/42", "user/7".
+ *
+ * Memory:  everything is copied; the value may be what quipu_page_get() gave.
+ * Returns: QUIPU_OK; QUIPU_INVALID, QUIPU_TOO_LARGE; QUIPU_MISUSE: not in `apply`; as
+ *          quipu_page_get(). */
+QUIPU_API int quipu_page_put(quipu_page *page, const void *key, size_t size, const void *value,
+                             size_t value_size);
+QUIPU_API int quipu_page_delete(quipu_page *page, const void *key, size_t size);
+
+/* With a `stream`, for the `apply` of an async projection: append an event, in one commit with the
+ * view and the mark. It gets the tag "causation:POSITION" of the event that it was made of; it
+ * brings no id. The stream becomes the projection's own with its first event: appends of others
+ * there are QUIPU_MISUSE, and the projection itself passes its own events over. While a projection
+ * is rebuilt nothing is emitted: it was before.
+ *
+ * Without one, for `up`: the event becomes this draft, and with further calls these too. Type,
+ * schema, data, formats and tags are the draft's; so are the time with QUIPU_EVENT_HAS_TIME, and
+ * meta if it brings one. All else is the event's that it is made of: position, version, stream,
+ * `recorded_ns` and id, so those of the draft do not count. What the payloads' bytes say is not
+ * checked again. A draft of the same type must have the schema from + 1. One stored event goes
+ * through at most 64 upcasters, one after the other, and becomes at most 4 096 events. A call that
+ * fails is remembered: whatever `up` returns then, the load or quipu_next() fails with it, and with
+ * a text.
+ *
+ * Memory:  everything is copied.
+ * Threads: that of the callback, and until it returns.
+ * Returns: QUIPU_OK; QUIPU_INVALID: a name or tag, or the same type with another schema;
+ *          QUIPU_TOO_LARGE: as quipu_batch_append() and quipu_commit(), or 64 tags of its own;
+ *          QUIPU_MISUSE: what quipu_batch_append() would call so, and a stream in `up`; none in
+ *          `apply`, an id there, a stream that is not the projection's, an inline or live one;
+ *          QUIPU_NO_MEMORY; what the call before has failed with. */
+QUIPU_API int quipu_page_emit(quipu_page *page, const char *stream, const quipu_draft *draft);
+
+enum quipu_projection_status {
+    QUIPU_PROJECTION_LIVE = 0,    /* at most 1 000 events behind */
+    QUIPU_PROJECTION_CATCHING_UP, /* further behind */
+    QUIPU_PROJECTION_REBUILDING,  /* beside the view, which stays as it is until it is done */
+    QUIPU_PROJECTION_PAUSED,
+    QUIPU_PROJECTION_FAULTED /* stopped at an event */
+};
+
+typedef struct quipu_progress {
+    uint32_t struct_size;
+    uint32_t status;     /* quipu_projection_status */
+    uint64_t mark;       /* of what is being folded: the view, or what is built beside it */
+    uint64_t head;       /* of the store */
+    uint64_t applied;    /* events, since the view was begun */
+    uint64_t parked;     /* events that wait */
+    double events_per_s; /* positions passed, in this call */
+    double seconds_left; /* until the head, at that rate; 0: nobody knows */
+} quipu_progress;
+
+/* Told after each page; other than 0 stops. */
+typedef int (*quipu_project_fn)(void *payload, const quipu_progress *progress);
+
+/* Let this process's commits fold an inline projection, or quipu_view_open() a live one: before
+ * they are used, in each process that appends or looks. An inline one that the store does not know,
+ * or knows by an older version, is brought to the head by quipu_project().
+ *
+ * It belongs to the store as this process has it open, as an upcaster does.
+ *
+ * Memory:  `projection` is copied, with its query; what `payload` points to must live as long.
+ * Threads: any; its functions are called by whoever commits, one at a time, or opens the view.
+ * Returns: QUIPU_OK; QUIPU_MISUSE: an async one, unknown modes, no `apply`; QUIPU_CONFLICT: one of
+ *          this name is registered, or the store knows a newer version; as quipu_read() for the
+ *          query, as quipu_commit() for an inline one; QUIPU_INVALID, QUIPU_TOO_LARGE: the name. */
+QUIPU_API int quipu_register(quipu *store, const quipu_projection *projection, quipu_error *error);
+
+/* Bring a projection to what the store has when this is called, and return. If it is new it is
+ * begun; if its version is higher than the view's it is built anew beside it, from the first event
+ * on, and takes its place in one commit; what a process that died had done of that is kept.
+ *
+ * One runs a projection at a time, over all processes: if another one does, this waits until it has
+ * come as far. One that dies is taken over at once, one that is stopped after ten seconds.
+ *
+ * Memory:  `page`, `progress` may be NULL; `progress->struct_size` is set by the caller.
+ * Threads: any; `page` and the projection's functions run in this thread, which must not hold a
+ *          reader or view of its own open if the file may have to grow.
+ * Returns: QUIPU_OK, also if it is paused; QUIPU_FAULTED: it has stopped at an event, the text says
+ *          which and why; QUIPU_CONFLICT: the store knows a newer version; QUIPU_BUSY: another
+ *          process runs it and does not go on; QUIPU_READ_ONLY; QUIPU_CLOSED: the store was closed
+ *          meanwhile; QUIPU_CORRUPT: an event or a row of the view is damaged; what `page` returned
+ *          to stop, if that was below 0 (else QUIPU_OK); as quipu_register() and quipu_commit(). */
+QUIPU_API int quipu_project(quipu *store, const quipu_projection *projection, quipu_project_fn page,
+                            void *payload, quipu_progress *progress, quipu_error *error);
+
+/* Fold a projection twice from the first event on, in memory, and compare what each event makes:
+ * does it depend on nothing but the events?
+ *
+ * Memory:  two views of it. `position` may be NULL: of the first event that makes a difference.
+ * Threads: any; its functions run in this thread.
+ * Returns: QUIPU_OK: no difference; QUIPU_INVALID: there is one; QUIPU_FAULTED: an event cannot be
+ *          applied, with the policy to stop; as quipu_project(). */
+QUIPU_API int quipu_projection_check(quipu *store, const quipu_projection *projection,
+                                     uint64_t *position, quipu_error *error);
+
+/* Keeps projections at the head, on threads that it starts; no signal is handled in them. */
+typedef struct quipu_runner quipu_runner;
+
+/* Begin to keep `count` projections up with the log, whoever appends. Each is folded by one of the
+ * `threads` at a time (0: one thread). What it fails at is told to the store's log, and tried again
+ * after a second, or after the next commit if only that can change it.
+ *
+ * A runner in another process with the same projection waits, and takes over when this one dies.
+ *
+ * Memory:  the projections are copied, as by quipu_register(). `*out` is the caller's until
+ *          quipu_runner_stop().
+ * Threads: any; their functions are called in the runner's threads.
+ * Returns: QUIPU_OK; as quipu_register() and quipu_project(); QUIPU_SYSTEM: no threads are to be
+ *          had. On failure `*out` is NULL. */
+QUIPU_API int quipu_runner_start(quipu *store, const quipu_projection *const *projections,
+                                 size_t count, uint32_t threads, quipu_runner **out,
+                                 quipu_error *error);
+
+/* Let it end the pages under way, wait for its threads, and free it. Before quipu_close(); one that
+ * outlives its store ends by itself, and must still be stopped. NULL does nothing.
+ *
+ * Threads: any but its own.
+ * Returns: QUIPU_OK, or what one of its projections fails with just now; QUIPU_FORKED. */
+QUIPU_API int quipu_runner_stop(quipu_runner *runner, quipu_error *error);
+
+/* One snapshot of one view: nothing in it changes, and its mark is that of what it shows. As long
+ * as it is open it keeps pages, as a reader does. */
+typedef struct quipu_view quipu_view;
+
+/* Open a projection's view. "$rebuild:NAME" is what is being built beside it.
+ *
+ * Memory:  `*out` is the caller's until quipu_view_close(). A live one is folded into memory.
+ * Threads: any for `store`; a view belongs to one thread at a time.
+ * Returns: QUIPU_OK; QUIPU_NOT_FOUND: no such projection, or nothing is built beside it;
+ *          QUIPU_FAULTED: a live one that must stop; QUIPU_INVALID, QUIPU_TOO_LARGE: the name; what
+ *          every call may return. On failure `*out` is NULL. */
+QUIPU_API int quipu_view_open(quipu *store, const char *projection, quipu_view **out,
+                              quipu_error *error);
+
+/* The position up to which the view is the fold of the log.
+ *
+ * Threads: that of the view.
+ * Returns: the position; 0 if the view's store is closed. */
+QUIPU_API uint64_t quipu_view_mark(const quipu_view *view);
+
+/* The value under a key.
+ *
+ * Memory:  `out` lives until the next call on this view.
+ * Threads: that of the view.
+ * Returns: 1 found; 0 not; QUIPU_MISUSE; QUIPU_CLOSED; what every call may return. */
+QUIPU_API int quipu_view_get(quipu_view *view, const void *key, size_t size, quipu_value *out,
+                             quipu_error *error);
+
+enum quipu_scan_flags {
+    QUIPU_SCAN_BACKWARDS = 1, /* from the last key to the first */
+    QUIPU_SCAN_KEYS = 2       /* keys alone: the values come out empty */
+};
+
+/* From now on quipu_view_next() gives the keys that begin with `prefix` (NULL: all), in the order
+ * of their bytes, from the one behind `after` on (NULL: from the first): page by page with the last
+ * key that was seen, in the next view too. Backwards `behind` is towards the first.
+ *
+ * Memory:  both are copied.
+ * Threads: that of the view.
+ * Returns: QUIPU_OK; QUIPU_MISUSE: flags; QUIPU_TOO_LARGE: over 255 bytes; QUIPU_CLOSED; what every
+ *          call may return. */
+QUIPU_API int quipu_view_scan(quipu_view *view, const void *prefix, size_t size, const void *after,
+                              size_t after_size, uint32_t flags, quipu_error *error);
+
+/* The next one of the scan.
+ *
+ * Memory:  both live until the next call on this view.
+ * Threads: that of the view.
+ * Returns: 1; 0 at the end, or without a scan; QUIPU_CORRUPT: `key` says whose value, the next call
+ *          goes on after it; QUIPU_CLOSED; what every call may return. */
+QUIPU_API int quipu_view_next(quipu_view *view, quipu_value *key, quipu_value *value,
+                              quipu_error *error);
+
+/* How many keys begin with `prefix`: counted one by one. Ends a scan.
+ *
+ * Threads: that of the view.
+ * Returns: as quipu_view_scan() and quipu_view_next(). */
+QUIPU_API int quipu_view_count(quipu_view *view, const void *prefix, size_t size, uint64_t *count,
+                               quipu_error *error);
+
+/* Let its snapshot go. NULL does nothing.
+ *
+ * Threads: that of the view. */
+QUIPU_API void quipu_view_close(quipu_view *view);
+
+/* Wait until a view has what stands at `position`: who has appended reads its own writes. -1 waits
+ * for ever, 0 is a look. Parked events have passed. It holds no snapshot meanwhile.
+ *
+ * Threads: any number at once.
+ * Returns: QUIPU_OK: it has; QUIPU_TIMEOUT; QUIPU_FAULTED: it has stopped before; QUIPU_NOT_FOUND;
+ *          QUIPU_CLOSED: the store was closed meanwhile; QUIPU_MISUSE: a timeout below -1;
+ *          QUIPU_INVALID, QUIPU_TOO_LARGE: the name; what every call may return. */
+QUIPU_API int quipu_view_wait(quipu *store, const char *projection, uint64_t position,
+                              int timeout_ms, quipu_error *error);
+
+enum quipu_control {
+    QUIPU_PAUSE = 1,  /* nobody folds it until RESUME */
+    QUIPU_RESUME = 2, /* one that has stopped tries its event again */
+    QUIPU_REWIND = 3, /* to 0: build it anew beside the view */
+    QUIPU_DROP = 4,   /* forget the parked events, of `key` or all */
+    QUIPU_REPLAY = 5, /* try the parked events of `key`, or all, again, each key until one fails */
+    QUIPU_SKIP = 6,   /* forget the first parked event of `key`; NULL: the one that it stopped at */
+    QUIPU_DRAIN = 7,  /* apply what waits in `key` behind one that was skipped */
+    QUIPU_DELETE = 8  /* the projection, its view and what is parked; its streams stay */
+};
+
+/* Give an order to a projection, from any process and without its functions: who runs it sees it
+ * before the next commit. REPLAY and DRAIN are carried out by who runs it next.
+ *
+ * Memory:  `key` is the key as it is parked, NUL-terminated; NULL: see above. One with a 0 byte in
+ *          it is reached with all others only. `value` is 0.
+ * Threads: any. quipu_close() waits for it as for a commit.
+ * Returns: QUIPU_OK; QUIPU_NOT_FOUND: no such projection, or nothing is parked there;
+ *          QUIPU_CONFLICT: a DRAIN of a key whose first event has failed, or its runner was always
+ *          faster; QUIPU_MISUSE: no such order, or one that needs a key; QUIPU_INVALID,
+ *          QUIPU_TOO_LARGE: a name; as quipu_commit(). */
+QUIPU_API int quipu_projection_control(quipu *store, const char *projection, int control,
+                                       int64_t value, const char *key, quipu_error *error);
 
 /* ---- look after ---- */
 

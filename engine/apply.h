@@ -1,4 +1,5 @@
-/* apply.h - putting into the store what was decided: records with their stamps, marks. A function
+/* apply.h - putting into the store what was decided: records with their stamps, marks, what
+ * projections made. A function
  * of the store, of the batches' bytes, and of the time that the leader gives. */
 #ifndef QP_APPLY_H
 #define QP_APPLY_H

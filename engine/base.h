@@ -35,6 +35,11 @@
 #define QP_QUERY_ITEMS_MAX 64            /* each is held against every candidate */
 #define QP_QUERY_BYTES_MAX (64 * QP_KIB) /* of names: some thousand, each a list to be opened */
 
+/* Upcasters: what one stored event takes and becomes. Chains of a few dozen shapes are long; what
+ * goes on for ever must end before the memory does. */
+#define QP_UPCAST_STEPS_MAX  64   /* one after the other */
+#define QP_UPCAST_EVENTS_MAX 4096 /* as many as a batch has by default */
+
 /* Payloads. The hard limit keeps a record's size far inside 32 bits. */
 #define QP_DATA_BYTES_DEFAULT (16 * QP_MIB)
 #define QP_DATA_BYTES_MAX     (64 * QP_MIB)
@@ -60,6 +65,23 @@
  * finding one cost 44 ms a commit after a purge. */
 #define QP_ROW_BYTES_MAX 4080
 #define QP_KEY_BYTES_MAX 511 /* LMDB's */
+
+/* Views. A key shares LMDB's with the projection's name; a value goes through memory whole. */
+#define QP_VIEW_KEY_MAX        255
+#define QP_VIEW_VALUE_MAX      (16 * QP_MIB)
+#define QP_PARKED_REASON_BYTES 1000
+
+/* A page of a projection: folded outside of the transaction, committed in one. Its writes hold the
+ * store lock, 1 to 2 microseconds each: so pages end after a time, not only after so many events.
+ * Short pages cost more: each commit copies the leaves that it touches. */
+#define QP_PAGE_EVENTS_DEFAULT 65536
+#define QP_PAGE_MS             50
+#define QP_PAGE_BYTES          (8 * QP_MIB)
+#define QP_RETRIES_DEFAULT     3
+#define QP_RUNNER_MAX          1024 /* projections, and threads, of one runner */
+
+/* An inline projection folds so many events within a commit, beside the commit's own. */
+#define QP_INLINE_BEHIND_MAX 1000
 
 /* Positions. 2^48 events at a million a second last nine years; a block of 512 deltas then fits a
  * row whatever they are. */

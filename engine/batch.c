@@ -42,6 +42,8 @@ void qp_batch_clear(struct qp_batch *batch)
     drop_steps(batch, 0);
     batch->bytes.size = 0;
     batch->names.size = 0;
+    batch->effects.size = 0;
+    batch->effects_taken = 0;
     batch->draft_count = 0;
     batch->payload_max = 0;
     batch->failure.status = QUIPU_OK;
@@ -53,6 +55,7 @@ void qp_batch_release(struct qp_batch *batch)
     drop_steps(batch, 0);
     qp_buffer_release(&batch->bytes);
     qp_buffer_release(&batch->names);
+    qp_buffer_release(&batch->effects);
     qp_free(batch->steps);
     qp_free(batch->drafts);
     *batch = (struct qp_batch){0};
@@ -62,6 +65,12 @@ struct qp_bytes qp_batch_name(const struct qp_batch *batch, const struct qp_step
 {
     assert(step->name_offset + step->name_size < batch->names.size); /* and its 0 */
     return (struct qp_bytes){batch->names.bytes + step->name_offset, step->name_size};
+}
+
+struct qp_bytes qp_batch_owner(const struct qp_batch *batch, const struct qp_step *step)
+{
+    assert(step->owner_offset + step->owner_size <= batch->names.size);
+    return (struct qp_bytes){batch->names.bytes + step->owner_offset, step->owner_size};
 }
 
 uint8_t *qp_batch_record(const struct qp_batch *batch, size_t draft)
@@ -97,23 +106,12 @@ static int check_payload(const void *bytes, uint32_t size, uint8_t format, const
 {
     if (size == 0)
         return QUIPU_OK;
-    if (bytes == NULL)
-        return qp_fail(error, QUIPU_MISUSE, "%s is NULL with size %u", what, size);
-    switch (format) {
-    case QUIPU_BINARY:
-        return QUIPU_OK;
-    case QUIPU_JSON:
-        if (!qp_text_utf8(bytes, size))
-            return qp_fail(error, QUIPU_INVALID, "%s says JSON and is not UTF-8", what);
-        return QUIPU_OK;
-    case QUIPU_MSGPACK:
-        if (!qp_pack_whole(bytes, size))
-            return qp_fail(error, QUIPU_INVALID,
-                           "%s is not one whole msgpack value of at most 32 levels", what);
-        return QUIPU_OK;
-    default:
-        return qp_fail(error, QUIPU_MISUSE, "%s has the unknown format %u", what, format);
-    }
+    if (format == QUIPU_JSON && !qp_text_utf8(bytes, size))
+        return qp_fail(error, QUIPU_INVALID, "%s says JSON and is not UTF-8", what);
+    if (format == QUIPU_MSGPACK && !qp_pack_whole(bytes, size))
+        return qp_fail(error, QUIPU_INVALID,
+                       "%s is not one whole msgpack value of at most 32 levels", what);
+    return QUIPU_OK;
 }
 
 /* At most 64 of them: comparing each with each is cheaper than anything that would have to be
@@ -138,9 +136,20 @@ static int check_tags(const quipu_draft *draft, quipu_error *error)
     return QUIPU_OK;
 }
 
-/* All that is wrong with a draft is found before its step is begun. Reserved fields must be 0, so
- * that a later release can give them a meaning. */
-static int check_draft(const quipu_draft *draft, quipu_error *error)
+static int check_there(const void *bytes, uint32_t size, uint8_t format, const char *what,
+                       quipu_error *error)
+{
+    if (size == 0)
+        return QUIPU_OK;
+    if (bytes == NULL)
+        return qp_fail(error, QUIPU_MISUSE, "%s is NULL with size %u", what, size);
+    if (format > QUIPU_MSGPACK)
+        return qp_fail(error, QUIPU_MISUSE, "%s has the unknown format %u", what, format);
+    return QUIPU_OK;
+}
+
+/* Reserved fields must be 0, so that a later release can give them a meaning. */
+int qp_batch_check_draft(const quipu_draft *draft, quipu_error *error)
 {
     static const uint8_t zeroes[sizeof(draft->reserved8)];
     const uint32_t known = QUIPU_EVENT_HAS_ID | QUIPU_EVENT_HAS_TIME | QUIPU_EVENT_HAS_RECORDED;
@@ -160,10 +169,22 @@ static int check_draft(const quipu_draft *draft, quipu_error *error)
                        (unsigned long long)draft->data_size + draft->meta_size,
                        (unsigned long long)QP_DATA_BYTES_MAX);
     }
-    rc = check_payload(draft->data, draft->data_size, draft->data_format, "data", error);
+    rc = check_there(draft->data, draft->data_size, draft->data_format, "data", error);
+    if (rc == QUIPU_OK)
+        rc = check_there(draft->meta, draft->meta_size, draft->meta_format, "meta", error);
+    return rc == QUIPU_OK ? check_tags(draft, error) : rc;
+}
+
+/* All that is wrong with a draft is found before its step is begun. */
+static int check_draft(const quipu_draft *draft, quipu_error *error)
+{
+    int rc = qp_batch_check_draft(draft, error);
+
+    if (rc == QUIPU_OK)
+        rc = check_payload(draft->data, draft->data_size, draft->data_format, "data", error);
     if (rc == QUIPU_OK)
         rc = check_payload(draft->meta, draft->meta_size, draft->meta_format, "meta", error);
-    return rc == QUIPU_OK ? check_tags(draft, error) : rc;
+    return rc;
 }
 
 /* Build the record of a draft that was checked. Both reserves come before the first change: whoever
@@ -253,35 +274,32 @@ static struct qp_step *add_named(struct qp_batch *batch, enum qp_step_kind kind,
     return step;
 }
 
-/* What a call found the batch as, to be brought back if it fails. */
-struct before {
-    size_t bytes;
-    size_t names;
-    size_t steps;
-    size_t drafts;
-    size_t payload_max;
-};
-
-static struct before look_before(const struct qp_batch *batch)
+struct qp_batch_edge qp_batch_edge(const struct qp_batch *batch)
 {
-    return (struct before){batch->bytes.size, batch->names.size, batch->step_count,
-                           batch->draft_count, batch->payload_max};
+    return (struct qp_batch_edge){batch->bytes.size, batch->names.size, batch->step_count,
+                                  batch->draft_count, batch->payload_max};
+}
+
+/* Memory that was added stays. */
+void qp_batch_cut(struct qp_batch *batch, const struct qp_batch_edge *edge)
+{
+    drop_steps(batch, edge->steps);
+    batch->bytes.size = edge->bytes;
+    batch->names.size = edge->names;
+    batch->draft_count = edge->drafts;
+    batch->payload_max = edge->payload_max;
 }
 
 /* What each call that adds steps ends with. The first failure is kept: a program may fill a batch
  * without looking and is told when it commits. Results of an earlier commit are void from here on,
- * because the steps are no longer those. Memory that was added stays. */
-static int settle_call(struct qp_batch *batch, const struct before *before, int rc,
+ * because the steps are no longer those. */
+static int settle_call(struct qp_batch *batch, const struct qp_batch_edge *before, int rc,
                        const quipu_error *error)
 {
     batch->decided = false;
     if (rc == QUIPU_OK)
         return rc;
-    drop_steps(batch, before->steps);
-    batch->bytes.size = before->bytes;
-    batch->names.size = before->names;
-    batch->draft_count = before->drafts;
-    batch->payload_max = before->payload_max;
+    qp_batch_cut(batch, before);
     if (batch->failure.status == QUIPU_OK)
         batch->failure = *error;
     return rc;
@@ -290,7 +308,7 @@ static int settle_call(struct qp_batch *batch, const struct before *before, int 
 int qp_batch_append(struct qp_batch *batch, const char *stream, uint64_t expected,
                     const quipu_draft *drafts, size_t count)
 {
-    const struct before before = look_before(batch);
+    const struct qp_batch_edge before = qp_batch_edge(batch);
     quipu_error error = {0};
     int rc = check_append(batch, stream, expected, drafts, count, &error);
     struct qp_step *step = NULL;
@@ -311,7 +329,7 @@ int qp_batch_append(struct qp_batch *batch, const char *stream, uint64_t expecte
 
 int qp_batch_unless(struct qp_batch *batch, const quipu_query *query, uint64_t after)
 {
-    const struct before before = look_before(batch);
+    const struct qp_batch_edge before = qp_batch_edge(batch);
     quipu_error error = {0};
     struct qp_step *step = add_step(batch, QP_STEP_UNLESS);
     int rc = QUIPU_OK;
@@ -334,7 +352,7 @@ int qp_batch_unless(struct qp_batch *batch, const quipu_query *query, uint64_t a
 int qp_batch_number(struct qp_batch *batch, enum qp_step_kind kind, const char *name,
                     uint64_t number)
 {
-    const struct before before = look_before(batch);
+    const struct qp_batch_edge before = qp_batch_edge(batch);
     const char *what = kind == QP_STEP_MARK ? "a mark" : "a source";
     quipu_error error = {0};
     size_t size;
@@ -354,4 +372,89 @@ int qp_batch_number(struct qp_batch *batch, enum qp_step_kind kind, const char *
             step->number = number;
     }
     return settle_call(batch, &before, rc, &error);
+}
+
+/* ---- projections ----
+ *
+ *     effects   table u8  deletes u8  key size u16  value size u32  key  value | ... | row
+ *
+ * Built by the engine alone: nothing of it is a caller's to get wrong. */
+
+enum { EFFECT_HEAD_BYTES = 8 };
+
+int qp_batch_own(struct qp_batch *batch, struct qp_bytes projection)
+{
+    struct qp_step *step = &batch->steps[batch->step_count - 1];
+
+    assert(batch->step_count > 0 && step->kind == QP_STEP_STREAM && projection.size > 0);
+    if (!qp_buffer_put(&batch->names, projection.data, projection.size))
+        return qp_fail_memory(NULL);
+    step->owner_offset = batch->names.size - projection.size;
+    step->owner_size = projection.size;
+    return QUIPU_OK;
+}
+
+int qp_batch_effect(struct qp_batch *batch, const struct qp_effect *effect, quipu_error *error)
+{
+    uint8_t head[EFFECT_HEAD_BYTES] = {(uint8_t)effect->table, effect->deletes};
+
+    assert(effect->key.size <= QP_KEY_BYTES_MAX && effect->value.size <= QP_BATCH_BYTES_MAX);
+    qp_set_u16(head + 2, (uint16_t)effect->key.size);
+    qp_set_u32(head + 4, (uint32_t)effect->value.size);
+    if (!qp_buffer_reserve(&batch->effects, sizeof(head) + effect->key.size + effect->value.size))
+        return qp_fail_memory(error);
+    (void)qp_buffer_put(&batch->effects, head, sizeof(head)); /* there is room for all three */
+    (void)qp_buffer_put(&batch->effects, effect->key.data, effect->key.size);
+    if (effect->value.size > 0)
+        (void)qp_buffer_put(&batch->effects, effect->value.data, effect->value.size);
+    return QUIPU_OK;
+}
+
+int qp_batch_project(struct qp_batch *batch, struct qp_bytes name, uint64_t sequence,
+                     const uint8_t *row, size_t size, quipu_error *error)
+{
+    char text[QP_OWNER_NAME_MAX + 1] = {0};
+    struct qp_step *step;
+
+    assert(name.size > 0 && name.size <= QP_OWNER_NAME_MAX);
+    memcpy(text, name.data, name.size);
+    if (!qp_buffer_reserve(&batch->effects, size))
+        return qp_fail_memory(error);
+    step = add_named(batch, QP_STEP_PROJECT, text);
+    if (step == NULL)
+        return qp_fail_memory(error);
+    if (size > 0)
+        (void)qp_buffer_put(&batch->effects, row, size);
+    step->expected = sequence;
+    step->row_size = size;
+    step->effects_offset = batch->effects_taken;
+    step->effects_size = batch->effects.size - batch->effects_taken;
+    batch->effects_taken = batch->effects.size;
+    batch->decided = false;
+    return QUIPU_OK;
+}
+
+uint8_t *qp_batch_row(const struct qp_batch *batch, const struct qp_step *step)
+{
+    return batch->effects.bytes + step->effects_offset + step->effects_size - step->row_size;
+}
+
+bool qp_batch_next_effect(const struct qp_batch *batch, const struct qp_step *step, size_t *at,
+                          struct qp_effect *effect)
+{
+    const uint8_t *head = batch->effects.bytes + step->effects_offset + *at;
+    size_t key_size;
+    size_t value_size;
+
+    if (*at == step->effects_size - step->row_size)
+        return false;
+    key_size = qp_get_u16(head + 2);
+    value_size = qp_get_u32(head + 4);
+    *effect = (struct qp_effect){.table = head[0],
+                                 .deletes = head[1] != 0,
+                                 .key = {head + EFFECT_HEAD_BYTES, key_size},
+                                 .value = {head + EFFECT_HEAD_BYTES + key_size, value_size}};
+    *at += EFFECT_HEAD_BYTES + key_size + value_size;
+    assert(*at <= step->effects_size - step->row_size);
+    return true;
 }

@@ -89,7 +89,7 @@ static int read_place(const struct qp_blob_home *home, struct qp_bytes key, stru
 int qp_blobs_next(struct qp_txn *txn, const struct qp_blob_home *home, uint64_t *number,
                   quipu_error *error)
 {
-    struct qp_bytes value;
+    struct qp_bytes value = {0};
     int rc = qp_get_row(txn, home->meta, QP_META_BLOBS, &value, error);
 
     *number = 1;
@@ -150,8 +150,8 @@ static int delete_blob(struct qp_txn *txn, const struct qp_blob_home *home,
 static int drop_old(struct qp_txn *txn, const struct qp_blob_home *home, struct qp_bytes key,
                     quipu_error *error)
 {
-    struct qp_bytes stored;
-    struct place place;
+    struct qp_bytes stored = {0};
+    struct place place = {0};
     int rc;
 
     if (qp_table_rows(txn, home->blobs) == 0)
@@ -169,7 +169,7 @@ int qp_blobs_put(struct qp_txn *txn, const struct qp_blob_home *home, struct qp_
 {
     uint8_t row[QP_ROW_BYTES_MAX];
     size_t size = HEAD_OFFSET + home->head_bytes;
-    uint64_t number;
+    uint64_t number = 0;
     int rc = drop_old(txn, home, key, error);
 
     assert(txn->writing && head.size == home->head_bytes && head.size <= QP_BLOB_HEAD_BYTES_MAX);
@@ -215,7 +215,7 @@ static int assemble(struct qp_txn *txn, const struct qp_blob_home *home, const s
         return qp_fail_memory(error);
     for (uint32_t n = 0; n < chunks_of(place->size); n++) {
         size_t left = place->size - assembly->size;
-        struct qp_bytes chunk;
+        struct qp_bytes chunk = {0};
         struct qp_key at;
         int rc;
 
@@ -236,7 +236,7 @@ int qp_blobs_read(struct qp_txn *txn, const struct qp_blob_home *home, struct qp
                   struct qp_bytes stored, struct qp_buffer *assembly, struct qp_long_row *row,
                   quipu_error *error)
 {
-    struct place place;
+    struct place place = {0};
     int rc = read_place(home, key, stored, &place, error);
 
     if (rc < 0)
@@ -255,7 +255,7 @@ int qp_blobs_read(struct qp_txn *txn, const struct qp_blob_home *home, struct qp
 int qp_blobs_get(struct qp_txn *txn, const struct qp_blob_home *home, struct qp_bytes key,
                  struct qp_buffer *assembly, struct qp_long_row *row, quipu_error *error)
 {
-    struct qp_bytes stored;
+    struct qp_bytes stored = {0};
     int rc = qp_get(txn, home->rows, key, &stored, error);
 
     return rc == QUIPU_ROW ? qp_blobs_read(txn, home, key, stored, assembly, row, error) : rc;

@@ -30,12 +30,14 @@ enum { UNSEEN_COMMITS_MAX = 16 /* of others: more are folded before the store lo
 /* ---- decide and apply ---- */
 
 /* A request whose conditions fail is settled by that; whatever else fails is everybody's. */
-static int decide_group(struct qp_moment *moment, struct qp_request *group, quipu_error *error)
+static int decide_group(struct qp_moment *moment, struct qp_request *group, int64_t now_ns,
+                        quipu_error *error)
 {
     struct qp_overlay overlay;
     int rc = QUIPU_OK;
 
     qp_overlay_init(&overlay, moment->pin.head);
+    overlay.now_ns = now_ns;
     for (struct qp_request *request = group; request != NULL && rc == QUIPU_OK;
          request = request->next) {
         if (request->batch == NULL)
@@ -144,6 +146,8 @@ static int apply_and_plan(struct qp_handle *handle, struct qp_txn *txn, struct g
     uint64_t before = edge->position;
     int rc = apply_group(txn, group->all, edge, committed, error);
 
+    if (rc == QUIPU_OK && edge->position > before && atomic_load(&handle->registered.inlines) > 0)
+        rc = handle->fold_inline(handle, txn, before, edge, committed, error);
     group->planned = rc == QUIPU_OK && (edge->position > before || !*committed);
     if (group->planned)
         qp_post_plan(&handle->post, group->parcels, edge->position, edge->chain);
@@ -170,7 +174,7 @@ static int transact(struct qp_handle *handle, struct group *group, bool *committ
     if (rc == QUIPU_OK)
         rc = look_at_edge(handle, moment, &edge, error);
     if (rc == QUIPU_OK)
-        rc = decide_group(moment, group->all, error);
+        rc = decide_group(moment, group->all, edge.now_ns, error);
     qp_moment_end(moment); /* its cursor must not outlive the transaction */
     if (rc == QUIPU_OK)
         rc = apply_and_plan(handle, &txn, group, &edge, committed, error);

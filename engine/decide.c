@@ -121,6 +121,22 @@ static void set_own(const struct qp_overlay *overlay, struct qp_overlay_name *na
     name->batch = overlay->batch;
 }
 
+/* A projection's streams are its own: whoever else wrote there would break what it made of the
+ * events that it read. It takes a stream by its first event, if nobody has written there before. */
+static void decide_owner(const struct qp_batch *batch, struct qp_step *step,
+                         const struct qp_overlay_name *stream, uint64_t newest)
+{
+    struct qp_bytes owner = qp_batch_owner(batch, step);
+
+    step->claims = false;
+    if (step->draft_count == 0 || (owner.size == 0 && stream->owner.size == 0))
+        return;
+    if (owner.size > 0 && stream->owner.size == 0 && newest == 0)
+        step->claims = true;
+    else if (!qp_bytes_equal(owner, stream->owner) && !QP_MUTANT(OWNER_UNSEEN))
+        step->result.status = QUIPU_MISUSE;
+}
+
 /* A condition sees `newest`; an append that follows another one of the same batch and stream sees
  * that one's `pending`. What is known already is not appended, and its version is not asked for. */
 static int decide_stream(struct qp_overlay *overlay, struct qp_moment *moment,
@@ -143,6 +159,7 @@ static int decide_stream(struct qp_overlay *overlay, struct qp_moment *moment,
         return rc;
     if (!version_fits(step->expected, step->result.actual))
         step->result.status = QUIPU_CONFLICT;
+    decide_owner(batch, step, stream, newest);
     if (step->draft_count > 0)
         set_own(overlay, stream, newest + step->draft_count);
     return QUIPU_OK;
@@ -174,6 +191,27 @@ static int decide_number(struct qp_overlay *overlay, struct qp_moment *moment,
     return QUIPU_OK;
 }
 
+/* Its row is what its maker saw, or somebody was faster. Sequences of one name never come again,
+ * though the projection is deleted and made anew: they begin at the clock. */
+static int decide_project(struct qp_overlay *overlay, struct qp_moment *moment,
+                          const struct qp_batch *batch, struct qp_step *step, quipu_error *error)
+{
+    struct qp_overlay_name *name = NULL;
+    int rc = qp_overlay_name(overlay, moment, batch, step, &name, error);
+
+    if (rc < 0)
+        return rc;
+    step->result = (quipu_result){.expected = step->expected, .actual = with_own(overlay, name)};
+    if (step->result.actual != step->expected && !QP_MUTANT(SEQUENCE_UNSEEN))
+        step->result.status = QUIPU_CONFLICT;
+    step->number = step->result.actual + 1;
+    if (overlay->now_ns > 0 && (uint64_t)overlay->now_ns > step->number)
+        step->number = (uint64_t)overlay->now_ns;
+    step->changes = true;
+    set_own(overlay, name, step->number);
+    return QUIPU_OK;
+}
+
 /* The store first: what the batches before will append stands behind all of it. */
 static int decide_unless(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_step *step,
                          quipu_error *error)
@@ -201,6 +239,8 @@ static int decide_step(struct qp_overlay *overlay, struct qp_moment *moment,
     case QP_STEP_MARK:
     case QP_STEP_TRACK:
         return decide_number(overlay, moment, batch, step, error);
+    case QP_STEP_PROJECT:
+        return decide_project(overlay, moment, batch, step, error);
     case QP_STEP_STREAM:
         break;
     }
@@ -270,8 +310,13 @@ static void explain(const struct qp_batch *batch, const struct qp_step *step, qu
         (void)qp_fail(error, QUIPU_ALREADY_TRACKED, "source %.100s is at %llu already, given %llu",
                       name, actual, number);
         break;
+    case QP_STEP_PROJECT:
+        (void)qp_fail(error, QUIPU_CONFLICT, "projection %.100s was changed meanwhile", name);
+        break;
     case QP_STEP_STREAM:
-        if (step->result.status == QUIPU_CONFLICT)
+        if (step->result.status == QUIPU_MISUSE)
+            (void)qp_fail(error, QUIPU_MISUSE, "stream %.100s belongs to a projection", name);
+        else if (step->result.status == QUIPU_CONFLICT)
             explain_version(step, name, error);
         else
             explain_id(step, name, error);
@@ -374,6 +419,8 @@ static void accept(struct qp_overlay *overlay, struct qp_moment *moment, struct 
         if (!QP_MUTANT(GROUP_UNSEEN))
             name->newest = name->pending;
         name->missing = false;
+        if (step->claims)
+            name->owner = qp_batch_owner(batch, step);
         if (step->draft_count > 0)
             accept_drafts(overlay, batch, step, receipt);
     }
@@ -424,7 +471,8 @@ bool qp_decide_is_own(int status)
 {
     return status == QUIPU_CONFLICT || status == QUIPU_DUPLICATE_ID ||
            status == QUIPU_PARTIAL_DUPLICATE || status == QUIPU_ALREADY_TRACKED ||
-           status == QUIPU_TOO_LARGE || status == QUIPU_CORRUPT || status == QUIPU_NEWER_FORMAT;
+           status == QUIPU_TOO_LARGE || status == QUIPU_CORRUPT || status == QUIPU_NEWER_FORMAT ||
+           status == QUIPU_MISUSE;
 }
 
 int qp_decide(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_batch *batch,

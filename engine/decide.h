@@ -12,8 +12,9 @@ int qp_decide(struct qp_overlay *overlay, struct qp_moment *moment, struct qp_ba
               quipu_receipt *receipt, quipu_error *error);
 
 /* Is it about this batch alone, so that the rest of its group goes on? CONFLICT, DUPLICATE_ID,
- * PARTIAL_DUPLICATE and ALREADY_TRACKED; TOO_LARGE: no positions are left; CORRUPT, NEWER_FORMAT:
- * what one of its ids, streams, marks or queries needs cannot be read. */
+ * PARTIAL_DUPLICATE and ALREADY_TRACKED; MISUSE: a stream is a projection's; TOO_LARGE: no
+ * positions are left; CORRUPT, NEWER_FORMAT: what one of its ids, streams, marks or queries needs
+ * cannot be read. */
 bool qp_decide_is_own(int status);
 
 #endif

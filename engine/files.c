@@ -61,10 +61,12 @@ static int check_format(struct qp_handle *handle, struct qp_txn *txn, quipu_erro
     if (format.number > QP_FORMAT_LOG)
         return qp_fail(error, QUIPU_NEWER_FORMAT, "the store has format %u, this library knows %d",
                        format.number, QP_FORMAT_LOG);
-    if (format.read_bits != 0 || (format.write_bits != 0 && !handle->read_only)) {
+    if (format.read_bits != 0 ||
+        ((format.write_bits & ~QP_WRITE_BITS_KNOWN) != 0 && !handle->read_only)) {
         return qp_fail(error, QUIPU_NEWER_FORMAT,
                        "the store uses features %llx and %llx that this library does not know",
-                       (unsigned long long)format.read_bits, (unsigned long long)format.write_bits);
+                       (unsigned long long)format.read_bits,
+                       (unsigned long long)(format.write_bits & ~QP_WRITE_BITS_KNOWN));
     }
     rc = qp_get_row(txn, QP_TABLE_META, QP_META_UUID, &value, error);
     if (rc < 0)

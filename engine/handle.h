@@ -10,22 +10,38 @@
 #include "place.h"
 #include "post.h"
 #include "queue.h"
+#include "registered.h"
 #include "shared.h"
 #include "tail.h"
 #include "txn.h"
+#include "upcast.h"
 #include "worker.h"
 
 #include <stdatomic.h>
 
 struct qp_moment;
+struct qp_edge;
 
-/* Threads that wait for events: one sleeps on the word in `shared`, the others here (wait.c). */
+/* What a snapshot of the log shows at a glance. */
+struct qp_glance {
+    uint64_t transaction;
+    uint64_t head;
+};
+
+enum qp_wait_kind {
+    QP_WAIT_HEAD,   /* for events */
+    QP_WAIT_COMMIT, /* for any transaction */
+    QP_WAIT_KINDS
+};
+
+/* Threads that wait for commits: one sleeps on the word in `shared`, the others here (wait.c). */
 struct qp_waiting {
     pthread_mutex_t lock; /* a leaf */
-    pthread_cond_t changed;
-    bool watched;    /* one of them watches */
-    uint64_t head;   /* the newest that a watcher saw */
-    uint64_t untold; /* looks that found events, and nobody had woken the watcher */
+    pthread_cond_t changed[QP_WAIT_KINDS];
+    unsigned asleep[QP_WAIT_KINDS];
+    bool watched;          /* one of them watches */
+    struct qp_glance seen; /* the newest that a watcher saw */
+    uint64_t untold;       /* looks that found a commit, and nobody had woken the watcher */
 };
 
 /* Why a load has passed over a snapshot (keep.c). */
@@ -57,6 +73,10 @@ struct qp_handle {
     bool post_ready;     /* the own box was emptied: what stands in it we have put */
     size_t parcels;      /* that were taken along last time */
     struct qp_waiting waiting;
+    struct qp_registered registered;
+    /* Folds inline projections in a write transaction of the log, once there is one (inline.c). */
+    int (*fold_inline)(struct qp_handle *handle, struct qp_txn *txn, uint64_t head_before,
+                       struct qp_edge *edge, bool *written, quipu_error *error);
     struct qp_worker merger;      /* its work: merge.c */
     atomic_bool merging;          /* a thread of this process merges */
     atomic_ullong unmerged;       /* events, as the last commit saw it */
@@ -68,6 +88,7 @@ struct qp_handle {
     unsigned pool_count;
     struct qp_moment *oldest; /* of those in use, in the order in which they began */
     struct qp_moment *newest;
+    struct qp_upcasters upcasters;
     unsigned char *alive; /* a page that is wiped in a forked child */
 };
 

@@ -5,6 +5,8 @@
  *     blobs     | number u64 | n u32 |
  *     terms     | kind u8 | name ... |                      the first on, so that the rows of one
  *     blocks    | term u64 | first u64 |                    position or term are neighbours
+ *     views     | name ... 0 | generation u32 | key ... |
+ *     parked    | name ... 0 | generation u32 | size u16 | key ... | position u64 |
  *     meta      | name ... |
  *     snapshots | stream ... | 0 | fold ... | 0 | fold's version u32 | version u64 |
  *
@@ -93,6 +95,75 @@ void qp_key_mark(struct qp_key *key, enum qp_mark_kind kind, struct qp_bytes nam
     key->bytes[0] = (uint8_t)kind;
     memcpy(key->bytes + 1, name.data, name.size);
     key->size = (uint16_t)(1 + name.size);
+}
+
+/* A name has no 0 byte: so one ends it, and names keep their order. */
+static void put_owner(struct qp_key *key, struct qp_bytes name, uint32_t generation)
+{
+    assert(name.size > 0 && name.size <= QP_OWNER_NAME_MAX);
+    memcpy(key->bytes, name.data, name.size);
+    key->bytes[name.size] = 0;
+    put_big(key->bytes + name.size + 1, generation, 4);
+    key->size = (uint16_t)(name.size + 5);
+}
+
+static void put_bytes(struct qp_key *key, struct qp_bytes bytes)
+{
+    assert(key->size + bytes.size <= sizeof(key->bytes));
+    if (bytes.size > 0)
+        memcpy(key->bytes + key->size, bytes.data, bytes.size);
+    key->size = (uint16_t)(key->size + bytes.size);
+}
+
+void qp_key_view(struct qp_key *key, struct qp_bytes name, uint32_t generation,
+                 struct qp_bytes view_key)
+{
+    assert(view_key.size <= QP_VIEW_KEY_MAX);
+    put_owner(key, name, generation);
+    put_bytes(key, view_key);
+}
+
+void qp_key_parked_of(struct qp_key *key, struct qp_bytes name, uint32_t generation,
+                      struct qp_bytes view_key)
+{
+    assert(view_key.size <= QP_VIEW_KEY_MAX);
+    put_owner(key, name, generation);
+    put_big(key->bytes + key->size, view_key.size, 2);
+    key->size = (uint16_t)(key->size + 2);
+    put_bytes(key, view_key);
+}
+
+void qp_key_parked(struct qp_key *key, struct qp_bytes name, uint32_t generation,
+                   struct qp_bytes view_key, uint64_t position)
+{
+    qp_key_parked_of(key, name, generation, view_key);
+    put_big(key->bytes + key->size, position, 8);
+    key->size = (uint16_t)(key->size + 8);
+}
+
+bool qp_key_owned_read(struct qp_bytes key, struct qp_owned_key *out)
+{
+    const uint8_t *at = key.data;
+    const uint8_t *end = key.size > 0 ? memchr(at, 0, key.size) : NULL;
+    size_t name = end != NULL ? (size_t)(end - at) : 0;
+
+    if (name == 0 || name > QP_OWNER_NAME_MAX || key.size < name + 5)
+        return false;
+    *out = (struct qp_owned_key){.name = {at, name},
+                                 .generation = (uint32_t)get_big(at + name + 1, 4),
+                                 .rest = {at + name + 5, key.size - name - 5}};
+    return true;
+}
+
+bool qp_key_parked_rest(struct qp_bytes rest, struct qp_bytes *view_key, uint64_t *position)
+{
+    const uint8_t *at = rest.data;
+
+    if (rest.size < 10 || get_big(at, 2) != rest.size - 10)
+        return false;
+    *view_key = (struct qp_bytes){at + 2, rest.size - 10};
+    *position = get_big(at + rest.size - 8, 8);
+    return true;
 }
 
 void qp_key_block(struct qp_key *key, uint64_t term, uint64_t first)

@@ -43,8 +43,9 @@ enum qp_term_kind {
 
 /* What has a row in `marks`. The numbers are part of the format. */
 enum qp_mark_kind {
-    QP_MARK_POSITION = 1, /* a position that a program keeps */
-    QP_MARK_SOURCE = 2    /* how far something from outside was taken in */
+    QP_MARK_POSITION = 1,  /* a position that a program keeps */
+    QP_MARK_SOURCE = 2,    /* how far something from outside was taken in */
+    QP_MARK_PROJECTION = 3 /* what is known of a projection (projections.h) */
 };
 
 /* The bits that stand in the index's meta row for the kinds above: another set, another index. */
@@ -71,6 +72,27 @@ void qp_key_id_name(uint8_t name[QP_ID_NAME_BYTES], const uint8_t id[16], uint64
 
 /* kind8 name: a row of `marks`. The name has at most QP_OWNER_NAME_MAX bytes. */
 void qp_key_mark(struct qp_key *key, enum qp_mark_kind kind, struct qp_bytes name);
+
+/* name 0 generation32 key: a row of `views`. The key has 1 to QP_VIEW_KEY_MAX bytes; none: what all
+ * keys of that generation begin with. */
+void qp_key_view(struct qp_key *key, struct qp_bytes name, uint32_t generation,
+                 struct qp_bytes view_key);
+
+/* name 0 generation32 len16 key position64: a row of `parked`. Without a position, what all rows of
+ * that key begin with. */
+void qp_key_parked(struct qp_key *key, struct qp_bytes name, uint32_t generation,
+                   struct qp_bytes view_key, uint64_t position);
+void qp_key_parked_of(struct qp_key *key, struct qp_bytes name, uint32_t generation,
+                      struct qp_bytes view_key);
+
+/* What a key of either table says, as views into it. `rest`: what stands behind the generation. */
+struct qp_owned_key {
+    struct qp_bytes name;
+    uint32_t generation;
+    struct qp_bytes rest;
+};
+bool qp_key_owned_read(struct qp_bytes key, struct qp_owned_key *out);
+bool qp_key_parked_rest(struct qp_bytes rest, struct qp_bytes *view_key, uint64_t *position);
 
 /* number64 number64: a row of `blocks`. */
 void qp_key_block(struct qp_key *key, uint64_t term, uint64_t first);

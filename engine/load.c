@@ -4,8 +4,9 @@
  *     position, time   end the walk: the first event beyond is the end, whatever comes after it
  *
  * Versions ascend with positions and with `recorded`, but not with `time_ns`, which callers give:
- * so the state at a time is the longest run of versions before the first that is later. Knows
- * nothing of what is folded; `state` is the caller's memory throughout.
+ * so the state at a time is the longest run of versions before the first that is later. What is
+ * stored decides that; the fold sees what upcasters make of it. Knows nothing of what is folded;
+ * `state` is the caller's memory throughout.
  *
  *     stream    1 2 3 4 5 6 7 8 9 ...
  *     snapshot        `-- a state at version 4: only 5, 6, 7 ... are read and folded
@@ -17,6 +18,7 @@
 #include "moment.h"
 #include "reader.h"
 #include "status.h"
+#include "upcast.h"
 
 #include <assert.h>
 #include <string.h>
@@ -56,28 +58,54 @@ static int apply(const quipu_fold *fold, const quipu_event *event, void *state, 
     return rc;
 }
 
+/* What upcasters make of it. */
+static int apply_all(const quipu_fold *fold, const quipu_event *stored, struct qp_upcast *upcast,
+                     void *state, quipu_error *error)
+{
+    const quipu_event *event;
+    int rc;
+
+    if (qp_upcast_idle(upcast))
+        return apply(fold, stored, state, error);
+    rc = qp_upcast_event(upcast, stored, error);
+    while (rc == QUIPU_OK) {
+        event = qp_upcast_next(upcast);
+        if (event == NULL)
+            break;
+        rc = apply(fold, event, state, error);
+    }
+    return rc;
+}
+
 /* `*version` is that of the last event that was applied: what the state stands at. A record that
  * cannot be read ends it, as the events after it are no history without it. */
 static int fold_events(struct qp_load *load, struct qp_reader *reader, void *state,
                        uint64_t *version, quipu_error *error)
 {
+    struct qp_upcast upcast;
+    int rc;
+
+    qp_upcast_begin(&upcast, &load->handle->upcasters, false);
     for (;;) {
         struct qp_record record;
         quipu_event event;
         uint64_t position;
-        int rc = qp_reader_next(reader, &position, &record, error);
 
+        rc = qp_reader_next(reader, &position, &record, error);
         if (rc != QUIPU_ROW)
-            return rc;
+            break;
         qp_event_fill(&record, load->handle->uuid, position, &event);
+        rc = QUIPU_OK;
         if (is_beyond(&load->at, &event))
-            return QUIPU_OK;
-        rc = apply(load->fold, &event, state, error);
+            break;
+        rc = apply_all(load->fold, &event, &upcast, state, error);
         if (rc < 0)
-            return rc;
+            break;
         *version = event.version;
         qp_keep_folded(&load->keep, state, &event, record.chain);
     }
+    qp_upcast_release(&upcast);
+    return rc;
 }
 
 /* If `init` fails it has cleaned up after itself: `release` is not called then. */

@@ -14,6 +14,10 @@
 #define QP_META_INDEXED QP_LITERAL("indexed")
 #define QP_META_BLOBS   QP_LITERAL("blobs") /* in both files: blobs.c has its row */
 
+/* Bits of the row `format` of log.mdb. */
+#define QP_WRITES_PROJECTIONS UINT64_C(1) /* rows of views, parked, blobs; owners in streams */
+#define QP_WRITE_BITS_KNOWN   QP_WRITES_PROJECTIONS
+
 #define QP_META_ROW_BYTES_MAX 80
 
 /* log.mdb "format": who does not know all of the bits must not read, or not write. */

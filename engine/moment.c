@@ -226,6 +226,24 @@ int qp_moment_begin_writing(struct qp_handle *handle, struct qp_txn *txn, struct
     return rc < 0 ? rc : QUIPU_OK;
 }
 
+int qp_moment_glance(struct qp_handle *handle, struct qp_glance *out, quipu_error *error)
+{
+    struct qp_moment *moment = from_pool(handle);
+    uint64_t head = 0;
+    int rc;
+
+    if (moment == NULL)
+        return qp_fail_memory(error);
+    moment->txn = &moment->log_txn;
+    rc = qp_txn_begin_read(handle->log, &moment->log_txn, error);
+    if (rc == QUIPU_OK)
+        rc = look_at_log(moment, true, &head, error);
+    if (rc == QUIPU_OK)
+        *out = (struct qp_glance){.transaction = qp_txn_number(moment->txn), .head = head};
+    qp_moment_end(moment);
+    return rc;
+}
+
 /* A reader's cursor and transactions stay, at rest. A writer's cursor must go: LMDB frees it with
  * its transaction, which is not ours to end. */
 void qp_moment_end(struct qp_moment *moment)
@@ -269,6 +287,8 @@ int qp_moment_stream(struct qp_moment *moment, struct qp_bytes stream, struct qp
         rc = qp_streams_get(moment->txn, moment->streams_any, stream, &state, error);
     if (rc == QUIPU_ROW && state.first_kept > 0)
         edge->hidden = state.first_kept - 1;
+    if (rc == QUIPU_ROW)
+        edge->owner = state.owner;
     return rc < 0 ? rc : QUIPU_OK;
 }
 

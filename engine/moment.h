@@ -32,6 +32,10 @@ int qp_moment_begin(struct qp_handle *handle, bool check, struct qp_moment **out
 int qp_moment_begin_writing(struct qp_handle *handle, struct qp_txn *txn, struct qp_moment **out,
                             quipu_error *error);
 
+/* The log alone, and no longer than for a look: neither the index nor the tail. FULL: no reader
+ * slot; CORRUPT; NEWER_FORMAT; IO; NO_MEMORY. */
+int qp_moment_glance(struct qp_handle *handle, struct qp_glance *out, quipu_error *error);
+
 /* Takes NULL. Views into the moment are gone. */
 void qp_moment_end(struct qp_moment *moment);
 
@@ -40,9 +44,10 @@ void qp_moment_drain(struct qp_handle *handle);
 
 /* Where a stream ends. It counts as having events only if its newest is not hidden. */
 struct qp_stream_edge {
-    uint64_t newest;   /* version, 0: it never had an event */
-    uint64_t position; /* of that version */
-    uint64_t hidden;   /* versions that deleting or truncating took: up to this one */
+    uint64_t newest;       /* version, 0: it never had an event */
+    uint64_t position;     /* of that version */
+    uint64_t hidden;       /* versions that deleting or truncating took: up to this one */
+    struct qp_bytes owner; /* a projection; size 0: none */
 };
 int qp_moment_stream(struct qp_moment *moment, struct qp_bytes stream, struct qp_stream_edge *edge,
                      quipu_error *error);

@@ -60,6 +60,8 @@
     X(51, LAZY_MERGED, "a merge takes what lazy handles have committed and nobody has flushed")    \
     X(52, LAZY_RECEIPT, "a receipt of sync speaks of what is not flushed")                         \
     X(53, COMMIT_UNCOUNTED, "a commit does not wake who waits for it")                             \
+    X(54, WAIT_EVENTS, "who waits for any commit is told of those with events only")               \
+    X(55, CALL_ONE_KIND, "who leaves the watch calls only those that wait for events")             \
     /* decide, apply: decide, overlay, pending, condition, apply, open */                          \
     X(61, GROUP_UNSEEN, "a batch does not see what the batches before it append")                  \
     X(62, OWN_UNSEEN, "a batch does not see its own earlier steps")                                \
@@ -99,14 +101,25 @@
     X(103, NUMBERS_PUT, "a group that leaves nothing in the log is taken along")                   \
     X(104, DEAD_TAKEN, "what a dead process has put is committed at some later time")              \
     X(105, UNLOCK_UNRUNG, "who unlocks rings nobody that waits with a group")                      \
+    /* upcast, api/read */                                                                         \
+    X(110, UPCAST_ONCE, "what an upcaster gives goes through no other one")                        \
+    X(111, UPCAST_META, "what an upcaster gives loses its meta")                                   \
+    X(112, UPCAST_GAP, "a chain of upcasters may have gaps")                                       \
+    X(113, UPCAST_LATE, "a reader uses upcasters that came after it began")                        \
+    X(114, UPCAST_HEAD, "a reader's head names an event of which not all was handed out")          \
+    /* projections: decide, folding, project */                                                    \
+    X(120, SEQUENCE_UNSEEN, "a page of a projection commits whatever its row is by now")           \
+    X(121, OWNER_UNSEEN, "anybody appends to a projection's streams")                              \
+    X(122, PARKED_PASSED, "later events of a parked key are applied")                              \
+    X(123, FAULT_KEPT, "what a failed attempt wrote is kept")                                      \
     /* snapshots: key, keep, merger */                                                             \
-    X(110, FOLD_VERSION_UNSEEN, "a snapshot of another version of the fold is used")               \
-    X(111, SNAPSHOT_CHAIN, "a snapshot of another history is used")                                \
-    X(112, SNAPSHOT_NEWER, "a snapshot is used that is newer than what was asked for")             \
-    X(113, SNAPSHOT_TIME, "a snapshot is used although an event before it is later than asked")    \
-    X(114, MERGER_UNLOCKED, "who writes the index does not take the merger's byte")                \
-    X(115, SNAPSHOTS_ALL, "old snapshots of a fold are never removed")                             \
-    X(116, STATE_KEPT, "after a snapshot that cannot be loaded the state is not begun anew")
+    X(130, FOLD_VERSION_UNSEEN, "a snapshot of another version of the fold is used")               \
+    X(131, SNAPSHOT_CHAIN, "a snapshot of another history is used")                                \
+    X(132, SNAPSHOT_NEWER, "a snapshot is used that is newer than what was asked for")             \
+    X(133, SNAPSHOT_TIME, "a snapshot is used although an event before it is later than asked")    \
+    X(134, MERGER_UNLOCKED, "who writes the index does not take the merger's byte")                \
+    X(135, SNAPSHOTS_ALL, "old snapshots of a fold are never removed")                             \
+    X(136, STATE_KEPT, "after a snapshot that cannot be loaded the state is not begun anew")
 
 #ifdef QUIPU_MUTANTS
 

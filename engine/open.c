@@ -249,6 +249,8 @@ static struct qp_handle *new_handle(struct qp_place *place, const quipu_options 
     qp_queue_init(&handle->queue);
     qp_wait_init(&handle->waiting);
     qp_tail_init(&handle->tail, 0);
+    qp_upcasters_init(&handle->upcasters);
+    qp_registered_init(&handle->registered);
     return handle;
 }
 
@@ -375,6 +377,8 @@ void qp_handle_close(struct qp_handle *handle)
     qp_tail_release(&handle->tail);
     qp_wait_release(&handle->waiting);
     qp_queue_release(&handle->queue);
+    qp_upcasters_release(&handle->upcasters);
+    qp_registered_release(&handle->registered);
     (void)pthread_mutex_destroy(&handle->pool_lock);
     if (handle->alive != NULL)
         (void)munmap(handle->alive, ALIVE_BYTES);

@@ -3,6 +3,8 @@
  *     the store's version, or number ---- newest ---- pending
  *                              accepted batches   the batch being decided, until it holds
  *
+ * With a projection it is the sequence of its row, which moves in any case.
+ *
  * So a batch is first tried on `pending`, and only when it holds that moves to `newest`. A refused
  * one leaves its numbers there, marked with its own batch number, which the next batch does not
  * look at: nothing has to be undone. With events that have ids it is the same: they get a version
@@ -12,6 +14,7 @@
 #include "overlay.h"
 
 #include "marks.h"
+#include "projections.h"
 #include "status.h"
 
 #include <assert.h>
@@ -83,10 +86,25 @@ static bool grow(struct qp_overlay *overlay)
     return true;
 }
 
+/* Whose a stream is. That of a projection which is gone is everybody's again. */
+static int ask_owner(struct qp_moment *moment, struct qp_bytes owner, struct qp_overlay_name *name,
+                     quipu_error *error)
+{
+    struct qp_projection_row row;
+    int rc = QUIPU_OK;
+
+    if (owner.size > 0)
+        rc = qp_projections_get(moment->txn, owner, &row, error);
+    if (rc == QUIPU_ROW)
+        name->owner = owner;
+    return rc < 0 ? rc : QUIPU_OK;
+}
+
 /* As the store has it. */
 static int ask_store(struct qp_moment *moment, struct qp_overlay_name *name, quipu_error *error)
 {
     struct qp_stream_edge edge;
+    struct qp_projection_row projection;
     struct qp_mark mark = {0};
     int rc;
 
@@ -94,7 +112,12 @@ static int ask_store(struct qp_moment *moment, struct qp_overlay_name *name, qui
         rc = qp_moment_stream(moment, name->name, &edge, error);
         name->newest = edge.newest;
         name->hidden = edge.hidden;
-        return rc;
+        return rc < 0 ? rc : ask_owner(moment, edge.owner, name, error);
+    }
+    if (name->kind == QP_STEP_PROJECT) {
+        rc = qp_projections_get(moment->txn, name->name, &projection, error);
+        name->newest = projection.sequence;
+        return rc < 0 ? rc : QUIPU_OK;
     }
     rc = qp_marks_get(moment->txn, (enum qp_mark_kind)name->kind, name->name, &mark, error);
     name->newest = mark.number;

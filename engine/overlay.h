@@ -7,16 +7,17 @@
 #include "identity.h"
 #include "pending.h"
 
-/* A stream, a mark or a source that the group names. */
+/* A stream, a mark, a source or a projection that the group names. */
 struct qp_overlay_name {
     struct qp_bytes name; /* in some batch of the group; data NULL: free */
     uint64_t sum;
     enum qp_step_kind kind;
-    uint64_t newest;  /* version or number, with all batches that hold */
-    uint64_t hidden;  /* versions that deleting took */
-    uint64_t pending; /* with the batch being decided */
-    uint64_t batch;   /* whose `pending` it is */
-    bool missing;     /* a mark or a source that nobody has set yet */
+    uint64_t newest;       /* version, number or sequence, with all batches that hold */
+    uint64_t hidden;       /* versions that deleting took */
+    uint64_t pending;      /* with the batch being decided */
+    uint64_t batch;        /* whose `pending` it is */
+    bool missing;          /* a mark or a source that nobody has set yet */
+    struct qp_bytes owner; /* of a stream: the projection that owns it, as the group leaves it */
 };
 
 /* A zeroed one is empty. */
@@ -32,6 +33,7 @@ struct qp_overlay {
     struct qp_pending pending; /* events of the batches that hold */
     uint64_t batch;            /* number of the batch being decided */
     uint64_t head;             /* of the store before the group */
+    int64_t now_ns;            /* on the store's clock */
     uint64_t next_position;
 };
 

@@ -189,7 +189,8 @@ static bool can_be_put(const struct qp_request *request)
     if (batch == NULL)
         return false;
     for (size_t i = 0; i < batch->step_count; i++)
-        if (batch->steps[i].query != NULL || changes_numbers_alone(batch, &batch->steps[i]))
+        if (batch->steps[i].query != NULL || batch->steps[i].kind == QP_STEP_PROJECT ||
+            changes_numbers_alone(batch, &batch->steps[i]))
             return false;
     return true;
 }

@@ -169,7 +169,7 @@ struct qp_request *qp_queue_take(struct qp_queue *queue, size_t batches_max, siz
     for (size_t count = 0; queue->first != NULL && count < batches_max; count++) {
         struct qp_request *next = queue->first;
 
-        bytes += next->batch != NULL ? next->batch->bytes.size : 0;
+        bytes += next->batch != NULL ? next->batch->bytes.size + next->batch->effects.size : 0;
         if (last != NULL && bytes > bytes_max)
             break;
         threads += next->done == NULL;

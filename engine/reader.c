@@ -38,9 +38,10 @@ struct source {
 struct qp_reader {
     struct qp_handle *handle;
     struct qp_moment *moment;
-    struct qp_query query; /* MODE_QUERY */
-    struct qp_key key;     /* MODE_STREAM: the stream's term */
-    struct qp_range range; /* upto is resolved */
+    struct qp_query own_query;
+    const struct qp_query *query; /* MODE_QUERY: the own one, or the caller's */
+    struct qp_key key;            /* MODE_STREAM: the stream's term */
+    struct qp_range range;        /* upto is resolved */
     enum mode mode;
     struct qp_candidates *candidates; /* MODE_QUERY */
     struct source stream;             /* MODE_STREAM */
@@ -121,7 +122,7 @@ void qp_reader_close(struct qp_reader *reader)
         return;
     close_sources(reader);
     qp_moment_end(reader->moment);
-    qp_query_release(&reader->query);
+    qp_query_release(&reader->own_query);
     qp_free(reader);
 }
 
@@ -162,7 +163,7 @@ static int start_query(struct qp_reader *reader, quipu_error *error)
 {
     const struct qp_range *range = &reader->range;
     const struct qp_candidates_range set = {range->after, range->upto, range->backwards};
-    int rc = qp_candidates_open(reader->moment, &reader->query, &set, &reader->candidates, error);
+    int rc = qp_candidates_open(reader->moment, reader->query, &set, &reader->candidates, error);
 
     reader->mode = rc == QUIPU_OK ? MODE_ALL : MODE_QUERY;
     if (rc == QUIPU_ROW && reader->damaged.postings != NULL)
@@ -170,7 +171,8 @@ static int start_query(struct qp_reader *reader, quipu_error *error)
     return rc < 0 ? rc : QUIPU_OK;
 }
 
-int qp_reader_open(struct qp_handle *handle, const quipu_query *query, const struct qp_range *range,
+int qp_reader_open(struct qp_handle *handle, const quipu_query *query,
+                   const struct qp_query *checked, const struct qp_range *range,
                    struct qp_reader **out, quipu_error *error)
 {
     struct qp_reader *reader = NULL;
@@ -184,8 +186,9 @@ int qp_reader_open(struct qp_handle *handle, const quipu_query *query, const str
     reader->next = range->backwards ? reader->range.upto : range->after + 1;
     reader->seen = range->after;
     reader->seen_at_end = range->after > reader->range.upto ? range->after : reader->range.upto;
-    rc = qp_query_copy(query, &reader->query, error);
-    if (rc == QUIPU_OK && reader->query.item_count > 0)
+    rc = qp_query_copy(query, &reader->own_query, error);
+    reader->query = checked != NULL ? checked : &reader->own_query;
+    if (rc == QUIPU_OK && reader->query->item_count > 0)
         rc = start_query(reader, error);
     if (rc < 0)
         qp_reader_close(reader);
@@ -548,7 +551,7 @@ static int wanted(struct qp_reader *reader, const struct qp_record *record, bool
     rc = qp_streams_visible(reader->moment->txn, reader->moment->streams_any, record->stream,
                             record->version, is, error);
     if (rc == QUIPU_OK && *is && reader->mode == MODE_QUERY)
-        *is = qp_query_matches(&reader->query, record);
+        *is = qp_query_matches(reader->query, record);
     return rc;
 }
 

@@ -25,7 +25,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -289,6 +288,7 @@ static void forget(struct qp_shared *shared)
     shared->page = NULL;
     for (unsigned i = 0; i < QP_PROCESSES_MAX; i++)
         qp_origin_unwatch(&shared->watched[i]);
+    (void)pthread_mutex_destroy(&shared->watching);
 }
 
 int qp_shared_open(const struct qp_place *place, struct qp_shared *shared, quipu_error *error)
@@ -303,6 +303,7 @@ int qp_shared_open(const struct qp_place *place, struct qp_shared *shared, quipu
     if (shared->page == NULL)
         return qp_fail(error, QUIPU_UNSAFE, "%s is missing or not ours while others use the store",
                        QP_SHARED_FILE);
+    (void)pthread_mutex_init(&shared->watching, NULL);
     rc = check_identity(&shared->page->identity, &own, error);
     if (rc == QUIPU_OK)
         rc = take_slot(shared, error);
@@ -360,11 +361,15 @@ int64_t qp_shared_reading(const struct qp_shared *shared, uint32_t pid)
 enum qp_origin_life qp_shared_lives(struct qp_shared *shared, unsigned slot, uint32_t generation)
 {
     const struct slot *there = &shared->page->slots[slot];
+    enum qp_origin_life life;
 
     if (atomic_load(&there->generation) != generation)
         return QP_ORIGIN_GONE;
-    return qp_origin_lives(&shared->watched[slot], atomic_load(&there->pid),
+    (void)pthread_mutex_lock(&shared->watching);
+    life = qp_origin_lives(&shared->watched[slot], atomic_load(&there->pid),
                            atomic_load(&there->start_time));
+    (void)pthread_mutex_unlock(&shared->watching);
+    return life;
 }
 
 /* In any slot but `own`. */

@@ -10,14 +10,17 @@
 #include "origin.h"
 #include "place.h"
 
+#include <pthread.h>
+
 struct qp_shared_page; /* its layout is shared.c's business */
 
 struct qp_shared {
     struct qp_shared_page *page; /* NULL: not open */
     uint64_t inode;
-    unsigned slot;       /* this process's */
-    uint32_t generation; /* which of those that have had the slot it is */
-    struct qp_origin_watch watched[QP_PROCESSES_MAX]; /* those in the other slots, once asked for */
+    unsigned slot;            /* this process's */
+    uint32_t generation;      /* which of those that have had the slot it is */
+    pthread_mutex_t watching; /* for `watched`. A leaf */
+    struct qp_origin_watch watched[QP_PROCESSES_MAX]; /* those in the slots, once asked for */
 };
 
 enum qp_shared_flag {
@@ -56,7 +59,7 @@ int64_t qp_shared_now_ns(const struct qp_shared *shared);
 void qp_shared_set_reading(struct qp_shared *shared, int64_t since_ns);
 int64_t qp_shared_reading(const struct qp_shared *shared, uint32_t pid);
 
-/* Is the process there that had this slot in this generation? One thread at a time. */
+/* Is the process there that had this slot in this generation? Any thread may ask. */
 enum qp_origin_life qp_shared_lives(struct qp_shared *shared, unsigned slot, uint32_t generation);
 
 /* ---- the store lock: who holds it writes the log ---- */

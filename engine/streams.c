@@ -2,13 +2,17 @@
  * deleting moves it after the newest version. What that newest version is does not stand here: it
  * comes from the log and its index, and stays true whatever is hidden.
  *
- *     row   0 sum   8 first kept version u64   16 flags u32   20 zero u32     (docs/FORMAT.md 6) */
+ * Beside that a row says which projection owns the stream, if one does.
+ *
+ *     row   0 sum   8 first kept version u64   16 flags u32   20 size u32   24 owner
+ *                                                                        (docs/FORMAT.md 4.4) */
 #include "streams.h"
 
 #include "row.h"
 #include "status.h"
 
 #include <assert.h>
+#include <string.h>
 
 /* Asked once a snapshot, so that a store without such rows pays nothing for each event. */
 bool qp_streams_any(struct qp_txn *txn)
@@ -27,23 +31,30 @@ int qp_streams_get(struct qp_txn *txn, bool any, struct qp_bytes stream, struct 
     rc = qp_get_row(txn, QP_TABLE_STREAMS, stream, &value, error);
     if (rc != QUIPU_ROW)
         return rc;
-    if (value.size != QP_STREAM_ROW_BYTES)
+    if (value.size < QP_STREAM_ROW_BYTES ||
+        value.size - QP_STREAM_ROW_BYTES != qp_get_u32((const uint8_t *)value.data + 20))
         return qp_fail(error, QUIPU_CORRUPT, "a row of streams has a wrong size");
     row->first_kept = qp_get_u64((const uint8_t *)value.data + 8);
     row->flags = qp_get_u32((const uint8_t *)value.data + 16);
+    row->owner = (struct qp_bytes){(const uint8_t *)value.data + QP_STREAM_ROW_BYTES,
+                                   value.size - QP_STREAM_ROW_BYTES};
     return QUIPU_ROW;
 }
 
-/* No call of this release writes such a row: its bit in the row `format` does not exist yet. */
+/* This release writes owners alone. */
 int qp_streams_put(struct qp_txn *txn, struct qp_bytes stream, const struct qp_stream_row *row,
                    quipu_error *error)
 {
-    uint8_t value[QP_STREAM_ROW_BYTES] = {0};
+    uint8_t value[QP_STREAM_ROW_BYTES + QP_OWNER_NAME_MAX] = {0};
 
-    assert(txn->writing && stream.size > 0);
+    assert(txn->writing && stream.size > 0 && row->owner.size <= QP_OWNER_NAME_MAX);
     qp_set_u64(value + 8, row->first_kept);
     qp_set_u32(value + 16, row->flags);
-    return qp_put_row(txn, QP_TABLE_STREAMS, stream, value, sizeof(value), error);
+    qp_set_u32(value + 20, (uint32_t)row->owner.size);
+    if (row->owner.size > 0)
+        memcpy(value + QP_STREAM_ROW_BYTES, row->owner.data, row->owner.size);
+    return qp_put_row(txn, QP_TABLE_STREAMS, stream, value, QP_STREAM_ROW_BYTES + row->owner.size,
+                      error);
 }
 
 int qp_streams_visible(struct qp_txn *txn, bool any, struct qp_bytes stream, uint64_t version,

@@ -8,11 +8,12 @@
 enum qp_stream_flags { QP_STREAM_DELETED = 1, QP_STREAM_TOMBSTONED = 2 };
 
 struct qp_stream_row {
-    uint64_t first_kept; /* the lowest version that is to be seen */
-    uint32_t flags;      /* qp_stream_flags */
+    uint64_t first_kept;   /* the lowest version that is to be seen */
+    uint32_t flags;        /* qp_stream_flags */
+    struct qp_bytes owner; /* the projection that alone may append; size 0: everybody may */
 };
 
-#define QP_STREAM_ROW_BYTES 24
+#define QP_STREAM_ROW_BYTES 24 /* and the owner's name */
 
 /* Its row. Returns: ROW; OK: nothing was done to it; CORRUPT; IO. With an empty table this is one
  * test of `any`, which is what qp_streams_any() said of this snapshot. */

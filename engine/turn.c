@@ -146,7 +146,8 @@ int qp_turn_take(struct qp_handle *handle, struct qp_request **group, enum qp_tu
 
     *group = NULL;
     *turn = QP_TURN_LOCKED;
-    if (rc == QUIPU_BUSY && handle->post_ready) {
+    /* Others do not know our inline projections: what we append we commit ourselves. */
+    if (rc == QUIPU_BUSY && handle->post_ready && atomic_load(&handle->registered.inlines) == 0) {
         *group = qp_queue_take(&handle->queue, QP_POST_BATCHES_MAX, QP_POST_BYTES_MAX);
         if (qp_post_put(&handle->post, *group))
             return wait_for_turn(handle, *group, turn, error);

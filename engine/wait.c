@@ -5,11 +5,11 @@
  *
  *     committer, anywhere             watcher                        others
  *
- *                                     reads the count, looks         sleep on `changed`
+ *                                     reads the count, looks         sleep on a condition
  *                                     sleeps while the count stays
  *     its commit can be seen
  *     counts it, wakes the watcher -> reads the count, looks
- *                                     tells the new head ----------> compare it with theirs
+ *                                     tells what it saw -----------> compare it with theirs
  *                                     has what it waits for:
  *                                     leaves, and calls one -------> watches
  *
@@ -18,6 +18,10 @@
  * a watcher goes on from the count before its own last look, so that its first sleep ends at once
  * if anything was committed since.
  *
+ * Some wait for events, others for any commit. The watcher, whichever it is itself, learns of both
+ * in one look. Each kind has a condition of its own: a commit without events concerns those of the
+ * second kind alone.
+ *
  * One commit is never counted: that of a process that dies when its commit can be seen already. For
  * it the watcher looks now and then without having been woken. */
 #include "wait.h"
@@ -25,16 +29,21 @@
 #include "clock.h"
 #include "moment.h"
 
+#include <assert.h>
 #include <time.h>
 
 #define UNTOLD_LOOK_NS (100 * QP_NS_PER_MS) /* ten looks a second at two words cost nothing */
 
-/* One call of qp_wait(). */
+/* One call of qp_wait() or qp_wait_commit(). */
 struct wait {
     struct qp_handle *handle;
-    uint32_t commits;     /* counted before the last look */
-    uint64_t transaction; /* that the last look saw */
-    uint64_t head;
+    enum qp_wait_kind kind;
+    uint64_t after; /* a position or a transaction */
+    int64_t deadline_ns;
+    qp_wait_fn ask;
+    void *payload;
+    uint32_t commits; /* counted before the last look */
+    struct qp_glance seen;
 };
 
 void qp_wait_init(struct qp_waiting *waiting)
@@ -44,28 +53,31 @@ void qp_wait_init(struct qp_waiting *waiting)
     (void)pthread_mutex_init(&waiting->lock, NULL);
     (void)pthread_condattr_init(&attributes);
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&waiting->changed, &attributes);
+    for (size_t kind = 0; kind < QP_WAIT_KINDS; kind++)
+        (void)pthread_cond_init(&waiting->changed[kind], &attributes);
     (void)pthread_condattr_destroy(&attributes);
 }
 
 void qp_wait_release(struct qp_waiting *waiting)
 {
-    (void)pthread_cond_destroy(&waiting->changed);
+    for (size_t kind = 0; kind < QP_WAIT_KINDS; kind++)
+        (void)pthread_cond_destroy(&waiting->changed[kind]);
     (void)pthread_mutex_destroy(&waiting->lock);
+}
+
+static bool is_above(const struct wait *wait, const struct qp_glance *glance)
+{
+    return (wait->kind == QP_WAIT_HEAD ? glance->head : glance->transaction) > wait->after;
 }
 
 static int look(struct wait *wait, quipu_error *error)
 {
-    struct qp_moment *moment = NULL;
     int rc;
 
     wait->commits = qp_shared_commits(&wait->handle->shared);
-    rc = qp_moment_begin(wait->handle, true, &moment, error);
+    rc = qp_moment_glance(wait->handle, &wait->seen, error);
     if (rc < 0)
         return rc;
-    wait->transaction = qp_txn_number(moment->txn);
-    wait->head = moment->pin.head;
-    qp_moment_end(moment);
     QP_MUTANT_PAUSE(WAIT_LATE);
     if (QP_MUTANT(WAIT_LATE))
         wait->commits = qp_shared_commits(&wait->handle->shared);
@@ -75,11 +87,11 @@ static int look(struct wait *wait, quipu_error *error)
 /* Sleep until a commit, and look what it brought. If nobody wakes us, two words say mostly that
  * nothing has happened. While a commit flushes its meta page, that page has its number already and
  * no snapshot has it yet: the look finds what the last one did, and is done again. */
-static int watch(struct wait *wait, int64_t deadline_ns, bool *untold, quipu_error *error)
+static int watch(struct wait *wait, bool *untold, quipu_error *error)
 {
     struct qp_shared *shared = &wait->handle->shared;
-    int64_t left_ns = deadline_ns - qp_clock_monotonic_ns();
-    uint64_t head = wait->head;
+    int64_t left_ns = wait->deadline_ns - qp_clock_monotonic_ns();
+    uint64_t transaction = wait->seen.transaction;
     bool told = true; /* if our own time is over too: the commit came at that moment */
     int rc;
 
@@ -88,25 +100,42 @@ static int watch(struct wait *wait, int64_t deadline_ns, bool *untold, quipu_err
     else if (left_ns > 0)
         (void)qp_shared_sleep(shared, wait->commits, left_ns);
     if (qp_shared_commits(shared) == wait->commits &&
-        qp_txn_newest(wait->handle->log) == wait->transaction)
+        qp_txn_newest(wait->handle->log) == transaction)
         return QUIPU_OK;
     rc = look(wait, error);
-    *untold = rc == QUIPU_OK && !told && wait->head > head;
+    *untold = rc == QUIPU_OK && !told && wait->seen.transaction > transaction;
     return rc;
 }
 
-static void sleep_beside(struct qp_waiting *waiting, int64_t deadline_ns)
+static void sleep_beside(struct wait *wait)
 {
-    struct timespec until = qp_clock_timespec(deadline_ns);
+    struct qp_waiting *waiting = &wait->handle->waiting;
+    struct timespec until = qp_clock_timespec(wait->deadline_ns);
 
-    if (deadline_ns == INT64_MAX)
-        (void)pthread_cond_wait(&waiting->changed, &waiting->lock);
+    waiting->asleep[wait->kind]++;
+    if (wait->deadline_ns == INT64_MAX)
+        (void)pthread_cond_wait(&waiting->changed[wait->kind], &waiting->lock);
     else
-        (void)pthread_cond_timedwait(&waiting->changed, &waiting->lock, &until);
+        (void)pthread_cond_timedwait(&waiting->changed[wait->kind], &waiting->lock, &until);
+    assert(waiting->asleep[wait->kind] > 0);
+    waiting->asleep[wait->kind]--;
+}
+
+static void tell(struct qp_waiting *waiting, const struct qp_glance *seen)
+{
+    bool events = seen->head > waiting->seen.head;
+
+    if (seen->transaction <= waiting->seen.transaction)
+        return;
+    waiting->seen = *seen;
+    if (events)
+        (void)pthread_cond_broadcast(&waiting->changed[QP_WAIT_HEAD]);
+    if (!QP_MUTANT(WAIT_EVENTS) || events)
+        (void)pthread_cond_broadcast(&waiting->changed[QP_WAIT_COMMIT]);
 }
 
 /* As the watcher, whose lock is let go meanwhile. */
-static int take_watch(struct wait *wait, int64_t deadline_ns, quipu_error *error)
+static int take_watch(struct wait *wait, quipu_error *error)
 {
     struct qp_waiting *waiting = &wait->handle->waiting;
     bool untold = false;
@@ -114,43 +143,82 @@ static int take_watch(struct wait *wait, int64_t deadline_ns, quipu_error *error
 
     waiting->watched = true;
     (void)pthread_mutex_unlock(&waiting->lock);
-    rc = watch(wait, deadline_ns, &untold, error);
+    rc = watch(wait, &untold, error);
     (void)pthread_mutex_lock(&waiting->lock);
     waiting->watched = false; /* nobody sees it unless we leave: the lock is ours until then */
     waiting->untold += untold;
-    if (wait->head > waiting->head) {
-        waiting->head = wait->head;
-        (void)pthread_cond_broadcast(&waiting->changed);
-    }
+    tell(waiting, &wait->seen);
     return rc;
+}
+
+/* One is enough, of any kind. If all that are counted have woken already, each of them watches, or
+ * leaves and calls in its turn. */
+static void call_one(struct qp_waiting *waiting)
+{
+    enum qp_wait_kind kind = QP_WAIT_COMMIT;
+
+    if (waiting->asleep[QP_WAIT_HEAD] > 0 || QP_MUTANT(CALL_ONE_KIND))
+        kind = QP_WAIT_HEAD;
+    (void)pthread_cond_signal(&waiting->changed[kind]);
+}
+
+/* Returns: ROW: what was seen is above; OK: the time is over; below 0: as `ask`, or as a look. */
+static int wait_for(struct wait *wait, quipu_error *error)
+{
+    struct qp_waiting *waiting = &wait->handle->waiting;
+    int rc = look(wait, error);
+
+    (void)pthread_mutex_lock(&waiting->lock);
+    while (rc == QUIPU_OK && !is_above(wait, &wait->seen) &&
+           qp_clock_monotonic_ns() < wait->deadline_ns) {
+        rc = wait->ask(wait->payload, error);
+        if (rc < 0)
+            break;
+        if (!waiting->watched)
+            rc = take_watch(wait, error);
+        else if (!is_above(wait, &waiting->seen))
+            sleep_beside(wait);
+        if (waiting->seen.transaction > wait->seen.transaction)
+            wait->seen = waiting->seen;
+    }
+    if (!waiting->watched)
+        call_one(waiting);
+    (void)pthread_mutex_unlock(&waiting->lock);
+    if (rc < 0)
+        return rc;
+    return is_above(wait, &wait->seen) ? QUIPU_ROW : QUIPU_OK;
 }
 
 int qp_wait(struct qp_handle *handle, uint64_t after, int64_t deadline_ns, qp_wait_fn ask,
             void *payload, uint64_t *head, quipu_error *error)
 {
-    struct qp_waiting *waiting = &handle->waiting;
-    struct wait wait = {.handle = handle};
-    int rc = look(&wait, error);
+    struct wait wait = {.handle = handle,
+                        .kind = QP_WAIT_HEAD,
+                        .after = after,
+                        .deadline_ns = deadline_ns,
+                        .ask = ask,
+                        .payload = payload};
+    int rc = wait_for(&wait, error);
 
-    (void)pthread_mutex_lock(&waiting->lock);
-    while (rc == QUIPU_OK && wait.head <= after && qp_clock_monotonic_ns() < deadline_ns) {
-        rc = ask(payload, error);
-        if (rc < 0)
-            break;
-        if (!waiting->watched)
-            rc = take_watch(&wait, deadline_ns, error);
-        else if (waiting->head <= after)
-            sleep_beside(waiting, deadline_ns);
-        if (waiting->head > wait.head)
-            wait.head = waiting->head;
-    }
-    if (!waiting->watched)
-        (void)pthread_cond_signal(&waiting->changed);
-    (void)pthread_mutex_unlock(&waiting->lock);
-    if (rc < 0)
-        return rc;
-    *head = wait.head;
-    return wait.head > after ? QUIPU_ROW : QUIPU_OK;
+    if (rc >= 0)
+        *head = wait.seen.head;
+    return rc;
+}
+
+int qp_wait_commit(struct qp_handle *handle, uint64_t transaction, int64_t deadline_ns,
+                   qp_wait_fn ask, void *payload, uint64_t *newest, quipu_error *error)
+{
+    struct wait wait = {.handle = handle,
+                        .kind = QP_WAIT_COMMIT,
+                        .after = transaction,
+                        .deadline_ns = deadline_ns,
+                        .ask = ask,
+                        .payload = payload};
+    int rc = wait_for(&wait, error);
+
+    if (rc >= 0)
+        *newest = wait.seen.transaction;
+    return rc;
 }
 
 /* The watcher sleeps on a word of all processes, so those of others look too, once. */
@@ -159,7 +227,8 @@ void qp_wait_disturb(struct qp_handle *handle)
     struct qp_waiting *waiting = &handle->waiting;
 
     (void)pthread_mutex_lock(&waiting->lock);
-    (void)pthread_cond_broadcast(&waiting->changed);
+    for (size_t kind = 0; kind < QP_WAIT_KINDS; kind++)
+        (void)pthread_cond_broadcast(&waiting->changed[kind]);
     if (waiting->watched)
         qp_shared_wake(&handle->shared);
     (void)pthread_mutex_unlock(&waiting->lock);

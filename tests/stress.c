@@ -2,9 +2,11 @@
  * each other's hands. Each checks what must hold at any moment; in the end all is counted.
  *
  * stress [--seconds N] [--seed N]    built with ThreadSanitizer it looks for races */
+#include "clock.h"
 #include "handles.h"
 #include "merge.h"
 #include "support_system.h"
+#include "wait.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -387,8 +389,30 @@ static void read_tags(struct sys_random *random)
     quipu_reader_close(reader);
 }
 
+static int go_on(void *payload, quipu_error *error)
+{
+    (void)payload;
+    (void)error;
+    return QUIPU_OK;
+}
+
+/* For whatever anybody commits. */
+static void wait_for_any(struct sys_random *random)
+{
+    struct qp_handle *handle = stress.store->handle;
+    uint64_t before = 0;
+    uint64_t newest = 0;
+    int rc = qp_wait_commit(handle, 0, 0, go_on, NULL, &before, NULL);
+
+    CHECK(rc == QUIPU_ROW, "newest: %d", rc);
+    rc = qp_wait_commit(handle, before + sys_below(random, 2), qp_clock_deadline_ns(100), go_on,
+                        NULL, &newest, NULL);
+    CHECK(rc == QUIPU_OK || rc == QUIPU_ROW, "wait: %d", rc);
+    CHECK(newest >= before && (rc == QUIPU_OK || newest > before), "newest %" PRIu64, newest);
+}
+
 /* Wait for whoever appends next. */
-static void wait_for_one(struct sys_random *random)
+static void wait_for_event(struct sys_random *random)
 {
     uint64_t before = atomic_load(&stress.acked);
     uint64_t head = 0;
@@ -398,9 +422,28 @@ static void wait_for_one(struct sys_random *random)
     CHECK(head >= before, "head");
 }
 
-static void *wait_until_closed(void *store)
+static void wait_for_one(struct sys_random *random)
 {
-    int rc = quipu_wait(store, UINT64_MAX, -1, NULL, NULL);
+    if (sys_chance(random, 50))
+        wait_for_event(random);
+    else
+        wait_for_any(random);
+}
+
+static void ask_for_self(quipu *store)
+{
+    struct qp_shared *shared = &store->handle->shared;
+
+    CHECK(qp_shared_lives(shared, shared->slot, shared->generation) == QP_ORIGIN_LIVES, "I live");
+}
+
+static void *wait_until_closed(void *payload)
+{
+    quipu *store = payload;
+    int rc;
+
+    ask_for_self(store);
+    rc = quipu_wait(store, UINT64_MAX, -1, NULL, NULL);
 
     CHECK(rc == QUIPU_CLOSED, "a wait whose store was closed: %d", rc);
     return NULL;
@@ -418,6 +461,7 @@ static void close_on_a_wait(struct sys_random *random)
     CHECK(quipu_open(stress.left_path, NULL, &store, NULL) == QUIPU_OK, "open");
     waiting = &store->handle->waiting;
     CHECK(pthread_create(&thread, NULL, wait_until_closed, store) == 0, "thread");
+    ask_for_self(store); /* for the first time, both */
     while (!watched) {
         (void)pthread_mutex_lock(&waiting->lock);
         watched = waiting->watched;
@@ -544,9 +588,45 @@ static void leave_pending(quipu *store, const quipu_draft *draft)
     CHECK(rc == QUIPU_OK, "async: %d", rc);
 }
 
+static int up(const quipu_event *event, quipu_page *out, void *payload, quipu_error *error)
+{
+    const quipu_draft draft = {.type = event->type,
+                               .data = event->data,
+                               .data_size = event->data_size,
+                               .schema = (uint16_t)(event->schema + 1)};
+
+    (void)payload;
+    (void)error;
+    return quipu_page_emit(out, NULL, &draft);
+}
+
+/* Whoever has it open first brings these; others read meanwhile. */
+static void register_upcasters(quipu *store)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        const quipu_upcaster upcaster = {QUIPU_INIT(quipu_upcaster), .from = i, .type = "one",
+                                         .up = up};
+        int rc = quipu_register_upcaster(store, &upcaster, NULL);
+
+        CHECK(rc == QUIPU_OK || rc == QUIPU_MISUSE, "upcaster: %d", rc);
+    }
+}
+
+/* Some of those who read come before that: none of their events then goes half the way alone. */
+static void check_upcast(const quipu_event *event, int *schema)
+{
+    check_event(event);
+    if (!quipu_event_is(event, "one"))
+        return;
+    CHECK(*schema == -1 || *schema == event->schema, "schema %d and %d", *schema, event->schema);
+    *schema = event->schema;
+}
+
 /* The other store: several threads open and close it, and each may be the first or the last. */
 static void open_and_close(struct sys_random *random)
 {
+    const quipu_range range = {QUIPU_INIT(quipu_range), .flags = QUIPU_UPCAST};
+    bool registers = sys_chance(random, 50);
     quipu *store = NULL;
     quipu_reader *reader;
     quipu_event event;
@@ -555,15 +635,18 @@ static void open_and_close(struct sys_random *random)
     quipu_draft draft = make_draft(random, data);
     uint64_t before = atomic_load(&stress.door_acked);
     quipu_receipt receipt;
+    int schema = -1;
     int rc = quipu_open(stress.door_path, NULL, &store, &error);
 
     CHECK(rc == QUIPU_OK, "open: %d %s", rc, error.text);
+    if (registers)
+        register_upcasters(store);
     rc = quipu_append(store, "visits", QUIPU_ANY, &draft, 1, &receipt, &error);
     CHECK(rc == QUIPU_OK, "append: %d %s", rc, error.text);
     raise_to(&stress.door_acked, receipt.last_position);
     if (sys_chance(random, 30))
         leave_pending(store, &draft);
-    CHECK(quipu_read(store, NULL, NULL, &reader, NULL) == QUIPU_OK, "read");
+    CHECK(quipu_read(store, NULL, &range, &reader, NULL) == QUIPU_OK, "read");
     if (sys_chance(random, 50)) {
         quipu_close(store); /* the reader is left */
         rc = quipu_next(reader, &event, NULL);
@@ -573,7 +656,8 @@ static void open_and_close(struct sys_random *random)
     }
     for (rc = quipu_next(reader, &event, NULL); rc == QUIPU_ROW && event.position < before;
          rc = quipu_next(reader, &event, NULL))
-        check_event(&event);
+        check_upcast(&event, &schema);
+    CHECK(!registers || schema == -1 || schema == 2, "schema %d", schema);
     CHECK(rc == QUIPU_ROW, "read: %d before %" PRIu64, rc, before);
     quipu_reader_close(reader);
     quipu_close(store);

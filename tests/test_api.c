@@ -712,7 +712,7 @@ Test(api, arguments_of_reads)
     const quipu_query bad_name = {&bad_stream, 1};
     const quipu_query no_items = {NULL, 1};
     const quipu_query too_many = {&endless, 1}; /* more than there can be: they are not looked at */
-    const quipu_range flags = {QUIPU_INIT(quipu_range), .flags = 4};
+    const quipu_range flags = {QUIPU_INIT(quipu_range), .flags = 16};
     const quipu_range newer = {.struct_size = sizeof(newer) + 1};
 
     EXPECT(QUIPU_MISUSE, quipu_read(NULL, NULL, NULL, &reader, &why));
@@ -1308,11 +1308,21 @@ struct inherited {
     quipu_batch *batch;
 };
 
+static int vanish(const quipu_event *event, quipu_page *out, void *payload, quipu_error *error)
+{
+    (void)event;
+    (void)out;
+    (void)payload;
+    (void)error;
+    return 0;
+}
+
 /* In the child: the number of the first call that does not say FORKED, 0 if all do. */
 static int call_all(const struct inherited *in)
 {
     const quipu_fold fold = {QUIPU_INIT(quipu_fold), .name = "f", .state_size = sizeof(int),
                              .apply = count_up};
+    const quipu_upcaster upcaster = {QUIPU_INIT(quipu_upcaster), .type = "a", .up = vanish};
     quipu_stat stat = {QUIPU_INIT(quipu_stat), .format = 0};
     quipu_reader *reader = NULL;
     quipu_list *list = NULL;
@@ -1320,7 +1330,7 @@ static int call_all(const struct inherited *in)
     quipu_item item;
     uint64_t head;
     int state;
-    int got[10];
+    int got[11];
 
     got[0] = quipu_head(in->store, &head, NULL);
     got[1] = quipu_commit(in->store, in->batch, NULL, NULL);
@@ -1332,7 +1342,8 @@ static int call_all(const struct inherited *in)
     got[7] = quipu_list_open(in->store, QUIPU_LIST_STREAMS, NULL, &list, NULL);
     got[8] = quipu_list_next(in->list, &item, NULL);
     got[9] = quipu_stat_get(in->store, &stat, NULL);
-    for (int i = 0; i < 10; i++)
+    got[10] = quipu_register_upcaster(in->store, &upcaster, NULL);
+    for (int i = 0; i < 11; i++)
         if (got[i] != QUIPU_FORKED)
             return i + 1;
     quipu_reader_close(in->reader);

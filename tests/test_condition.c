@@ -204,8 +204,9 @@ Test(condition, hidden_events)
     for (uint64_t seed = 1; seed <= 8; seed++) {
         struct support_random random = {seed};
         struct bench bench = {.hidden = {1 + support_random_below(&random, 1500), 2}};
-        const struct qp_stream_row rows[] = {{bench.hidden[0] + 1, 0},
-                                             {bench.hidden[1] + 1, QP_STREAM_DELETED}};
+        const struct qp_stream_row rows[] = {
+            {.first_kept = bench.hidden[0] + 1},
+            {.first_kept = bench.hidden[1] + 1, .flags = QP_STREAM_DELETED}};
         struct qp_txn txn = {0};
         enum qp_commit_outcome outcome;
 

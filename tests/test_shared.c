@@ -4,7 +4,9 @@
 #include "shared.h"
 #include "support_suite.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -653,6 +655,54 @@ Test(shared, who_is_there)
     (void)support_path(path, QP_SHARED_FILE);
     cr_assert_eq(truncate(path, 0), 0);
     cr_expect_eq(qp_shared_peek_pid(&place), 0, "another layout");
+}
+
+static unsigned open_files(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    unsigned count = 0;
+
+    cr_assert_not_null(directory);
+    while (readdir(directory) != NULL)
+        count++;
+    (void)closedir(directory);
+    return count;
+}
+
+static pthread_barrier_t at_once;
+
+static void *ask_at_once(void *payload)
+{
+    struct qp_shared *shared = payload;
+
+    (void)pthread_barrier_wait(&at_once);
+    if (qp_shared_lives(shared, shared->slot, shared->generation) != QP_ORIGIN_LIVES)
+        abort();
+    return NULL;
+}
+
+/* Each of them may be the first to ask: one descriptor is kept, and is given back. */
+Test(shared, who_is_there_any_thread_may_ask)
+{
+    enum { THREADS = 8, ROUNDS = 50 };
+    pthread_t threads[THREADS];
+    unsigned before;
+
+    create();
+    (void)pthread_barrier_init(&at_once, NULL, THREADS);
+    before = open_files();
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct qp_shared shared;
+
+        open_it(&shared);
+        for (unsigned i = 0; i < THREADS; i++)
+            cr_assert_eq(pthread_create(&threads[i], NULL, ask_at_once, &shared), 0);
+        for (unsigned i = 0; i < THREADS; i++)
+            cr_assert_eq(pthread_join(threads[i], NULL), 0);
+        qp_shared_close(&shared);
+    }
+    cr_expect_eq(open_files(), before, "%u, not %u", open_files(), before);
+    (void)pthread_barrier_destroy(&at_once);
 }
 
 /* Opening it must not wait for its other end, nor believe a byte of it. */

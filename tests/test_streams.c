@@ -41,7 +41,7 @@ static bool visible(const char *stream, uint64_t version)
 
 static void put(const char *stream, uint64_t first_kept, uint32_t flags)
 {
-    const struct qp_stream_row row = {first_kept, flags};
+    const struct qp_stream_row row = {.first_kept = first_kept, .flags = flags};
 
     cr_assert_eq(qp_streams_put(&txn, (struct qp_bytes){stream, strlen(stream)}, &row, NULL),
                  QUIPU_OK);
@@ -76,8 +76,8 @@ Test(streams, first_kept)
 
 Test(streams, row_there_and_back)
 {
-    const struct qp_stream_row row = {UINT64_C(0x0102030405060708),
-                                      QP_STREAM_DELETED | QP_STREAM_TOMBSTONED};
+    const struct qp_stream_row row = {.first_kept = UINT64_C(0x0102030405060708),
+                                      .flags = QP_STREAM_DELETED | QP_STREAM_TOMBSTONED};
     struct qp_stream_row again = {0};
     struct qp_bytes value;
 

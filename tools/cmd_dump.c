@@ -21,6 +21,7 @@
 static const struct qt_option options[] = {
     {.name = "limit", .value = "N", .help = "at most N events", .kind = QT_NUMBER},
     {.name = "backwards", .help = "the same events, newest first"},
+    {.name = "raw", .help = "as stored, without upcasters: what is printed anyway"},
     QT_PRETTY_OPTION,
     {0},
 };
@@ -186,6 +187,8 @@ const struct qt_command qt_command_dump = {
             "--pretty prints the same over several lines, for people: binary data that is\n"
             "UTF-8 as {\"$text\":...}, msgpack only as the JSON that is shown for it. That is\n"
             "for eyes and other programs: import does not read it.\n\n"
+            "Events are printed as they are stored. A program that has upcasters sees newer\n"
+            "shapes of them; --raw says that these are not meant.\n\n"
             "A damaged event ends the dump with exit code 5, after the whole ones before it.\n"
             "With --skip-damaged it is passed over with a line on stderr, with --json also an\n"
             "error object, and the exit code is 5 at the end. Which stream it was in is not\n"

@@ -1,8 +1,8 @@
-/* guide_till.c - a stream that grows for years, folded by its snapshots: docs/GUIDE.md 10.
+/* guide_kiosk.c - a stream that grows for years, folded by its snapshots: docs/GUIDE.md 10.
  *
- *   guide_till STORE sell COUNT     so many sales of 2.50
- *   guide_till STORE total          what is in the till, and how many events were read for it
- *   guide_till STORE check          fold all again, and compare */
+ *   guide_kiosk STORE sell COUNT     so many sales of 2.50
+ *   guide_kiosk STORE total          what it has earned, and how many events were read for it
+ *   guide_kiosk STORE check          fold all again, and compare */
 #include <quipu.h>
 
 #include <inttypes.h>
@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char stream[] = "till-4";
+static const char stream[] = "kiosk";
 
 /* ---- a fold with snapshots ----------------------------------------------------------------- */
 
-struct till {
+struct kiosk {
     int64_t cents;
     int64_t sales;
 };
@@ -23,15 +23,15 @@ static int events_read; /* to show what a snapshot spares */
 
 static int apply(void *state, const quipu_event *event, void *payload, quipu_error *error)
 {
-    struct till *till = state;
+    struct kiosk *kiosk = state;
     int64_t cents = 0;
 
     (void)payload;
     (void)error;
     events_read++;
     if (quipu_event_is(event, "Sold") && quipu_get_i64(event, "cents", &cents) == 1) {
-        till->cents += cents;
-        till->sales++;
+        kiosk->cents += cents;
+        kiosk->sales++;
     }
     return QUIPU_OK;
 }
@@ -39,10 +39,10 @@ static int apply(void *state, const quipu_event *event, void *payload, quipu_err
 /* Any bytes that `load` understands; JSON can be looked at by `quipu snapshots --show`. */
 static int save(const void *state, quipu_buffer *out, void *payload)
 {
-    const struct till *till = state;
+    const struct kiosk *kiosk = state;
     char json[80];
     int size = snprintf(json, sizeof(json), "{\"cents\":%" PRId64 ",\"sales\":%" PRId64 "}",
-                        till->cents, till->sales);
+                        kiosk->cents, kiosk->sales);
 
     (void)payload;
     return quipu_buffer_put(out, json, (size_t)size);
@@ -51,22 +51,22 @@ static int save(const void *state, quipu_buffer *out, void *payload)
 /* The bytes have no 0 behind them. */
 static int load(void *state, const void *bytes, size_t size, void *payload)
 {
-    struct till *till = state;
+    struct kiosk *kiosk = state;
     char json[80] = {0};
 
     (void)payload;
     if (size >= sizeof(json))
         return 1;
     memcpy(json, bytes, size);
-    return sscanf(json, "{\"cents\":%" SCNd64 ",\"sales\":%" SCNd64 "}", &till->cents,
-                  &till->sales) == 2
+    return sscanf(json, "{\"cents\":%" SCNd64 ",\"sales\":%" SCNd64 "}", &kiosk->cents,
+                  &kiosk->sales) == 2
                ? 0
                : 1;
 }
 
-static const quipu_fold till_fold = {
-    QUIPU_INIT(quipu_fold), .version = 1, .name = "till", .state_size = sizeof(struct till),
-    .apply = apply,         .save = save, .load = load,   .snapshot_every = 100,
+static const quipu_fold kiosk_fold = {
+    QUIPU_INIT(quipu_fold), .version = 1, .name = "kiosk", .state_size = sizeof(struct kiosk),
+    .apply = apply,         .save = save, .load = load,    .snapshot_every = 100,
     .snapshot_keep = 2};
 
 /* ---- what the program does ----------------------------------------------------------------- */
@@ -88,12 +88,12 @@ static int sell(quipu *store, long count, quipu_error *error)
 
 static int total(quipu *store, quipu_error *error)
 {
-    struct till till;
+    struct kiosk kiosk;
     uint64_t version;
-    int rc = quipu_load(store, &till_fold, stream, NULL, &till, &version, error);
+    int rc = quipu_load(store, &kiosk_fold, stream, NULL, &kiosk, &version, error);
 
     if (rc == QUIPU_OK)
-        printf("version %" PRIu64 ": %" PRId64 " cents; %d events read\n", version, till.cents,
+        printf("version %" PRIu64 ": %" PRId64 " cents; %d events read\n", version, kiosk.cents,
                events_read);
     return rc;
 }
@@ -107,7 +107,7 @@ static int run(quipu *store, int count, char **words, quipu_error *error)
     if (count == 1 && strcmp(verb, "total") == 0)
         return total(store, error);
     if (count == 1 && strcmp(verb, "check") == 0)
-        return quipu_snapshot_check(store, &till_fold, stream, error);
+        return quipu_snapshot_check(store, &kiosk_fold, stream, error);
     (void)snprintf(error->text, sizeof(error->text), "sell, total or check?");
     return QUIPU_APPLICATION;
 }
@@ -116,7 +116,7 @@ int main(int argc, char **argv)
 {
     quipu *store = NULL;
     quipu_error error = {0};
-    int rc = quipu_open(argc > 1 ? argv[1] : "till.store", NULL, &store, &error);
+    int rc = quipu_open(argc > 1 ? argv[1] : "kiosk.store", NULL, &store, &error);
 
     if (rc == QUIPU_OK)
         rc = run(store, argc - 2, argv + 2, &error);

@@ -1,0 +1,99 @@
+/* catch_up.c - the loops around steps and looks. */
+#include "catch_up.h"
+
+#include "clock.h"
+#include "status.h"
+#include "view.h"
+
+#define SLICE_NS (100 * QP_NS_PER_MS) /* how late it is seen that another one has died */
+
+static int go_on(void *payload, quipu_error *error)
+{
+    const struct qp_run *run = payload;
+
+    if (run->ask == NULL || run->ask(run->ask_payload))
+        return QUIPU_OK;
+    return qp_fail(error, QUIPU_CLOSED, "it was told to stop");
+}
+
+/* Somebody else runs it: is it where we want it? Else wait a little, as long as it moves. ROW: look
+ * again. */
+static int wait_for_other(struct qp_run *run, uint64_t target, uint64_t *sequence,
+                          int64_t *deadline, quipu_error *error)
+{
+    int64_t now = qp_clock_monotonic_ns();
+    uint64_t newest;
+    int rc;
+
+    if (run->row.building == 0 && run->row.mark >= target)
+        return QUIPU_OK;
+    if (run->row.sequence != *sequence) {
+        *sequence = run->row.sequence;
+        *deadline = qp_clock_deadline_ns(run->handle->options.busy_timeout_ms);
+    }
+    if (now >= *deadline)
+        return QUIPU_BUSY; /* with the text that was given */
+    rc = qp_wait_commit(run->handle, run->transaction,
+                        *deadline - now < SLICE_NS ? *deadline : now + SLICE_NS, go_on, run,
+                        &newest, error);
+    return rc < 0 ? rc : QUIPU_ROW;
+}
+
+int qp_catch_up(struct qp_run *run, qp_catch_up_fn told, void *payload, quipu_error *error)
+{
+    quipu_error why = {0};
+    uint64_t target = 0;
+    uint64_t sequence = 0;
+    int64_t deadline = 0;
+    bool begun = false;
+    int rc;
+
+    do {
+        rc = qp_run_step(run, &why);
+        if (!begun)
+            target = run->head;
+        begun = true;
+        if (rc == QUIPU_ROW && told != NULL) {
+            int answer = told(payload, run);
+
+            if (answer != 0)
+                return answer < 0 ? answer : QUIPU_OK;
+        }
+        if (rc == QUIPU_ROW)
+            rc = go_on(run, &why) < 0 ? QUIPU_CLOSED : rc;
+        if (rc == QUIPU_BUSY)
+            rc = wait_for_other(run, target, &sequence, &deadline, &why);
+    } while (rc == QUIPU_ROW);
+    if (rc < 0 && error != NULL)
+        *error = why;
+    return rc;
+}
+
+int qp_catch_up_wait(struct qp_handle *handle, struct qp_bytes name, uint64_t position,
+                     int64_t deadline_ns, qp_wait_fn ask, void *payload, quipu_error *error)
+{
+    for (;;) {
+        struct qp_projection_row row;
+        uint64_t transaction = 0;
+        uint64_t head = 0;
+        int rc = qp_view_row(handle, name, &row, &head, &transaction, error);
+
+        if (rc < 0)
+            return rc;
+        if (rc == QUIPU_OK || (row.flags & QP_PROJECTION_DELETED) != 0)
+            return qp_fail(error, QUIPU_NOT_FOUND, "no projection %.*s", (int)name.size,
+                           (const char *)name.data);
+        if (row.mark >= position)
+            return QUIPU_ROW;
+        if ((row.flags & QP_PROJECTION_STOPPED) != 0)
+            return qp_fail(error, QUIPU_FAULTED,
+                           "projection %.*s has stopped at position %llu: "
+                           "%.*s",
+                           (int)name.size, (const char *)name.data,
+                           (unsigned long long)row.fault_position, (int)row.fault_text_size,
+                           row.fault_text);
+        rc = qp_wait_commit(handle, transaction, deadline_ns, ask, payload, &transaction, error);
+        if (rc != QUIPU_ROW)
+            return rc;
+    }
+}

@@ -1,0 +1,574 @@
+/* folding.c - an event's way:
+ *
+ *     stored event -- upcasters --> parts -- keys --> (part, key) -- parked? --> apply --> sheet
+ *                                                                      |           |
+ *                                                              behind it: park   fails: undo,
+ * again, park, skip or stop
+ *
+ * What is applied or undone as one is a part for one key; with the policy to stop it is the whole
+ * event. A key that is parked takes its later events with it, so that each key sees its events in
+ * their order. A parked event of which earlier parts were applied notes which part is next.
+ *
+ * A failure of the page itself - memory, a damaged row - is not the event's fault, whatever the
+ * function makes of it: it ends the page, and nothing of it is kept. */
+#include "folding.h"
+
+#include "clock.h"
+#include "moment.h"
+#include "status.h"
+#include "streams.h"
+#include "sum.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define RETRY_FIRST_NS (10 * QP_NS_PER_MS)
+#define RETRY_MOST_NS  QP_NS_PER_S
+
+enum {
+    KEY_HEAD_BYTES = 2,
+    EMITTED_BYTES = 32 * 1024 /* at most: a record's header, names and tags */
+};
+
+int qp_folding_begin(struct qp_folding *folding, struct qp_handle *handle,
+                     const struct qp_projection *projection, struct qp_txn *txn,
+                     const struct qp_view_place *place, bool any_parked, quipu_error *error)
+{
+    folding->handle = handle;
+    folding->projection = projection;
+    folding->now_ns = qp_shared_now_ns(&handle->shared);
+    qp_sheet_begin(&folding->sheet, txn, place);
+    qp_upcast_begin(&folding->upcast, &handle->upcasters, false);
+    if (!any_parked)
+        return QUIPU_OK;
+    return qp_cursor_open(&folding->parked, txn, QP_TABLE_PARKED, error);
+}
+
+void qp_folding_release(struct qp_folding *folding)
+{
+    qp_cursor_close(&folding->parked);
+    qp_sheet_release(&folding->parked_here);
+    qp_sheet_release(&folding->sheet);
+    qp_upcast_release(&folding->upcast);
+    qp_buffer_release(&folding->keys);
+    *folding = (struct qp_folding){0};
+}
+
+/* ---- what the functions call ---- */
+
+/* What is not the function's own mistake is kept, so that it cannot be taken for a fault. */
+static int note(struct qp_folding *folding, int rc, const quipu_error *error)
+{
+    if (rc < 0 && folding->failure.status == QUIPU_OK)
+        folding->failure = *error;
+    return rc;
+}
+
+static int check_key(struct qp_bytes key)
+{
+    if (key.size == 0 || key.data == NULL)
+        return QUIPU_INVALID;
+    return key.size > QP_VIEW_KEY_MAX ? QUIPU_TOO_LARGE : QUIPU_OK;
+}
+
+/* The first `size` bytes of keys: has one of them these bytes? */
+static bool has_key(const struct qp_folding *folding, struct qp_bytes key)
+{
+    size_t at = 0;
+
+    while (at < folding->keys.size) {
+        const uint8_t *head = folding->keys.bytes + at;
+        struct qp_bytes other = {head + KEY_HEAD_BYTES, qp_get_u16(head)};
+
+        if (qp_bytes_equal(other, key))
+            return true;
+        at += KEY_HEAD_BYTES + other.size;
+    }
+    return false;
+}
+
+/* One that is there already is the same key. */
+int qp_folding_key(struct qp_folding *folding, struct qp_bytes key)
+{
+    uint8_t head[KEY_HEAD_BYTES];
+    quipu_error error = {0};
+    int rc = folding->keying ? check_key(key) : QUIPU_MISUSE;
+
+    if (rc < 0 || has_key(folding, key))
+        return rc;
+    qp_set_u16(head, (uint16_t)key.size);
+    if (!qp_buffer_reserve(&folding->keys, sizeof(head) + key.size))
+        return note(folding, qp_fail_memory(&error), &error);
+    (void)qp_buffer_put(&folding->keys, head, sizeof(head));
+    (void)qp_buffer_put(&folding->keys, key.data, key.size);
+    return QUIPU_OK;
+}
+
+int qp_folding_get(struct qp_folding *folding, struct qp_bytes key, struct qp_bytes *value)
+{
+    quipu_error error = {0};
+    int rc = check_key(key);
+
+    return rc < 0 ? rc : note(folding, qp_sheet_get(&folding->sheet, key, value, &error), &error);
+}
+
+int qp_folding_put(struct qp_folding *folding, struct qp_bytes key, struct qp_bytes value)
+{
+    quipu_error error = {0};
+    int rc = folding->keying ? QUIPU_MISUSE : check_key(key);
+
+    if (rc == QUIPU_OK && value.size > QP_VIEW_VALUE_MAX)
+        rc = QUIPU_TOO_LARGE;
+    return rc < 0 ? rc : note(folding, qp_sheet_put(&folding->sheet, key, value, &error), &error);
+}
+
+/* Whose is the stream, as far as can be seen? The commit looks again. */
+static int check_stream(struct qp_folding *folding, const char *stream)
+{
+    struct qp_bytes name = {stream, strlen(stream)};
+    struct qp_stream_row row = {0};
+    struct qp_stream_edge edge = {0};
+    struct qp_moment *moment = NULL;
+    quipu_error error = {0};
+    int rc = qp_streams_get(folding->sheet.txn, true, name, &row, &error);
+
+    if (rc < 0)
+        return note(folding, rc, &error);
+    if (row.owner.size > 0)
+        return qp_bytes_equal(row.owner, folding->projection->name_bytes) ? QUIPU_OK : QUIPU_MISUSE;
+    rc = qp_moment_begin(folding->handle, true, &moment, &error);
+    if (rc == QUIPU_OK)
+        rc = qp_moment_stream(moment, name, &edge, &error);
+    qp_moment_end(moment);
+    if (rc < 0)
+        return note(folding, rc, &error);
+    return edge.newest == 0 ? QUIPU_OK : QUIPU_MISUSE;
+}
+
+/* The draft with one tag more: what it was made of. */
+static int append_emitted(struct qp_folding *folding, const char *stream, const quipu_draft *draft)
+{
+    const char *tags[QP_TAGS_MAX];
+    char causation[40];
+    quipu_draft own = *draft;
+    struct qp_batch_edge before = qp_batch_edge(folding->batch);
+    int rc;
+
+    (void)snprintf(causation, sizeof(causation), "causation:%llu",
+                   (unsigned long long)folding->event->position);
+    if (draft->tag_count > 0)
+        memcpy(tags, draft->tags, draft->tag_count * sizeof(*tags));
+    tags[own.tag_count++] = causation;
+    own.tags = tags;
+    rc = qp_batch_append(folding->batch, stream, QUIPU_ANY, &own, 1);
+    if (rc == QUIPU_OK)
+        rc = qp_batch_own(folding->batch, folding->projection->name_bytes);
+    if (rc < 0) { /* told to who emits, and not remembered by the batch */
+        if (rc == QUIPU_NO_MEMORY)
+            (void)qp_fail_memory(&folding->failure);
+        folding->batch->failure = (quipu_error){0};
+        qp_batch_cut(folding->batch, &before);
+    }
+    return rc;
+}
+
+/* An id would be known already when a projection that was deleted is made again, and stop it. */
+int qp_folding_emit(struct qp_folding *folding, const char *stream, const quipu_draft *draft)
+{
+    const quipu_options *options = &folding->handle->options;
+    int rc;
+
+    if (folding->keying || folding->emits == QP_EMITS_REFUSED || stream == NULL || draft == NULL ||
+        (draft->flags & QUIPU_EVENT_HAS_ID) != 0 || (draft->tag_count > 0 && draft->tags == NULL))
+        return QUIPU_MISUSE;
+    if (folding->emits == QP_EMITS_IGNORED && folding->sheet.sums && draft->data != NULL)
+        folding->sheet.sum = qp_sum(draft->data, draft->data_size, folding->sheet.sum);
+    if (folding->emits == QP_EMITS_IGNORED)
+        return QUIPU_OK;
+    if (draft->tag_count >= QP_TAGS_MAX ||
+        (uint64_t)draft->data_size + draft->meta_size > options->data_bytes_max ||
+        folding->batch->draft_count >= options->batch_events_max ||
+        (folding->batch->draft_count > 0 &&
+         folding->batch->bytes.size + draft->data_size + draft->meta_size + EMITTED_BYTES >
+             options->batch_bytes_max))
+        return QUIPU_TOO_LARGE;
+    rc = check_stream(folding, stream);
+    return rc < 0 ? rc : append_emitted(folding, stream, draft);
+}
+
+/* ---- faults ---- */
+
+/* The function's last word, as a fault. */
+static void keep_fault(struct qp_folding *folding, struct qp_bytes key, int status,
+                       const quipu_error *error)
+{
+    struct qp_fault *fault = &folding->fault;
+
+    *fault = (struct qp_fault){.position = folding->event->position, .key_size = key.size};
+    fault->status = status > 0 ? QUIPU_MISUSE : status;
+    memcpy(fault->key, key.data, key.size);
+    if (error->text[0] != '\0')
+        memcpy(fault->text, error->text, sizeof(fault->text));
+    else
+        (void)snprintf(fault->text, sizeof(fault->text), "it returned %d for %.100s version %llu",
+                       status, folding->event->stream, (unsigned long long)folding->event->version);
+    fault->text[sizeof(fault->text) - 1] = '\0';
+}
+
+/* Did the page itself fail? */
+static int own_failure(const struct qp_folding *folding, quipu_error *error)
+{
+    if (folding->failure.status < 0 && error != NULL)
+        *error = folding->failure;
+    return folding->failure.status;
+}
+
+/* Before it is tried again. false: somebody asks to stop. */
+static bool pause_before(const struct qp_folding *folding, uint32_t attempt)
+{
+    int64_t pause = RETRY_FIRST_NS;
+
+    for (uint32_t i = 1; i < attempt && pause < RETRY_MOST_NS; i++)
+        pause *= 5;
+    if (folding->waits)
+        qp_clock_sleep_ns(pause < RETRY_MOST_NS ? pause : RETRY_MOST_NS);
+    return folding->ask == NULL || folding->ask(folding->ask_payload);
+}
+
+/* ---- parked keys ---- */
+
+/* Is the key parked, below or by this page? ROW: it is. `*here`: by the event under way. */
+static int is_parked(struct qp_folding *folding, struct qp_bytes key, bool *here,
+                     quipu_error *error)
+{
+    struct qp_parked parked;
+    struct qp_bytes value;
+    int rc = QUIPU_OK;
+
+    if (folding->parked_here.count > 0)
+        rc = qp_sheet_get(&folding->parked_here, key, &value, error);
+    *here = rc == QUIPU_ROW && qp_get_u64(value.data) == folding->event->position;
+    if (rc == QUIPU_OK && folding->exempt.size > 0 && qp_bytes_equal(folding->exempt, key))
+        return rc;
+    if (rc == QUIPU_OK && folding->parked.mdb != NULL)
+        rc = qp_parked_first(&folding->parked, &folding->sheet.place, key, &parked, error);
+    return QP_MUTANT(PARKED_PASSED) && rc == QUIPU_ROW ? QUIPU_OK : rc;
+}
+
+static int write_parked(struct qp_folding *folding, const struct qp_parked *parked, bool deletes,
+                        quipu_error *error)
+{
+    const struct qp_view_place *place = &folding->sheet.place;
+    uint8_t row[QP_PARKED_ROW_BYTES_MAX];
+    struct qp_effect effect = {.table = QP_TABLE_PARKED, .deletes = deletes};
+    struct qp_key key;
+
+    qp_key_parked(&key, place->name, place->generation, parked->key, parked->position);
+    effect.key = qp_key_bytes(&key);
+    if (!deletes)
+        effect.value = (struct qp_bytes){row, qp_parked_write(parked, row)};
+    return qp_batch_effect(folding->batch, &effect, error);
+}
+
+/* The event under way waits: as the first of its key, for `fault`, or behind it. */
+static int park(struct qp_folding *folding, struct qp_bytes key, const struct qp_fault *fault,
+                uint32_t flags, uint32_t part, quipu_error *error)
+{
+    uint8_t position[sizeof(uint64_t)];
+    struct qp_parked parked = {.key = key,
+                               .position = folding->event->position,
+                               .flags = flags,
+                               .part = part,
+                               .first_ns = folding->now_ns,
+                               .last_ns = folding->now_ns};
+    int rc;
+
+    if (fault != NULL) {
+        parked.attempts = folding->projection->retries + 1;
+        parked.status = fault->status;
+        parked.reason = (struct qp_bytes){fault->text, strlen(fault->text)};
+    }
+    rc = write_parked(folding, &parked, false, error);
+    qp_set_u64(position, parked.position);
+    qp_sheet_next(&folding->parked_here);
+    if (rc == QUIPU_OK)
+        rc = qp_sheet_put(&folding->parked_here, key, (struct qp_bytes){position, sizeof(position)},
+                          error);
+    folding->parked_more++;
+    return rc;
+}
+
+/* All attempts were in vain. What was parked before is parked again, whatever the policy is now. */
+static int give_up(struct qp_folding *folding, struct qp_bytes key, uint32_t flags, uint32_t part,
+                   quipu_error *error)
+{
+    qp_handle_tell(folding->handle, 1, "projection %s, position %llu: %s",
+                   folding->projection->name, (unsigned long long)folding->fault.position,
+                   folding->fault.text);
+    if (folding->exempt.size == 0 && folding->projection->policy == QUIPU_FAULT_STOP)
+        return QUIPU_FAULTED;
+    if (folding->exempt.size == 0 && folding->projection->policy == QUIPU_FAULT_SKIP) {
+        folding->skipped++;
+        return QUIPU_OK;
+    }
+    return park(folding, key, &folding->fault, QP_PARKED_FAILED | flags, part, error);
+}
+
+/* ---- one part, one key ---- */
+
+static int apply_once(struct qp_folding *folding, struct qp_bytes key, const quipu_event *event,
+                      quipu_error *error)
+{
+    quipu_error own = {0};
+    int rc = folding->projection->apply(folding, key, event, &own);
+
+    if (folding->failure.status < 0)
+        return own_failure(folding, error);
+    if (rc == QUIPU_OK)
+        return rc;
+    keep_fault(folding, key, rc, &own);
+    return QUIPU_FAULTED;
+}
+
+/* Until it succeeds, or has been tried often enough. What a failed attempt wrote is undone.
+ * Returns: OK; FAULTED; CLOSED; the page's own failure. */
+static int try_apply(struct qp_folding *folding, struct qp_bytes key, const quipu_event *event,
+                     quipu_error *error)
+{
+    struct qp_batch_edge before = {0};
+    int rc = QUIPU_FAULTED;
+
+    if (folding->batch != NULL)
+        before = qp_batch_edge(folding->batch);
+    for (uint32_t i = 0; i <= folding->projection->retries && rc == QUIPU_FAULTED; i++) {
+        if (i > 0 && !pause_before(folding, i))
+            return qp_fail(error, QUIPU_CLOSED, "it was told to stop");
+        qp_sheet_next(&folding->sheet);
+        rc = apply_once(folding, key, event, error);
+        if (rc == QUIPU_OK || QP_MUTANT(FAULT_KEPT))
+            continue;
+        qp_sheet_undo(&folding->sheet);
+        if (folding->batch != NULL)
+            qp_batch_cut(folding->batch, &before);
+    }
+    return rc;
+}
+
+/* Which keys a part has, in folding->keys. FAULTED: its function failed. */
+static int find_keys(struct qp_folding *folding, const quipu_event *part, quipu_error *error)
+{
+    const struct qp_bytes stream = {part->stream, part->stream_size};
+    quipu_error own = {0};
+    int rc;
+
+    folding->keys.size = 0;
+    folding->keying = true;
+    if (folding->projection->keys == NULL)
+        rc = qp_folding_key(folding, stream);
+    else
+        rc = folding->projection->keys(folding, part, &own);
+    folding->keying = false;
+    if (folding->failure.status < 0)
+        return own_failure(folding, error);
+    if (rc == QUIPU_OK)
+        return rc;
+    keep_fault(folding, stream, rc, &own);
+    return QUIPU_FAULTED;
+}
+
+/* The next of folding->keys; `*at` 0 at first. */
+static bool next_key(const struct qp_folding *folding, size_t *at, struct qp_bytes *key)
+{
+    const uint8_t *head = folding->keys.bytes + *at;
+
+    if (*at >= folding->keys.size)
+        return false;
+    *key = (struct qp_bytes){head + KEY_HEAD_BYTES, qp_get_u16(head)};
+    *at += KEY_HEAD_BYTES + key->size;
+    return true;
+}
+
+static int fold_part(struct qp_folding *folding, const quipu_event *part, uint32_t number,
+                     quipu_error *error)
+{
+    struct qp_bytes key = {part->stream, part->stream_size};
+    bool here = false;
+    size_t at = 0;
+    int rc = find_keys(folding, part, error);
+
+    if (rc == QUIPU_FAULTED)
+        return give_up(folding, key, QP_PARKED_UNKEYED, number, error);
+    while (rc == QUIPU_OK && next_key(folding, &at, &key)) {
+        rc = is_parked(folding, key, &here, error);
+        if (rc == QUIPU_ROW) { /* if an earlier part stands there, this one goes with it */
+            rc = here ? QUIPU_OK : park(folding, key, NULL, 0, number, error);
+            continue;
+        }
+        if (rc == QUIPU_OK)
+            rc = try_apply(folding, key, part, error);
+        if (rc == QUIPU_FAULTED)
+            rc = give_up(folding, key, 0, number, error);
+    }
+    return rc;
+}
+
+/* ---- one event ---- */
+
+/* What upcasters make of it. A mistake of theirs is the event's fault; memory is not. */
+static int begin_event(struct qp_folding *folding, const quipu_event *event, quipu_error *error)
+{
+    quipu_error own = {0};
+    int rc = qp_upcast_event(&folding->upcast, event, &own);
+
+    folding->event = event;
+    if (rc == QUIPU_OK)
+        return rc;
+    if (rc == QUIPU_NO_MEMORY) {
+        if (error != NULL)
+            *error = own;
+        return rc;
+    }
+    keep_fault(folding, (struct qp_bytes){event->stream, event->stream_size}, rc, &own);
+    return QUIPU_FAULTED;
+}
+
+/* Did the projection make it itself? Then it would feed on itself. */
+static int is_own(struct qp_folding *folding, const quipu_event *event, bool *own,
+                  quipu_error *error)
+{
+    struct qp_bytes stream = {event->stream, event->stream_size};
+    struct qp_stream_row row = {0};
+    int rc = QUIPU_OK;
+
+    if (folding->owns_streams)
+        rc = qp_streams_get(folding->sheet.txn, true, stream, &row, error);
+    *own = rc == QUIPU_ROW && qp_bytes_equal(row.owner, folding->projection->name_bytes);
+    return rc < 0 ? rc : QUIPU_OK;
+}
+
+static int fold_parts(struct qp_folding *folding, const quipu_event *event, quipu_error *error)
+{
+    const quipu_event *part;
+    uint32_t number = 0;
+    int rc = begin_event(folding, event, error);
+
+    if (rc == QUIPU_FAULTED)
+        return give_up(folding, (struct qp_bytes){event->stream, event->stream_size},
+                       QP_PARKED_UNKEYED, 0, error);
+    while (rc == QUIPU_OK) {
+        part = qp_upcast_next(&folding->upcast);
+        if (part == NULL)
+            break;
+        rc = fold_part(folding, part, number++, error);
+    }
+    return rc;
+}
+
+int qp_folding_event(struct qp_folding *folding, const quipu_event *event, quipu_error *error)
+{
+    bool own = false;
+    int rc = is_own(folding, event, &own, error);
+
+    assert(event->position > 0);
+    if (rc < 0 || own)
+        return rc;
+    rc = fold_parts(folding, event, error);
+    folding->applied += rc == QUIPU_OK;
+    return rc;
+}
+
+/* ---- parked events again ---- */
+
+/* The parts from `parked` on, for its key. `*number` is the one that failed. */
+static int replay_key(struct qp_folding *folding, const struct qp_parked *parked, uint32_t *number,
+                      quipu_error *error)
+{
+    const quipu_event *part = qp_upcast_next(&folding->upcast);
+    int rc = QUIPU_OK;
+
+    for (*number = 0; part != NULL && rc == QUIPU_OK; part = qp_upcast_next(&folding->upcast)) {
+        struct qp_bytes key;
+        size_t at = 0;
+
+        if (*number >= parked->part)
+            rc = find_keys(folding, part, error);
+        while (*number >= parked->part && rc == QUIPU_OK && next_key(folding, &at, &key))
+            if (qp_bytes_equal(key, parked->key))
+                rc = try_apply(folding, key, part, error);
+        *number += rc == QUIPU_OK;
+    }
+    return rc;
+}
+
+/* Its keys are to be told now: from then on it is as any event, and its row is gone; what fails
+ * stands under its own key. */
+static int replay_unkeyed(struct qp_folding *folding, const struct qp_parked *parked,
+                          quipu_error *error)
+{
+    const quipu_event *part = qp_upcast_next(&folding->upcast);
+    bool here = false;
+    int rc = write_parked(folding, parked, true, error);
+
+    folding->parked_more--;
+    folding->exempt = parked->key;
+    for (uint32_t number = 0; part != NULL && rc == QUIPU_OK; number++) {
+        if (number >= parked->part)
+            rc = fold_part(folding, part, number, error);
+        part = qp_upcast_next(&folding->upcast);
+    }
+    if (rc == QUIPU_OK)
+        rc = is_parked(folding, parked->key, &here, error);
+    folding->exempt = (struct qp_bytes){0};
+    if (rc < 0)
+        return rc;
+    return here ? QUIPU_OK : QUIPU_ROW;
+}
+
+/* `begun`: what upcasters said to the event. */
+static int replay(struct qp_folding *folding, const struct qp_parked *parked, int begun,
+                  quipu_error *error)
+{
+    struct qp_parked failed = *parked;
+    uint32_t number = parked->part;
+    int rc = begun;
+
+    if (begun == QUIPU_OK && (parked->flags & QP_PARKED_UNKEYED) != 0)
+        return replay_unkeyed(folding, parked, error);
+    if (begun == QUIPU_OK)
+        rc = replay_key(folding, parked, &number, error);
+    if (rc == QUIPU_OK) {
+        folding->parked_more--;
+        rc = write_parked(folding, parked, true, error);
+        return rc < 0 ? rc : QUIPU_ROW;
+    }
+    if (rc != QUIPU_FAULTED)
+        return rc;
+    failed.flags = (parked->flags | QP_PARKED_FAILED) & ~(uint32_t)QP_PARKED_REPLAY;
+    failed.part = number;
+    failed.attempts += folding->projection->retries + 1;
+    failed.last_ns = folding->now_ns;
+    failed.status = folding->fault.status;
+    failed.reason = (struct qp_bytes){folding->fault.text, strlen(folding->fault.text)};
+    return write_parked(folding, &failed, false, error);
+}
+
+int qp_folding_replay_later(struct qp_folding *folding, const struct qp_parked *parked,
+                            quipu_error *error)
+{
+    struct qp_parked later = *parked;
+
+    later.flags |= QP_PARKED_REPLAY;
+    return write_parked(folding, &later, false, error);
+}
+
+int qp_folding_replay(struct qp_folding *folding, const struct qp_parked *parked,
+                      const quipu_event *event, quipu_error *error)
+{
+    int rc = begin_event(folding, event, error);
+
+    if (rc == QUIPU_OK || rc == QUIPU_FAULTED)
+        rc = replay(folding, parked, rc, error);
+    folding->applied += rc == QUIPU_ROW;
+    return rc;
+}

@@ -1,0 +1,552 @@
+/* project.c - what is to be done stands in the projection's row, and each step does one thing of
+ * it:
+ *
+ *     no row ........................... make it
+ *     deleted .......................... rows out, a thousand a step; then the row itself
+ *     another's lease .................. wait; dead, or ended and nothing moves: take it over
+ *     paused, stopped .................. nothing
+ *     a newer version, or told to ...... begin another generation beside the view's
+ *     parked events to be tried again .. try them
+ *     behind the head .................. a page: fold outside of the transaction, commit
+ *                                        the generation beside has come to the head: swap
+ *     rows of generations that are gone  a thousand a step
+ *
+ * A step reads the row and the view in one snapshot and proposes the next row together with what it
+ * writes. The commit takes it only if the row is still the one that was read. So no page is applied
+ * twice, whoever has the lease: that only spares two of them the same work. */
+#include "project.h"
+
+#include "clean.h"
+#include "clock.h"
+#include "commit.h"
+#include "event.h"
+#include "log.h"
+#include "reader.h"
+#include "status.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { CLOCK_EVENTS = 64 /* between two looks at the clock */ };
+
+/* What a step begins with: one snapshot. */
+struct look {
+    struct qp_txn txn;
+    struct qp_projection_row row;
+    uint64_t head;
+    int64_t now_ns;
+    bool exists;
+};
+
+void qp_run_begin(struct qp_run *run, struct qp_handle *handle,
+                  const struct qp_projection *projection)
+{
+    *run = (struct qp_run){.handle = handle, .projection = projection};
+}
+
+static int look(struct qp_run *run, struct look *look, quipu_error *error)
+{
+    struct qp_log_cursor log = {0};
+    int rc = qp_txn_begin_read(run->handle->log, &look->txn, error);
+
+    if (rc == QUIPU_OK)
+        rc = qp_projections_get(&look->txn, run->projection->name_bytes, &look->row, error);
+    if (rc < 0)
+        return rc;
+    look->exists = rc == QUIPU_ROW;
+    rc = qp_log_open(&log, &look->txn, true, error);
+    if (rc == QUIPU_OK)
+        rc = qp_log_edge(&log, &look->head, error);
+    qp_log_close(&log);
+    look->now_ns = qp_shared_now_ns(&run->handle->shared);
+    run->row = look->row;
+    run->head = look->head;
+    run->transaction = qp_txn_number(&look->txn);
+    return rc;
+}
+
+enum quipu_projection_status qp_run_status(const struct qp_projection_row *row, uint64_t head)
+{
+    if ((row->flags & QP_PROJECTION_STOPPED) != 0)
+        return QUIPU_PROJECTION_FAULTED;
+    if ((row->flags & QP_PROJECTION_PAUSED) != 0)
+        return QUIPU_PROJECTION_PAUSED;
+    if (row->building != 0 || (row->flags & QP_PROJECTION_REBUILDS) != 0)
+        return QUIPU_PROJECTION_REBUILDING;
+    return row->mark + QP_INLINE_BEHIND_MAX < head ? QUIPU_PROJECTION_CATCHING_UP
+                                                   : QUIPU_PROJECTION_LIVE;
+}
+
+static bool is_behind(const struct look *look)
+{
+    return look->row.mark < look->head || look->row.building != 0 ||
+           (look->row.flags & (QP_PROJECTION_REPLAYS | QP_PROJECTION_REBUILDS)) != 0;
+}
+
+static bool holds(const struct qp_run *run, const struct qp_projection_row *row)
+{
+    return qp_lease_holds(&run->lease, row);
+}
+
+static void hold(struct qp_run *run, const struct look *look, struct qp_projection_row *next)
+{
+    qp_lease_hold(&run->lease, &run->handle->shared, look->now_ns, next);
+}
+
+/* ---- commit ---- */
+
+/* What is in run->batch, with the row as it is to be. The snapshot is let go first: the file may
+ * have to grow. Returns: ROW: done, or somebody was faster. */
+static int commit(struct qp_run *run, struct look *look, const struct qp_projection_row *next,
+                  quipu_error *error)
+{
+    uint8_t row[QP_PROJECTION_ROW_BYTES_MAX];
+    size_t size = next != NULL ? qp_projection_write(next, row) : 0;
+    quipu_error why = {0};
+    int rc = qp_batch_project(&run->batch, run->projection->name_bytes, look->row.sequence, row,
+                              size, &why);
+
+    qp_txn_end(&look->txn);
+    if (rc == QUIPU_OK)
+        rc = qp_commit(run->handle, &run->batch, NULL, &why);
+    if (rc == QUIPU_CONFLICT || rc == QUIPU_MISUSE)
+        return QUIPU_ROW; /* MISUSE: somebody has just begun a stream that was to be our own */
+    if (rc < 0) {
+        if (error != NULL)
+            *error = why;
+        return rc;
+    }
+    run->lease.token = next != NULL && next->owner_pid != 0 ? next->token : 0;
+    if (next != NULL)
+        run->row = *next;
+    return QUIPU_ROW;
+}
+
+/* ---- steps ---- */
+
+static int make(struct qp_run *run, struct look *look, quipu_error *error)
+{
+    const struct qp_projection_row row = {
+        .generation = 1,
+        .next_generation = 2,
+        .version = run->projection->version,
+        .flags = run->projection->mode == QUIPU_INLINE ? QP_PROJECTION_INLINE : 0,
+    };
+
+    return commit(run, look, &row, error);
+}
+
+/* Rows of what is gone. Returns: OK: there are none. */
+static int clean(struct qp_run *run, struct look *look, quipu_error *error)
+{
+    struct qp_projection_row next = look->row;
+    bool deleted = (next.flags & QP_PROJECTION_DELETED) != 0;
+    size_t count = 0;
+    int rc = qp_clean_find(&look->txn, run->projection->name_bytes, deleted ? 0 : next.generation,
+                           deleted ? 0 : next.building, &run->batch, &count, error);
+
+    if (rc < 0)
+        return rc;
+    if (count == 0)
+        next.flags &= ~(uint32_t)QP_PROJECTION_UNCLEAN;
+    return commit(run, look, count == 0 && deleted ? NULL : &next, error);
+}
+
+/* Whatever was being built before was of another function. */
+static int begin_building(struct qp_run *run, struct look *look, quipu_error *error)
+{
+    struct qp_projection_row next = look->row;
+
+    if (next.building != 0)
+        next.flags |= QP_PROJECTION_UNCLEAN;
+    next.flags &= ~(uint32_t)(QP_PROJECTION_REBUILDS | QP_PROJECTION_STOPPED);
+    next.building = next.next_generation++;
+    next.building_version = run->projection->version;
+    next.building_mark = 0;
+    next.building_parked = 0;
+    next.applied = 0;
+    hold(run, look, &next);
+    return commit(run, look, &next, error);
+}
+
+static void swap(struct qp_projection_row *next)
+{
+    next->mark = next->building_mark;
+    next->generation = next->building;
+    next->version = next->building_version;
+    next->parked = next->building_parked;
+    next->building = 0;
+    next->building_version = 0;
+    next->building_mark = 0;
+    next->building_parked = 0;
+    next->flags |= QP_PROJECTION_UNCLEAN;
+    next->flags &= ~(uint32_t)QP_PROJECTION_REPLAYS;
+}
+
+void qp_run_stop_at(struct qp_projection_row *next, const struct qp_fault *fault, int64_t now_ns)
+{
+    next->flags |= QP_PROJECTION_STOPPED;
+    next->fault_position = fault->position;
+    next->fault_ns = now_ns;
+    next->fault_status = fault->status;
+    next->fault_key_size = (uint32_t)fault->key_size;
+    next->fault_text_size = (uint32_t)strlen(fault->text);
+    memcpy(next->fault_key, fault->key, fault->key_size);
+    memcpy(next->fault_text, fault->text, next->fault_text_size);
+    qp_lease_let_go(next);
+}
+
+/* Begin a page over the generation that is being folded. */
+static int begin_folding(struct qp_run *run, struct look *look, struct qp_folding *folding,
+                         quipu_error *error)
+{
+    const struct qp_projection_row *row = &look->row;
+    const struct qp_view_place place = {run->projection->name_bytes,
+                                        row->building != 0 ? row->building : row->generation};
+    uint64_t parked = row->building != 0 ? row->building_parked : row->parked;
+
+    folding->batch = &run->batch;
+    folding->waits = true;
+    folding->ask = run->ask;
+    folding->ask_payload = run->ask_payload;
+    folding->owns_streams = (row->flags & QP_PROJECTION_EMITS) != 0;
+    folding->emits = QP_EMITS_TAKEN;
+    if (row->building != 0)
+        folding->emits = QP_EMITS_IGNORED;
+    if (run->projection->mode == QUIPU_INLINE)
+        folding->emits = QP_EMITS_REFUSED;
+    return qp_folding_begin(folding, run->handle, run->projection, &look->txn, &place, parked > 0,
+                            error);
+}
+
+/* What a page has come to, beside its writes. */
+struct page {
+    uint64_t mark;
+    uint64_t upto; /* 0: the head */
+    uint64_t events;
+    int64_t until_ns;
+    bool reached; /* the head */
+};
+
+static bool is_full(const struct qp_run *run, const struct qp_folding *folding,
+                    const struct page *page)
+{
+    const quipu_options *options = &run->handle->options;
+
+    return page->events >= run->projection->page_events ||
+           folding->sheet.bytes + run->batch.effects.size + run->batch.bytes.size >=
+               QP_PAGE_BYTES ||
+           run->batch.draft_count >= (options->batch_events_max + 1) / 2 ||
+           run->batch.bytes.size >= options->batch_bytes_max / 2 ||
+           (page->events % CLOCK_EVENTS == 0 && qp_clock_monotonic_ns() >= page->until_ns);
+}
+
+/* Events until the page is full, or there are no more. */
+static int fold_events(struct qp_run *run, struct qp_folding *folding, struct qp_reader *reader,
+                       struct page *page, quipu_error *error)
+{
+    for (;;) {
+        struct qp_record record;
+        quipu_event event;
+        uint64_t position;
+        int rc = qp_reader_next(reader, &position, &record, error);
+
+        if (rc == QUIPU_OK) {
+            page->mark = qp_reader_head(reader);
+            page->reached = page->upto == 0;
+            return rc;
+        }
+        if (rc < 0)
+            return rc;
+        qp_event_fill(&record, run->handle->uuid, position, &event);
+        rc = qp_folding_event(folding, &event, error);
+        if (rc < 0)
+            return rc;
+        page->mark = position;
+        page->events++;
+        if (page->events % CLOCK_EVENTS == 0 && run->ask != NULL && !run->ask(run->ask_payload))
+            return QUIPU_OK; /* what is folded is kept */
+        if (is_full(run, folding, page))
+            return QUIPU_OK;
+    }
+}
+
+/* FAULTED: with the page up to the event before, if there is any, or nothing. */
+static int fold_page(struct qp_run *run, struct look *look, struct qp_folding *folding,
+                     struct page *page, quipu_error *error)
+{
+    const struct qp_range range = {.after = page->mark, .upto = page->upto, .check = true};
+    struct qp_reader *reader = NULL;
+    int rc = begin_folding(run, look, folding, error);
+
+    if (rc == QUIPU_OK)
+        rc = qp_reader_open(run->handle, NULL, &run->projection->query, &range, &reader, error);
+    if (rc == QUIPU_OK)
+        rc = fold_events(run, folding, reader, page, error);
+    qp_reader_close(reader);
+    if (rc == QUIPU_OK)
+        rc = qp_sheet_write(&folding->sheet, &run->batch, error);
+    return rc;
+}
+
+/* What the row is to be after a page. */
+static void move_on(struct qp_run *run, const struct look *look, const struct qp_folding *folding,
+                    const struct page *page, struct qp_projection_row *next)
+{
+    uint64_t *mark = next->building != 0 ? &next->building_mark : &next->mark;
+    uint64_t *parked = next->building != 0 ? &next->building_parked : &next->parked;
+
+    assert(page->mark >= *mark);
+    *mark = page->mark;
+    *parked += (uint64_t)folding->parked_more;
+    next->applied += folding->applied;
+    if (run->batch.draft_count > 0)
+        next->flags |= QP_PROJECTION_EMITS;
+    next->flags &= ~(uint32_t)QP_PROJECTION_INLINE;
+    if (run->projection->mode == QUIPU_INLINE)
+        next->flags |= QP_PROJECTION_INLINE;
+    hold(run, look, next);
+    if (!page->reached)
+        return;
+    if (next->building != 0)
+        swap(next);
+    if (!run->stays)
+        qp_lease_let_go(next);
+}
+
+/* A page, and once more without the event that it stopped at: what was folded of that one cannot be
+ * taken back. If it is the first the projection stops there. */
+static int fold(struct qp_run *run, struct look *look, quipu_error *error)
+{
+    struct qp_projection_row next = look->row;
+    uint64_t from = next.building != 0 ? next.building_mark : next.mark;
+    struct page page = {.mark = from,
+                        .until_ns = qp_clock_monotonic_ns() + QP_PAGE_MS * QP_NS_PER_MS};
+    struct qp_folding folding = {0};
+    struct qp_fault fault;
+    int rc = fold_page(run, look, &folding, &page, error);
+
+    if (rc == QUIPU_FAULTED) {
+        fault = folding.fault;
+        page = (struct page){.mark = from, .upto = fault.position - 1, .until_ns = INT64_MAX};
+        qp_folding_release(&folding);
+        qp_batch_clear(&run->batch);
+        rc = page.upto > from ? fold_page(run, look, &folding, &page, error) : QUIPU_OK;
+        if (page.upto == from)
+            page.mark = page.upto;
+        if (rc == QUIPU_OK)
+            move_on(run, look, &folding, &page, &next);
+        if (rc == QUIPU_OK && page.mark == page.upto)
+            qp_run_stop_at(&next, &fault, look->now_ns);
+    } else if (rc == QUIPU_OK) {
+        move_on(run, look, &folding, &page, &next);
+    }
+    qp_folding_release(&folding); /* it looks into the snapshot */
+    return rc < 0 ? rc : commit(run, look, &next, error);
+}
+
+/* ---- parked events again ---- */
+
+/* One that is to be tried: its event, then the function. ROW: it is parked no more. */
+static int replay_event(struct qp_run *run, struct qp_folding *folding, struct qp_log_cursor *log,
+                        const struct qp_parked *parked, quipu_error *error)
+{
+    struct qp_record record;
+    quipu_event event;
+    int rc = qp_log_get(log, parked->position, &record, error);
+
+    if (rc < 0)
+        return rc;
+    qp_event_fill(&record, run->handle->uuid, parked->position, &event);
+    return qp_folding_replay(folding, parked, &event, error);
+}
+
+/* Of each key whose first event is to be tried again all events, until one fails. The rows below
+ * are those of the snapshot: what is written here is not seen by this walk. */
+static int replay_all(struct qp_run *run, struct qp_folding *folding, struct qp_log_cursor *log,
+                      struct page *page, quipu_error *error)
+{
+    const struct qp_view_place *place = &folding->sheet.place;
+    struct qp_cursor cursor = {0};
+    struct qp_parked parked;
+    uint8_t key[QP_VIEW_KEY_MAX];
+    struct qp_bytes replaying = {key, 0}; /* size 0: no key of which all went well so far */
+    int rc = qp_cursor_open(&cursor, folding->sheet.txn, QP_TABLE_PARKED, error);
+
+    if (rc == QUIPU_OK)
+        rc = qp_parked_begin(&cursor, place, &parked, error);
+    while (rc == QUIPU_ROW && !is_full(run, folding, page)) {
+        bool go = (parked.flags & QP_PARKED_REPLAY) != 0 ||
+                  (replaying.size > 0 && qp_bytes_equal(replaying, parked.key));
+
+        replaying.size = 0;
+        if (go) {
+            rc = replay_event(run, folding, log, &parked, error);
+            page->events++;
+        }
+        if (go && rc == QUIPU_ROW) {
+            memcpy(key, parked.key.data, parked.key.size);
+            replaying.size = parked.key.size;
+        }
+        if (rc >= 0)
+            rc = qp_parked_next(&cursor, place, &parked, error);
+    }
+    page->reached = rc == QUIPU_OK;
+    if (rc == QUIPU_ROW && replaying.size > 0 && qp_bytes_equal(replaying, parked.key))
+        rc = qp_folding_replay_later(folding, &parked, error);
+    qp_cursor_close(&cursor);
+    return rc < 0 ? rc : QUIPU_OK;
+}
+
+static int replay(struct qp_run *run, struct look *look, quipu_error *error)
+{
+    struct qp_projection_row next = look->row;
+    struct qp_log_cursor log = {0};
+    struct qp_folding folding = {0};
+    struct page page = {.mark = next.mark,
+                        .until_ns = qp_clock_monotonic_ns() + QP_PAGE_MS * QP_NS_PER_MS};
+    int rc = begin_folding(run, look, &folding, error);
+
+    if (rc == QUIPU_OK)
+        rc = qp_log_open(&log, &look->txn, true, error);
+    if (rc == QUIPU_OK)
+        rc = replay_all(run, &folding, &log, &page, error);
+    if (rc == QUIPU_OK)
+        rc = qp_sheet_write(&folding.sheet, &run->batch, error);
+    if (rc == QUIPU_OK) {
+        bool done = page.reached;
+
+        page.reached = false;
+        move_on(run, look, &folding, &page, &next);
+        if (done)
+            next.flags &= ~(uint32_t)QP_PROJECTION_REPLAYS;
+    }
+    qp_log_close(&log);
+    qp_folding_release(&folding);
+    return rc == QUIPU_OK ? commit(run, look, &next, error) : rc;
+}
+
+/* ---- what is to be done ---- */
+
+static int take_over(struct qp_run *run, struct look *look, quipu_error *error)
+{
+    struct qp_projection_row next = look->row;
+
+    qp_handle_tell(run->handle, 1, "projection %s is taken over from process %u",
+                   run->projection->name, next.owner_pid);
+    hold(run, look, &next);
+    return commit(run, look, &next, error);
+}
+
+/* It is our turn, and there is no other generation to begin. */
+static int go_on(struct qp_run *run, struct look *look, quipu_error *error)
+{
+    const struct qp_projection_row *row = &look->row;
+
+    if (row->building == 0 && (row->flags & QP_PROJECTION_REPLAYS) != 0)
+        return replay(run, look, error);
+    if (row->building != 0 || row->mark < look->head)
+        return fold(run, look, error);
+    if ((row->flags & QP_PROJECTION_UNCLEAN) != 0)
+        return clean(run, look, error);
+    if (holds(run, row) && !run->stays) {
+        struct qp_projection_row next = *row;
+
+        qp_lease_let_go(&next);
+        return commit(run, look, &next, error);
+    }
+    return QUIPU_OK;
+}
+
+/* The old function must not go on where a newer one has begun: both would rebuild for ever. */
+static int check_version(const struct qp_run *run, const struct qp_projection_row *row,
+                         quipu_error *error)
+{
+    uint32_t newest = row->building_version > row->version ? row->building_version : row->version;
+
+    if (run->projection->version >= newest || (row->flags & QP_PROJECTION_DELETED) != 0)
+        return QUIPU_OK;
+    return qp_fail(error, QUIPU_CONFLICT, "projection %s has version %u, this is %u",
+                   run->projection->name, newest, run->projection->version);
+}
+
+static int act(struct qp_run *run, struct look *look, quipu_error *error)
+{
+    const struct qp_projection_row *row = &look->row;
+    const struct qp_projection *projection = run->projection;
+
+    if (!look->exists)
+        return make(run, look, error);
+    if (check_version(run, row, error) < 0)
+        return QUIPU_CONFLICT;
+    if (!qp_lease_is_free(&run->lease, &run->handle->shared, row, is_behind(look), look->now_ns))
+        return qp_fail(error, QUIPU_BUSY, "process %u runs projection %s", row->owner_pid,
+                       projection->name);
+    if ((row->flags & QP_PROJECTION_DELETED) != 0)
+        return clean(run, look, error);
+    if (row->owner_pid != 0 && !holds(run, row) &&
+        (run->stays || is_behind(look) || (row->flags & QP_PROJECTION_UNCLEAN) != 0))
+        return take_over(run, look, error);
+    if ((row->flags & QP_PROJECTION_PAUSED) != 0)
+        return QUIPU_OK;
+    if ((row->flags & QP_PROJECTION_REBUILDS) != 0 ||
+        projection->version > (row->building != 0 ? row->building_version : row->version))
+        return begin_building(run, look, error);
+    if ((row->flags & QP_PROJECTION_STOPPED) != 0)
+        return qp_fail(error, QUIPU_FAULTED, "projection %s has stopped at position %llu: %.*s",
+                       projection->name, (unsigned long long)row->fault_position,
+                       (int)row->fault_text_size, row->fault_text);
+    return go_on(run, look, error);
+}
+
+/* Another one may make it at the same time: then it is looked at again. */
+int qp_run_make(struct qp_run *run, quipu_error *error)
+{
+    bool exists = false;
+    int rc = QUIPU_OK;
+
+    if (run->handle->read_only)
+        return qp_fail(error, QUIPU_READ_ONLY, "the store is open for reading only");
+    while (!exists && rc >= 0) {
+        struct look looked = {0};
+
+        qp_batch_clear(&run->batch);
+        rc = look(run, &looked, error);
+        exists = looked.exists;
+        if (rc == QUIPU_OK && !exists)
+            rc = make(run, &looked, error);
+        qp_txn_end(&looked.txn);
+    }
+    return rc < 0 ? rc : check_version(run, &run->row, error);
+}
+
+int qp_run_step(struct qp_run *run, quipu_error *error)
+{
+    struct look looked = {0};
+    int rc;
+
+    if (run->handle->read_only)
+        return qp_fail(error, QUIPU_READ_ONLY, "the store is open for reading only");
+    qp_batch_clear(&run->batch);
+    rc = look(run, &looked, error);
+    if (rc == QUIPU_OK)
+        rc = act(run, &looked, error);
+    qp_txn_end(&looked.txn);
+    return rc;
+}
+
+/* If it fails the lease ends by itself. */
+void qp_run_end(struct qp_run *run)
+{
+    struct look looked = {0};
+
+    qp_batch_clear(&run->batch);
+    if (run->lease.token != 0 && look(run, &looked, NULL) == QUIPU_OK && holds(run, &looked.row)) {
+        struct qp_projection_row next = looked.row;
+
+        qp_lease_let_go(&next);
+        (void)commit(run, &looked, &next, NULL);
+    }
+    qp_txn_end(&looked.txn);
+    qp_batch_release(&run->batch);
+}
