@@ -283,10 +283,11 @@ void qp_keep_folded(struct qp_keep *keep, const void *state, const quipu_event *
     keep->bytes = 0;
     if (every > 0 && keep->newest >= every && event->version <= keep->newest - every)
         return; /* only the last one is saved, and a later one is sure to come */
-    if (qp_keep_take(keep, state, &error) < 0)
+    if (qp_keep_take(keep, state, &error) < 0) {
         qp_handle_tell(keep->handle, 1, "no snapshot of fold %s at %.80s version %llu: %s",
                        keep->fold->name, event->stream, (unsigned long long)event->version,
                        error.text);
+    }
 }
 
 /* ---- save ---- */
@@ -393,10 +394,11 @@ void qp_keep_save(struct qp_keep *keep)
         rc = save_as_merger(keep, &merger, &error);
         qp_merger_end(&merger);
     }
-    if (rc < 0)
+    if (rc < 0) {
         qp_handle_tell(keep->handle, 1, "no snapshot of fold %s at %.80s version %llu: %s",
                        keep->fold->name, (const char *)keep->due.name.stream.data,
                        (unsigned long long)keep->due.name.version, error.text);
+    }
     keep->due.name.version = 0;
 }
 

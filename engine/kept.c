@@ -338,10 +338,11 @@ static int check_one(struct qp_handle *handle, const quipu_fold *fold, const cha
     load.afresh = true;
     rc = load_and_take(&load, &version, error);
     if (rc == QUIPU_OK && (version != snapshot->name.version ||
-                           !qp_bytes_equal(qp_keep_taken(&load.keep), snapshot->state)))
+                           !qp_bytes_equal(qp_keep_taken(&load.keep), snapshot->state))) {
         rc = qp_fail(error, QUIPU_CORRUPT,
                      "fold %s at %.100s version %llu makes another state than its snapshot has",
                      fold->name, stream, (unsigned long long)snapshot->name.version);
+    }
     qp_load_release(&load);
     return rc;
 }

@@ -76,8 +76,8 @@ int qp_snapshot_find(struct qp_txn *txn, const struct qp_snapshot_name *upto,
                      struct qp_snapshot *out, bool *other, quipu_error *error)
 {
     struct qp_cursor cursor = {0};
-    struct qp_bytes key;
-    struct qp_bytes value;
+    struct qp_bytes key = {0};
+    struct qp_bytes value = {0};
     struct qp_key wanted;
     int rc;
 
