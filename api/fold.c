@@ -21,10 +21,12 @@ static int check_fold(const quipu_fold *given, quipu_fold *fold, quipu_error *er
         return rc;
     if (fold->apply == NULL)
         return qp_fail(error, QUIPU_MISUSE, "fold %s has no apply", fold->name);
-    if (fold->save != NULL || fold->load != NULL || fold->worth != NULL ||
-        fold->snapshot_every != 0 || fold->snapshot_keep != 0 || fold->snapshot_bytes != 0)
+    if ((fold->save == NULL) != (fold->load == NULL))
+        return qp_fail(error, QUIPU_MISUSE, "fold %s has one of save and load without the other",
+                       fold->name);
+    if (qp_keep_asks(fold) && !qp_keep_can(fold))
         return qp_fail(error, QUIPU_MISUSE,
-                       "fold %s asks for snapshots, which this release has not", fold->name);
+                       "fold %s has release: for snapshots it needs save and load", fold->name);
     return QUIPU_OK;
 }
 
@@ -39,8 +41,8 @@ static int check_point(const quipu_point *at, quipu_error *error)
     return QUIPU_OK;
 }
 
-/* What both calls begin with. `*own` is the fold in our release's struct. */
-static int check(const quipu_fold *fold, const char *stream, quipu_fold *own, quipu_error *error)
+int qp_api_check_fold(const quipu_fold *fold, const char *stream, quipu_fold *own,
+                      quipu_error *error)
 {
     size_t size;
     int rc = check_fold(fold, own, error);
@@ -56,7 +58,7 @@ int quipu_load(quipu *store, const quipu_fold *fold, const char *stream, const q
     int rc = qp_api_enter(store, error);
 
     if (rc == QUIPU_OK)
-        rc = check(fold, stream, &own, error);
+        rc = qp_api_check_fold(fold, stream, &own, error);
     if (rc == QUIPU_OK)
         rc = check_point(at, error);
     if (rc == QUIPU_OK && state == NULL)
@@ -102,7 +104,7 @@ int quipu_execute(quipu *store, const quipu_fold *fold, const char *stream, quip
         *receipt = own_receipt;
     if (rc < 0)
         return rc;
-    rc = check(fold, stream, &own, error);
+    rc = qp_api_check_fold(fold, stream, &own, error);
     if (rc == QUIPU_OK && decide == NULL)
         rc = qp_fail(error, QUIPU_MISUSE, "decide is NULL");
     decision.fold = &own;

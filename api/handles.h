@@ -71,6 +71,11 @@ typedef int (*qp_api_alone_fn)(struct qp_place *place, const quipu_options *opti
                                quipu_error *error);
 int qp_api_run_alone(const char *path, qp_api_alone_fn run, void *payload, quipu_error *error);
 
+/* What calls of a fold begin with. `*own` is the fold in our release's struct. MISUSE, INVALID,
+ * TOO_LARGE. */
+int qp_api_check_fold(const quipu_fold *fold, const char *stream, quipu_fold *own,
+                      quipu_error *error);
+
 /* Bring a struct of the caller's release into ours. MISUSE: it is of a newer one. */
 int qp_struct_in(const void *given, size_t size, void *out, const char *what, quipu_error *error);
 

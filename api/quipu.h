@@ -812,7 +812,16 @@ QUIPU_API void quipu_reader_close(quipu_reader *reader);
 
 /* ---- fold ---- */
 
-typedef struct quipu_buffer quipu_buffer; /* later releases lend one to a fold's `save` */
+/* The library's, lent to a callback to write bytes into. */
+typedef struct quipu_buffer quipu_buffer;
+
+/* Add bytes to what the callback has written so far.
+ *
+ * Memory:  copied.
+ * Threads: that of the callback, and only while it runs.
+ * Returns: QUIPU_OK; QUIPU_NO_MEMORY; QUIPU_TOO_LARGE: more than 64 MiB in all; QUIPU_MISUSE. The
+ *          first failure is remembered: who does not look writes nothing, not half of it. */
+QUIPU_API int quipu_buffer_put(quipu_buffer *buffer, const void *bytes, size_t size);
 
 /* A pure function (state, event) -> state. `apply` sees the events of one stream by version, each
  * once; it must depend on nothing else, for the same events to give the same state for ever. What
@@ -836,15 +845,43 @@ typedef struct quipu_fold {
     int (*init)(void *state, void *payload); /* NULL: zeroes are the initial state */
     int (*apply)(void *state, const quipu_event *event, void *payload, quipu_error *error);
     void (*release)(void *state, void *payload); /* NULL: nothing to free */
-    /* Snapshots: must be NULL and 0 in this release. */
+    /* Snapshots: see below. NULL and 0: none is saved. */
     int (*save)(const void *state, quipu_buffer *out, void *payload);
     int (*load)(void *state, const void *bytes, size_t size, void *payload);
     int (*worth)(const void *state, const quipu_event *event, void *payload);
     void *payload;
-    uint32_t snapshot_every;
-    uint32_t snapshot_keep;
-    uint64_t snapshot_bytes;
+    uint32_t snapshot_every; /* after so many events; 0: not by count */
+    uint32_t snapshot_keep;  /* so many of the newest stay; 0: 1 */
+    uint64_t snapshot_bytes; /* after so many bytes of data and meta; 0: not by bytes */
 } quipu_fold;
+
+/* SNAPSHOTS OF FOLDS. A snapshot is the state at some version of a stream. quipu_load() and
+ * quipu_execute() begin at the newest one that stream, fold name and fold version have, and fold
+ * only what came after it. With and without snapshots the same state comes out: one is used only if
+ * its bytes are whole, the event that it stands at is there with the same history before it, and it
+ * is not newer than what was asked for. Else it is passed over and counted (quipu_stat), for an
+ * older one or for none; the first of a kind is told to the application's log. They live in
+ * index.mdb, and losing them all costs nothing but time. A load that begins at a snapshot does not
+ * look at the events before it: it works although one of them is damaged.
+ *
+ * When one is saved is the fold's to say, by any of three: `snapshot_every`, `snapshot_bytes`,
+ * counted from the last snapshot on, and `worth`, which is asked after each event and returns other
+ * than 0 if a snapshot at this event is worth it. The load that comes to such an event saves the
+ * state there (the newest one, if there are several) when it has ended; quipu_execute() after its
+ * commit. So appends never do it, nor loads of an earlier point, nor a store that is open for
+ * reading only. If another thread or process writes the index just then it is left to a later load.
+ * A save costs a flush of the disk; a failure is told to the application's log alone. The newest
+ * `snapshot_keep` of a stream and fold version stay. Those of other fold versions are left alone,
+ * as another process may still run that program: quipu_snapshot_drop() removes them.
+ *
+ * Without `save` and `load` the state's own bytes are saved, and one of another size is passed
+ * over: right for a struct without pointers. So a fold with `release` needs both, and without them
+ * uses no snapshot. `save` writes by quipu_buffer_put() whatever `load` understands: bytes of its
+ * own, msgpack, JSON; equal states should give equal bytes. `load` gets a state after `init`, and
+ * bytes that need not be aligned. Each returns 0, or other than 0 if it cannot: then there is no
+ * snapshot, or the next older one is tried in a state that was released and begun anew, so `load`
+ * leaves what `release` can release. Change `version` whenever `apply`, `save`, the struct or an
+ * upcaster whose events `apply` sees changes. */
 
 enum quipu_point_kind {
     QUIPU_AT_HEAD = 0,
@@ -864,6 +901,8 @@ typedef struct quipu_point { /* frozen */
  * events; `at` and `*version` go by what is stored. A stream without events, or one that begins
  * later, is version 0 and the initial state, not an error: `*version` then is QUIPU_NEW, so that it
  * can be passed to quipu_append() as it is.
+ *
+ * A snapshot may spare most of the work, and one may be saved at the end: see above.
  *
  * Memory:  `state` has fold->state_size bytes. On QUIPU_OK it is the caller's to release; on
  *          failure the library has released it, unless `init` failed: that cleans up after itself.
@@ -922,6 +961,50 @@ typedef int (*quipu_decide_fn)(const void *state, uint64_t version, quipu_batch 
 QUIPU_API int quipu_execute(quipu *store, const quipu_fold *fold, const char *stream,
                             quipu_decide_fn decide, void *payload, uint32_t attempts,
                             quipu_receipt *receipt, quipu_error *error);
+
+/* Fold a stream and save a snapshot of its state now, whatever the policies say; then those that
+ * are beyond fold->snapshot_keep go. If newer ones fill that number, or if the stream has no events
+ * (`*version` is 0), nothing is saved.
+ *
+ * Memory:  `version` may be NULL. The state is the library's.
+ * Threads: any; waits for who writes the index, as long as busy_timeout_ms says.
+ * Returns: as quipu_load(); what `save` returned; QUIPU_MISUSE: a fold with `release` and without
+ *          `save`; QUIPU_TOO_LARGE: more than 64 MiB; QUIPU_READ_ONLY; QUIPU_BUSY; QUIPU_FULL;
+ *          QUIPU_IO. */
+QUIPU_API int quipu_snapshot_save(quipu *store, const quipu_fold *fold, const char *stream,
+                                  uint64_t *version, quipu_error *error);
+
+/* For each snapshot of this stream, fold and fold version that a load may use: fold the stream from
+ * its beginning, save, and compare the bytes. Says whether somebody changed a fold and forgot to
+ * change its version, or whether it depends on more than its events. `save` must give equal bytes
+ * for equal states; of a fold without it the state must have no holes that `apply` fills otherwise.
+ *
+ * Threads: any.
+ * Returns: QUIPU_OK: all are equal; QUIPU_CORRUPT: one is not, the text says which;
+ *          QUIPU_NOT_FOUND: there is none; as quipu_load() and quipu_snapshot_save(). */
+QUIPU_API int quipu_snapshot_check(quipu *store, const quipu_fold *fold, const char *stream,
+                                   quipu_error *error);
+
+/* Copy the state of a snapshot: that of the stream's `version`, of several fold versions the
+ * highest one's; 0: the newest of the highest fold version.
+ *
+ * Memory:  `*size` is the capacity of `bytes` before, and the state's full size after: if it is
+ *          larger, only so many bytes were copied. `bytes` may be NULL for a capacity of 0.
+ * Threads: any.
+ * Returns: QUIPU_OK, also if no load could use it; QUIPU_NOT_FOUND; QUIPU_CORRUPT: its bytes are
+ *          damaged; QUIPU_INVALID, QUIPU_TOO_LARGE: a name; what every call may return. */
+QUIPU_API int quipu_snapshot_get(quipu *store, const char *stream, const char *fold,
+                                 uint64_t version, void *bytes, size_t *size, quipu_error *error);
+
+/* Remove snapshots, whatever their versions: of a stream (NULL: of all) and a fold (NULL: of all).
+ *
+ * Memory:  `dropped`, how many there were, may be NULL. It is right on failure too: many are
+ *          removed in steps.
+ * Threads: any; waits for who writes the index, as long as busy_timeout_ms says.
+ * Returns: QUIPU_OK, also if there was none; QUIPU_READ_ONLY; QUIPU_BUSY; QUIPU_INVALID,
+ *          QUIPU_TOO_LARGE: a name; QUIPU_FULL; QUIPU_IO; what every call may return. */
+QUIPU_API int quipu_snapshot_drop(quipu *store, const char *stream, const char *fold,
+                                  uint64_t *dropped, quipu_error *error);
 
 /* ---- upcast ---- */
 
@@ -1289,6 +1372,13 @@ enum quipu_list_kind {
     /* name; text: "mark" or "source"; mark: the position, or a source's number; lag: of a mark,
      * events behind it; last_time_ns: the store's clock when it changed */
     QUIPU_LIST_MARKS = 2,
+    /* Snapshots of folds, by stream, fold, its version, version. name: the stream; key: the fold;
+     * mark: the fold's version; version, position: where it stands; count: bytes of the state;
+     * text: "usable", or "stale" if the event that it stands at is not there any more (it is passed
+     * over, and goes with the next save); time_ns: when that event was recorded, 0 if stale. One
+     * that is damaged is QUIPU_CORRUPT, with name, key, mark and version; loads pass it over too.
+     */
+    QUIPU_LIST_SNAPSHOTS = 6,
     QUIPU_LIST_CATEGORIES = 7, /* as STREAMS, without a version */
     QUIPU_LIST_TYPES = 8,      /* as STREAMS, without a version */
     QUIPU_LIST_TAGS = 9,       /* as STREAMS, without a version */
@@ -1326,7 +1416,8 @@ typedef struct quipu_item { /* frozen view; fields that a kind does not use are 
  * pages. */
 typedef struct quipu_list quipu_list;
 
-/* List names that begin with `prefix` (NULL or "": all). Of READERS it is the process's name.
+/* List names that begin with `prefix` (NULL or "": all). Of READERS it is the process's name. Of
+ * SNAPSHOTS it is the whole name of a fold.
  *
  * Memory:  `*out` is the caller's until quipu_list_close().
  * Threads: any for `store`.
@@ -1369,6 +1460,10 @@ typedef struct quipu_stat {
     int64_t oldest_reader_since_ns; /* when that process began the oldest snapshot that it holds, on
                                        the store's clock, as recorded_ns; 0: nobody knows */
     uint8_t uuid[16];               /* of the store, from its creation */
+    uint64_t snapshots;             /* of folds, in the index */
+    uint64_t snapshots_used;        /* by loads, since this process opened the store */
+    uint64_t snapshots_ignored;     /* likewise passed over: damaged, of another history, refused by
+                                       the fold, of another fold version, newer than asked for */
 } quipu_stat;
 
 /* Figures of one moment: counted, not estimated. It walks LMDB's free list and the tail. Readers

@@ -99,7 +99,7 @@ int quipu_read_stream(quipu *store, const char *stream, const quipu_range *range
 
     if (rc < 0)
         return rc;
-    rc = qp_reader_open_stream(store->handle, stream, &own, &reader->reader, error);
+    rc = qp_reader_open_stream(store->handle, NULL, stream, &own, &reader->reader, error);
     return finish(store, rc, reader, out);
 }
 

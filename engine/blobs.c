@@ -86,10 +86,9 @@ static int read_place(const struct qp_blob_home *home, struct qp_bytes key, stru
 
 /* ---- write ---- */
 
-static int next_number(struct qp_txn *txn, const struct qp_blob_home *home, uint64_t *number,
-                       quipu_error *error)
+int qp_blobs_next(struct qp_txn *txn, const struct qp_blob_home *home, uint64_t *number,
+                  quipu_error *error)
 {
-    uint8_t row[NEXT_ROW_BYTES] = {0};
     struct qp_bytes value = {0};
     int rc = qp_get_row(txn, home->meta, QP_META_BLOBS, &value, error);
 
@@ -98,6 +97,15 @@ static int next_number(struct qp_txn *txn, const struct qp_blob_home *home, uint
         return qp_fail(error, QUIPU_CORRUPT, "table meta: the row blobs has a wrong size");
     if (rc == QUIPU_ROW)
         *number = qp_get_u64((const uint8_t *)value.data + 8);
+    return rc < 0 ? rc : QUIPU_OK;
+}
+
+static int take_number(struct qp_txn *txn, const struct qp_blob_home *home, uint64_t *number,
+                       quipu_error *error)
+{
+    uint8_t row[NEXT_ROW_BYTES] = {0};
+    int rc = qp_blobs_next(txn, home, number, error);
+
     if (rc < 0)
         return rc;
     qp_set_u64(row + 8, *number + 1);
@@ -176,7 +184,7 @@ int qp_blobs_put(struct qp_txn *txn, const struct qp_blob_home *home, struct qp_
     } else {
         row[QP_ROW_SUM_BYTES] = FORM_BLOB;
         if (rc == QUIPU_OK)
-            rc = next_number(txn, home, &number, error);
+            rc = take_number(txn, home, &number, error);
         if (rc == QUIPU_OK)
             rc = put_blob(txn, home, value, number, error);
         if (rc < 0)

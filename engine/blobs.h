@@ -50,4 +50,8 @@ int qp_blobs_read(struct qp_txn *txn, const struct qp_blob_home *home, struct qp
                   struct qp_bytes stored, struct qp_buffer *assembly, struct qp_long_row *row,
                   quipu_error *error);
 
+/* The number that the next long value gets. Returns: OK; CORRUPT; IO. */
+int qp_blobs_next(struct qp_txn *txn, const struct qp_blob_home *home, uint64_t *number,
+                  quipu_error *error);
+
 #endif

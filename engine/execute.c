@@ -6,7 +6,8 @@
  *
  * Conditions see the store before the batch, so the check says nothing of the batch's own appends,
  * which need none. Holds no lock and no snapshot while it decides: the application may take its
- * time, and may call the store. Owns the state of each attempt. */
+ * time, and may call the store. Owns the state of each attempt. A snapshot that a load found due is
+ * saved when all is over, so that no command waits for it before its commit. */
 #include "execute.h"
 
 #include "clock.h"
@@ -44,7 +45,7 @@ static int decide(const struct qp_decision *decision, const void *state, uint64_
 
 /* The batch has copied what it is to write: the state is not needed for the commit. Returns: ROW:
  * done without one. */
-static int load_and_decide(struct qp_handle *handle, const struct qp_decision *decision,
+static int load_and_decide(struct qp_load *load, const struct qp_decision *decision,
                            uint64_t *version, quipu_error *error)
 {
     const quipu_fold *fold = decision->fold;
@@ -53,7 +54,7 @@ static int load_and_decide(struct qp_handle *handle, const struct qp_decision *d
 
     if (state == NULL)
         return qp_fail_memory(error);
-    rc = qp_load(handle, fold, decision->stream, NULL, state, version, error); /* or releases it */
+    rc = qp_load_run(load, state, version, error); /* or releases it */
     if (rc == QUIPU_OK) {
         rc = decide(decision, state, *version, error);
         if (fold->release != NULL)
@@ -63,8 +64,8 @@ static int load_and_decide(struct qp_handle *handle, const struct qp_decision *d
     return rc;
 }
 
-static int attempt(struct qp_handle *handle, const struct qp_decision *decision,
-                   quipu_receipt *receipt, bool *sent, quipu_error *error)
+static int attempt(struct qp_load *load, const struct qp_decision *decision, quipu_receipt *receipt,
+                   bool *sent, quipu_error *error)
 {
     uint64_t version = 0;
     int rc;
@@ -72,13 +73,13 @@ static int attempt(struct qp_handle *handle, const struct qp_decision *decision,
     *receipt = (quipu_receipt){0};
     *sent = false;
     qp_batch_clear(decision->batch);
-    rc = load_and_decide(handle, decision, &version, error);
+    rc = load_and_decide(load, decision, &version, error);
     if (rc != QUIPU_OK)
         return rc;
     /* If it fails the batch remembers that, and the commit says so. */
     (void)qp_batch_append(decision->batch, decision->stream, version, NULL, 0);
     *sent = true;
-    return qp_commit(handle, decision->batch, receipt, error);
+    return qp_commit(load->handle, decision->batch, receipt, error);
 }
 
 /* Of n that decide on one stream at once one wins a round, and without a pause all others meet
@@ -98,16 +99,20 @@ static void stand_back(uint32_t failures)
 int qp_execute(struct qp_handle *handle, const struct qp_decision *decision, quipu_receipt *receipt,
                quipu_error *error)
 {
+    struct qp_load load;
     quipu_error why = {0};
     bool sent = true;
     int rc = QUIPU_CONFLICT;
 
     assert(decision->attempts > 0);
+    qp_load_init(&load, handle, decision->fold, decision->stream, NULL);
     for (uint32_t i = 0; i < decision->attempts && sent && rc == QUIPU_CONFLICT; i++) {
         if (i > 0)
             stand_back(i);
-        rc = attempt(handle, decision, receipt, &sent, &why);
+        rc = attempt(&load, decision, receipt, &sent, &why);
     }
+    qp_keep_save(&load.keep);
+    qp_load_release(&load);
     if (rc == QUIPU_ROW)
         return QUIPU_OK;
     if (rc < 0 && error != NULL)

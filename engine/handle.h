@@ -44,6 +44,16 @@ struct qp_waiting {
     uint64_t untold;       /* looks that found a commit, and nobody had woken the watcher */
 };
 
+/* Why a load has passed over a snapshot (keep.c). */
+enum qp_ignored {
+    QP_IGNORED_DAMAGED = 0,
+    QP_IGNORED_STALE,   /* the event that it stands at is not there, or its stream was changed */
+    QP_IGNORED_REFUSED, /* the fold could not load it */
+    QP_IGNORED_VERSION, /* of another version of the fold */
+    QP_IGNORED_NEWER,   /* than what was asked for: nothing is wrong with it */
+    QP_IGNORED_KINDS
+};
+
 struct qp_handle {
     struct qp_place place;
     struct qp_guard guard;
@@ -67,9 +77,11 @@ struct qp_handle {
     /* Folds inline projections in a write transaction of the log, once there is one (inline.c). */
     int (*fold_inline)(struct qp_handle *handle, struct qp_txn *txn, uint64_t head_before,
                        struct qp_edge *edge, bool *written, quipu_error *error);
-    struct qp_worker merger;   /* its work: merge.c */
-    atomic_bool merging;       /* a thread of this process merges */
-    atomic_ullong unmerged;    /* events, as the last commit saw it */
+    struct qp_worker merger;      /* its work: merge.c */
+    atomic_bool merging;          /* a thread of this process merges */
+    atomic_ullong unmerged;       /* events, as the last commit saw it */
+    atomic_ullong snapshots_used; /* by loads */
+    atomic_ullong snapshots_ignored[QP_IGNORED_KINDS];
     uint64_t seen;             /* the log's newest transaction that a leader has looked at */
     pthread_mutex_t pool_lock; /* a leaf */
     struct qp_moment *pool;    /* snapshots at rest */

@@ -8,6 +8,7 @@
  *     views     | name ... 0 | generation u32 | key ... |
  *     parked    | name ... 0 | generation u32 | size u16 | key ... | position u64 |
  *     meta      | name ... |
+ *     snapshots | stream ... | 0 | fold ... | 0 | fold's version u32 | version u64 |
  *
  * docs/FORMAT.md 2 has the law. A key that was read is not believed: its size is looked at first.
  */
@@ -220,6 +221,58 @@ void qp_key_chunk(struct qp_key *key, uint64_t position, uint32_t number)
 bool qp_key_chunk_read(struct qp_bytes key, uint64_t *position, uint32_t *number)
 {
     return read_pair(key, position, number);
+}
+
+/* Names have no 0 byte, so that one ends them, and shorter names sort before longer ones. */
+static void put_name(struct qp_key *key, struct qp_bytes name)
+{
+    assert(name.size > 0 && key->size + name.size < sizeof(key->bytes));
+    memcpy(key->bytes + key->size, name.data, name.size);
+    key->bytes[key->size + name.size] = '\0';
+    key->size = (uint16_t)(key->size + name.size + 1);
+}
+
+void qp_key_snapshots(struct qp_key *key, struct qp_bytes stream, struct qp_bytes fold)
+{
+    assert(stream.size <= QP_NAME_MAX && fold.size <= QP_OWNER_NAME_MAX);
+    key->size = 0;
+    put_name(key, stream);
+    put_name(key, fold);
+}
+
+void qp_key_snapshot(struct qp_key *key, const struct qp_snapshot_name *name)
+{
+    qp_key_snapshots(key, name->stream, name->fold);
+    put_big(key->bytes + key->size, QP_MUTANT(FOLD_VERSION_UNSEEN) ? 0 : name->fold_version, 4);
+    put_big(key->bytes + key->size + 4, name->version, 8);
+    key->size = (uint16_t)(key->size + 12);
+}
+
+/* The name at `*at`, behind which `*at` then stands. false: none of 1 to `most` bytes ends there.
+ */
+static bool read_name(struct qp_bytes key, size_t *at, size_t most, struct qp_bytes *name)
+{
+    const uint8_t *from = (const uint8_t *)key.data + *at;
+    const uint8_t *end = memchr(from, '\0', key.size - *at);
+
+    if (end == NULL || end == from || (size_t)(end - from) > most)
+        return false;
+    *name = (struct qp_bytes){from, (size_t)(end - from)};
+    *at += name->size + 1;
+    return true;
+}
+
+bool qp_key_snapshot_read(struct qp_bytes key, struct qp_snapshot_name *name)
+{
+    const uint8_t *bytes = key.data;
+    size_t at = 0;
+
+    if (!read_name(key, &at, QP_NAME_MAX, &name->stream) ||
+        !read_name(key, &at, QP_OWNER_NAME_MAX, &name->fold) || key.size - at != 12)
+        return false;
+    name->fold_version = (uint32_t)get_big(bytes + at, 4);
+    name->version = get_big(bytes + at + 4, 8);
+    return true;
 }
 
 /* A view and no copy: LMDB compares it as a number of the machine. */

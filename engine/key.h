@@ -106,6 +106,19 @@ bool qp_key_blob_read(struct qp_bytes key, uint64_t *number, uint32_t *n);
 void qp_key_chunk(struct qp_key *key, uint64_t position, uint32_t number);
 bool qp_key_chunk_read(struct qp_bytes key, uint64_t *position, uint32_t *number);
 
+/* stream 0 fold 0 version32 version64: a row of `snapshots`. */
+struct qp_snapshot_name {
+    struct qp_bytes stream; /* 1 to QP_NAME_MAX bytes */
+    struct qp_bytes fold;   /* 1 to QP_OWNER_NAME_MAX bytes */
+    uint32_t fold_version;
+    uint64_t version; /* of the stream */
+};
+void qp_key_snapshot(struct qp_key *key, const struct qp_snapshot_name *name);
+bool qp_key_snapshot_read(struct qp_bytes key, struct qp_snapshot_name *name);
+
+/* What the keys of all snapshots of one stream and fold begin with. */
+void qp_key_snapshots(struct qp_key *key, struct qp_bytes stream, struct qp_bytes fold);
+
 /* position as `log` has it, which LMDB compares as a number. `*position` must outlive the bytes. */
 struct qp_bytes qp_key_position(const uint64_t *position);
 bool qp_key_position_read(struct qp_bytes key, uint64_t *position);

@@ -8,9 +8,10 @@
  *
  * The tail's part costs memory for each name that has an event after `indexed`; the index's costs
  * none. Names that were deleted are passed over; a record that nobody can read may hide a name, so
- * then there is no list. Readers and marks are listed too, which are no terms. */
+ * then there is no list. Readers, marks and snapshots are listed too, which are no terms. */
 #include "list.h"
 
+#include "kept.h"
 #include "marked.h"
 #include "moment.h"
 #include "readers.h"
@@ -33,10 +34,11 @@ struct tail_entry {
 };
 
 struct qp_list {
-    int of; /* READERS: only `readers` is in use; MARKS: only `marked`; else what follows them */
+    int of; /* READERS, MARKS, SNAPSHOTS: one of the three is in use; else what follows them */
     struct qp_readers readers;
     size_t reader_at; /* the next */
     struct qp_marked marked;
+    struct qp_kept kept;
     struct qp_moment *moment;
     enum qp_term_kind kind;
     struct qp_key prefix;   /* kind and prefix: what the keys asked for begin with */
@@ -210,7 +212,8 @@ int qp_list_open(struct qp_handle *handle, int kind, const char *prefix, struct 
     int rc;
 
     *out = NULL;
-    if (!find_kind(kind, &term) && kind != QUIPU_LIST_READERS && kind != QUIPU_LIST_MARKS)
+    if (!find_kind(kind, &term) && kind != QUIPU_LIST_READERS && kind != QUIPU_LIST_MARKS &&
+        kind != QUIPU_LIST_SNAPSHOTS)
         return qp_fail(error, QUIPU_MISUSE, "there is no list of kind %d", kind);
     if (prefix != NULL && prefix[0] != '\0') {
         rc = qp_text_name(prefix, QP_NAME_MAX, "a prefix", &start.size, error);
@@ -226,6 +229,8 @@ int qp_list_open(struct qp_handle *handle, int kind, const char *prefix, struct 
         rc = qp_readers_collect(handle, start, &list->readers, error);
     else if (kind == QUIPU_LIST_MARKS)
         rc = qp_marked_open(handle, start, &list->marked, error);
+    else if (kind == QUIPU_LIST_SNAPSHOTS)
+        rc = qp_kept_open(handle, start, &list->kept, error);
     else
         rc = open_terms(handle, list, start, error);
     if (rc < 0)
@@ -245,6 +250,7 @@ void qp_list_close(struct qp_list *list)
     qp_arena_release(&list->names);
     qp_readers_release(&list->readers);
     qp_marked_close(&list->marked);
+    qp_kept_close(&list->kept);
     qp_free(list->tail);
     qp_free(list);
 }
@@ -355,6 +361,8 @@ int qp_list_next(struct qp_list *list, quipu_item *item, quipu_error *error)
         return next_reader(list, item);
     if (list->of == QUIPU_LIST_MARKS)
         return qp_marked_next(&list->marked, item, error);
+    if (list->of == QUIPU_LIST_SNAPSHOTS)
+        return qp_kept_next(&list->kept, item, error);
     for (;;) {
         struct tail_entry entry = {0};
         int rc = take_next(list, &entry, error);

@@ -7,15 +7,13 @@
  *     tail                     |--- sealed ---|-- sealed --|-- open --
  *     merge                    `-- one slice -'
  *
- * One merges at a time: a flag orders the threads of a process, guard byte 2 the processes. The
- * index is only ever behind the log, never ahead: it takes what a snapshot of the log has, and that
- * is durable. A merge holds no lock that an append or a read needs, but for one flush of what lazy
- * handles have left. */
+ * One merges at a time (merger.c). A merge holds no lock that an append or a read needs, but for
+ * one flush of what lazy handles have left. */
 #include "merge.h"
 
 #include "clock.h"
 #include "index.h"
-#include "lock.h"
+#include "merger.h"
 #include "moment.h"
 #include "status.h"
 
@@ -24,9 +22,7 @@
 /* One merge: its snapshot of the log bounds all of its slices. */
 struct merge {
     struct qp_handle *handle;
-    struct qp_txn log;
-    struct qp_log_cursor cursor;
-    uint64_t head;
+    struct qp_merger merger;
     uint64_t least;             /* events that are worth a slice */
     quipu_progress_fn progress; /* NULL: nobody asks */
     void *payload;
@@ -41,7 +37,7 @@ static int whole_end(struct merge *merge, uint64_t after, uint64_t upto, uint64_
     *end = 0;
     for (uint64_t position = upto; position > after; position--) {
         struct qp_record record;
-        int rc = qp_log_get(&merge->cursor, position, &record, error);
+        int rc = qp_log_get(&merge->merger.cursor, position, &record, error);
 
         if (rc == QUIPU_ROW) {
             *end = position;
@@ -79,8 +75,9 @@ static int put_tail(struct merge *merge, struct qp_txn *index, struct qp_indexed
     struct qp_pin pin;
     int rc = QUIPU_OK;
 
-    qp_tail_pin_sealed(tail, indexed->position, merge->head, &pin);
-    if (pin.first != NULL && qp_log_get(&merge->cursor, pin.head, &record, NULL) == QUIPU_ROW) {
+    qp_tail_pin_sealed(tail, indexed->position, merge->merger.head, &pin);
+    if (pin.first != NULL &&
+        qp_log_get(&merge->merger.cursor, pin.head, &record, NULL) == QUIPU_ROW) {
         rc = put_segments(index, &pin, indexed, error);
         indexed->chain = record.chain;
         if (rc == QUIPU_OK)
@@ -97,7 +94,7 @@ static int put_log(struct merge *merge, struct qp_txn *index, struct qp_indexed 
 {
     struct qp_pin pin = {0};
     struct qp_tail slice;
-    uint64_t upto = merge->head;
+    uint64_t upto = merge->merger.head;
     uint64_t end;
     uint64_t chain = 0;
     int rc;
@@ -108,7 +105,7 @@ static int put_log(struct merge *merge, struct qp_txn *index, struct qp_indexed 
     if (rc < 0 || end == 0)
         return rc;
     qp_tail_init(&slice, indexed->position);
-    rc = qp_tail_pin(&slice, indexed->position, end, &merge->cursor, &pin, error);
+    rc = qp_tail_pin(&slice, indexed->position, end, &merge->merger.cursor, &pin, error);
     if (rc == QUIPU_ROW)
         rc = put_segments(index, &pin, indexed, error);
     if (rc == QUIPU_OK) {
@@ -126,13 +123,11 @@ static int merge_slice(struct merge *merge, quipu_error *error)
     struct qp_handle *handle = merge->handle;
     struct qp_txn index = {0};
     struct qp_indexed indexed = {0};
-    enum qp_commit_outcome outcome = QP_COMMIT_DONE;
     int rc = qp_txn_begin_write(handle->index, &index, error);
 
-    assert(atomic_load(&handle->merging));
     if (rc == QUIPU_OK)
         rc = qp_index_indexed(&index, &indexed, error);
-    if (rc < 0 || indexed.position >= merge->head)
+    if (rc < 0 || indexed.position >= merge->merger.head)
         goto done;
     rc = put_tail(merge, &index, &indexed, error);
     if (rc == QUIPU_OK)
@@ -143,70 +138,18 @@ static int merge_slice(struct merge *merge, quipu_error *error)
     rc = qp_index_put_indexed(&index, &indexed, error);
     indexed.position -= QP_MUTANT(MERGE_AHEAD);
     if (rc == QUIPU_OK)
-        rc = qp_txn_commit(&index, &outcome, error);
-    if (outcome == QP_COMMIT_UNKNOWN)
-        qp_shared_set(&handle->shared, QP_SHARED_INDEX_POISONED, true);
+        rc = qp_merger_commit(&merge->merger, &index, error);
     if (rc < 0)
         goto done;
     qp_tail_prune(&handle->tail, indexed.position);
-    assert(indexed.position <= merge->head);
-    rc = merge->head - indexed.position >= merge->least ? QUIPU_ROW : QUIPU_OK;
+    assert(indexed.position <= merge->merger.head);
+    rc = merge->merger.head - indexed.position >= merge->least ? QUIPU_ROW : QUIPU_OK;
     if (merge->progress != NULL &&
-        merge->progress(merge->payload, indexed.position, merge->head) != 0)
+        merge->progress(merge->payload, indexed.position, merge->merger.head) != 0)
         rc = QUIPU_OK;
 
 done:
     qp_txn_end(&index);
-    return rc;
-}
-
-/* The log as it is now, and `merge->head`. */
-static int begin_log(struct merge *merge, quipu_error *error)
-{
-    int rc = qp_txn_begin_read(merge->handle->log, &merge->log, error);
-
-    if (rc == QUIPU_OK)
-        rc = qp_log_open(&merge->cursor, &merge->log, true, error);
-    if (rc == QUIPU_OK)
-        rc = qp_log_edge(&merge->cursor, &merge->head, error);
-    return rc;
-}
-
-/* Give the snapshot back, and take a newer one that is on the disk. No flush of the log happens
- * outside of the store lock: on one descriptor one thread's takes the error that another's needed.
- */
-static int begin_again_durable(struct merge *merge, quipu_error *error)
-{
-    struct qp_handle *handle = merge->handle;
-    int rc = qp_lock_take(handle, qp_clock_deadline_ns(handle->options.busy_timeout_ms), error);
-
-    if (rc < 0)
-        return rc;
-    qp_log_close(&merge->cursor);
-    qp_txn_reset(&merge->log);
-    if (qp_shared_get(&handle->shared, QP_SHARED_POISONED))
-        rc = qp_fail(error, QUIPU_IO, "a flush of the log has failed: close the store everywhere");
-    if (rc == QUIPU_OK)
-        rc = begin_log(merge, error);
-    if (rc == QUIPU_OK) {
-        rc = qp_store_flush(handle->log, error);
-        if (rc < 0)
-            qp_shared_set(&handle->shared, QP_SHARED_POISONED, true);
-    }
-    qp_lock_stand_back(handle, qp_lock_release(handle, false));
-    return rc;
-}
-
-/* What a lazy handle has committed may be in the cache only, and the index must not know more than
- * a power cut leaves of the log. Such a handle says that it is there before it commits: whose
- * snapshot has something of it finds the word set. */
-static int begin_durable(struct merge *merge, quipu_error *error)
-{
-    int rc = begin_log(merge, error);
-
-    if (rc == QUIPU_OK && qp_shared_get(&merge->handle->shared, QP_SHARED_LAZY_SEEN) &&
-        !QP_MUTANT(LAZY_MERGED))
-        rc = begin_again_durable(merge, error);
     return rc;
 }
 
@@ -217,7 +160,7 @@ static int merge_all(struct merge *merge, quipu_error *error)
     int rc;
 
     qp_tail_seal(&merge->handle->tail); /* before the head is read: it then has all of it */
-    rc = begin_durable(merge, error);
+    rc = qp_merger_log(&merge->merger, error);
     while (rc == QUIPU_OK || rc == QUIPU_ROW) {
         rc = merge_slice(merge, error);
         if (rc == QUIPU_FULL && qp_txn_grow_map(merge->handle->index))
@@ -225,30 +168,6 @@ static int merge_all(struct merge *merge, quipu_error *error)
         if (rc == QUIPU_OK)
             break;
     }
-    qp_log_close(&merge->cursor);
-    qp_txn_end(&merge->log);
-    return rc;
-}
-
-/* Byte 2 is ours: is the index fit to be written? If the last merger died in a slice, nobody knows
- * what of it is on the disk: cache and disk are made to agree before the next one builds on it. */
-static int prepare(struct qp_handle *handle, quipu_error *error)
-{
-    int rc = QUIPU_OK;
-
-    if (QP_MUTANT(POISON_MERGED))
-        return QUIPU_OK;
-    if (qp_shared_get(&handle->shared, QP_SHARED_POISONED))
-        return qp_fail(error, QUIPU_IO,
-                       "a flush of the log has failed: close the store everywhere");
-    if (qp_shared_get(&handle->shared, QP_SHARED_INDEX_POISONED))
-        return qp_fail(error, QUIPU_IO,
-                       "a flush of the index has failed: close the store everywhere");
-    if (qp_shared_get(&handle->shared, QP_SHARED_MERGING) &&
-        !QP_MUTANT(NO_SETTLE_INDEX)) /* its process died in it */
-        rc = qp_store_settle(handle->index, error);
-    if (rc < 0)
-        qp_shared_set(&handle->shared, QP_SHARED_INDEX_POISONED, true);
     return rc;
 }
 
@@ -256,29 +175,19 @@ static int prepare(struct qp_handle *handle, quipu_error *error)
 static int run_merge(struct merge *merge, quipu_error *error)
 {
     struct qp_handle *handle = merge->handle;
-    bool idle = false;
     int rc;
 
-    if (handle->read_only || !atomic_compare_exchange_strong(&handle->merging, &idle, true))
+    if (handle->read_only)
         return QUIPU_OK;
-    assert(handle->index != NULL); /* a writer has one */
-    rc = qp_lock_try_merger(handle, error);
+    rc = qp_merger_begin(&merge->merger, handle, error);
     if (rc != QUIPU_ROW)
-        goto done;
-    rc = prepare(handle, error);
-    if (rc == QUIPU_OK) {
-        qp_shared_set(&handle->shared, QP_SHARED_MERGING, true);
-        rc = merge_all(merge, error);
-        qp_shared_set(&handle->shared, QP_SHARED_MERGING, false);
-    }
-    qp_lock_release_merger(handle);
+        return rc;
+    rc = merge_all(merge, error);
     if (rc == QUIPU_OK) {
         atomic_store(&handle->unmerged, 0);
         rc = QUIPU_ROW;
     }
-
-done:
-    atomic_store(&handle->merging, false);
+    qp_merger_end(&merge->merger);
     return rc;
 }
 

@@ -111,7 +111,15 @@
     X(120, SEQUENCE_UNSEEN, "a page of a projection commits whatever its row is by now")           \
     X(121, OWNER_UNSEEN, "anybody appends to a projection's streams")                              \
     X(122, PARKED_PASSED, "later events of a parked key are applied")                              \
-    X(123, FAULT_KEPT, "what a failed attempt wrote is kept")
+    X(123, FAULT_KEPT, "what a failed attempt wrote is kept")                                      \
+    /* snapshots: key, keep, merger */                                                             \
+    X(130, FOLD_VERSION_UNSEEN, "a snapshot of another version of the fold is used")               \
+    X(131, SNAPSHOT_CHAIN, "a snapshot of another history is used")                                \
+    X(132, SNAPSHOT_NEWER, "a snapshot is used that is newer than what was asked for")             \
+    X(133, SNAPSHOT_TIME, "a snapshot is used although an event before it is later than asked")    \
+    X(134, MERGER_UNLOCKED, "who writes the index does not take the merger's byte")                \
+    X(135, SNAPSHOTS_ALL, "old snapshots of a fold are never removed")                             \
+    X(136, STATE_KEPT, "after a snapshot that cannot be loaded the state is not begun anew")
 
 #ifdef QUIPU_MUTANTS
 

@@ -78,20 +78,24 @@ static int open_damaged(struct qp_reader *reader, quipu_error *error)
 }
 
 /* What both ways to open have in common: the moment, and the damaged if there are any. */
-static int begin(struct qp_handle *handle, const struct qp_range *range, struct qp_reader **out,
-                 quipu_error *error)
+static int begin(struct qp_handle *handle, struct qp_moment *moment, const struct qp_range *range,
+                 struct qp_reader **out, quipu_error *error)
 {
     struct qp_reader *reader = qp_zalloc(sizeof(*reader));
-    int rc;
+    int rc = QUIPU_OK;
 
     *out = NULL;
-    if (reader == NULL)
+    if (reader == NULL) {
+        qp_moment_end(moment);
         return qp_fail_memory(error);
+    }
     assert(handle != NULL && range != NULL);
     reader->handle = handle;
+    reader->moment = moment;
     reader->range = *range;
     reader->renewed_ns = qp_clock_coarse_ns();
-    rc = qp_moment_begin(handle, range->check, &reader->moment, error);
+    if (moment == NULL)
+        rc = qp_moment_begin(handle, range->check, &reader->moment, error);
     if (rc == QUIPU_OK)
         rc = open_damaged(reader, error);
     if (rc < 0)
@@ -172,7 +176,7 @@ int qp_reader_open(struct qp_handle *handle, const quipu_query *query,
                    struct qp_reader **out, quipu_error *error)
 {
     struct qp_reader *reader = NULL;
-    int rc = begin(handle, range, &reader, error);
+    int rc = begin(handle, NULL, range, &reader, error);
 
     *out = NULL;
     if (rc < 0)
@@ -286,11 +290,11 @@ static int start_stream(struct qp_reader *reader, const char *stream, quipu_erro
     return start_versions(reader, &edge, error);
 }
 
-int qp_reader_open_stream(struct qp_handle *handle, const char *stream,
+int qp_reader_open_stream(struct qp_handle *handle, struct qp_moment *moment, const char *stream,
                           const struct qp_range *range, struct qp_reader **out, quipu_error *error)
 {
     struct qp_reader *reader = NULL;
-    int rc = begin(handle, range, &reader, error);
+    int rc = begin(handle, moment, range, &reader, error);
 
     *out = NULL;
     if (rc == QUIPU_OK)

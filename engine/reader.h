@@ -19,11 +19,13 @@ struct qp_range {
 };
 
 /* Returns as quipu_read() and quipu_read_stream(). A query that was checked before may be given
- * instead: it must outlive the reader. Both NULL: all. */
+ * instead: it must outlive the reader. Both NULL: all. A stream may be read in a moment that the
+ * caller has begun with range->check: that is the reader's then, also on failure. NULL: in a new
+ * one. */
 int qp_reader_open(struct qp_handle *handle, const quipu_query *query,
                    const struct qp_query *checked, const struct qp_range *range,
                    struct qp_reader **out, quipu_error *error);
-int qp_reader_open_stream(struct qp_handle *handle, const char *stream,
+int qp_reader_open_stream(struct qp_handle *handle, struct qp_moment *moment, const char *stream,
                           const struct qp_range *range, struct qp_reader **out, quipu_error *error);
 void qp_reader_close(struct qp_reader *reader);
 

@@ -71,6 +71,11 @@ int qp_stat(struct qp_handle *handle, quipu_stat *out, quipu_error *error)
     out->readers = log.readers;
     out->free_bytes = log.free_bytes;
     memcpy(out->uuid, handle->uuid, sizeof(out->uuid));
+    if (handle->index != NULL)
+        out->snapshots = qp_table_rows(&moment->index_txn, QP_TABLE_SNAPSHOTS);
+    out->snapshots_used = atomic_load(&handle->snapshots_used);
+    for (int i = 0; i < QP_IGNORED_KINDS; i++)
+        out->snapshots_ignored += atomic_load(&handle->snapshots_ignored[i]);
     look_at_ends(moment, out);
 
 done:

@@ -16,6 +16,7 @@
 #include "moment.h"
 #include "status.h"
 #include "sum.h"
+#include "verify_kept.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -271,17 +272,22 @@ static int check_table(struct verify *verify, struct qp_txn *txn, const char *fi
     return rc;
 }
 
-/* The log's own rows and the index's terms and blocks were looked at already. */
+/* Tables whose rows are looked at by what they say. */
+static bool is_checked(enum qp_table table)
+{
+    return table == QP_TABLE_LOG || table == QP_TABLE_TERMS || table == QP_TABLE_BLOCKS ||
+           table == QP_TABLE_SNAPSHOTS || table == QP_TABLE_INDEX_BLOBS;
+}
+
 static int check_tables(struct verify *verify)
 {
     int rc = QUIPU_OK;
 
     for (size_t i = 0; i < qp_log_table_count && rc == QUIPU_OK; i++)
-        if (qp_log_tables[i].table != QP_TABLE_LOG)
+        if (!is_checked(qp_log_tables[i].table))
             rc = check_table(verify, verify->moment->txn, QP_LOG_FILE, &qp_log_tables[i]);
     for (size_t i = 0; i < qp_index_table_count && rc == QUIPU_OK; i++) {
-        if (verify->moment->handle->index != NULL && qp_index_tables[i].table != QP_TABLE_TERMS &&
-            qp_index_tables[i].table != QP_TABLE_BLOCKS)
+        if (verify->moment->handle->index != NULL && !is_checked(qp_index_tables[i].table))
             rc =
                 check_table(verify, &verify->moment->index_txn, QP_INDEX_FILE, &qp_index_tables[i]);
     }
@@ -302,9 +308,14 @@ static int check_index(struct verify *verify)
 {
     struct qp_handle *handle = verify->moment->handle;
 
-    if (handle->index != NULL)
-        return qp_census_compare(&verify->census, verify->moment, tell_index, verify,
-                                 verify->error);
+    if (handle->index != NULL) {
+        int rc =
+            qp_census_compare(&verify->census, verify->moment, tell_index, verify, verify->error);
+
+        if (rc == QUIPU_OK)
+            rc = qp_verify_kept(verify->moment, tell_index, verify, verify->error);
+        return rc;
+    }
     if (handle->index_refused && !verify->calls->index_told)
         return tell(verify, QP_INDEX_FILE, "meta", 0,
                     "it is damaged or not this log's; the next writer makes it again");

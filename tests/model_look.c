@@ -66,7 +66,7 @@ static bool is_beyond(const quipu_point *at, const struct event *event, uint64_t
 
 void model_load(void)
 {
-    quipu_fold fold = {QUIPU_INIT(quipu_fold), .version = 1, .name = "sum",
+    quipu_fold fold = {QUIPU_INIT(quipu_fold), .version = (uint32_t)model_below(3), .name = "sum",
                        .state_size = sizeof(struct state), .apply = apply};
     unsigned stream = model_chance(80) ? model_pick_stream() : (unsigned)model_below(STREAMS);
     quipu_point at;
@@ -77,6 +77,14 @@ void model_load(void)
     quipu_error error = {0};
     int rc;
 
+    fold.snapshot_every = model_chance(50) ? (uint32_t)model_below(6) : 0;
+    fold.snapshot_bytes = model_chance(30) ? model_below(2000) : 0;
+    fold.snapshot_keep = (uint32_t)model_below(4);
+    if (model_chance(3)) {
+        rc = quipu_snapshot_drop(model.store, NULL, NULL, NULL, &error);
+        CHECK(rc == (model.read_only ? QUIPU_READ_ONLY : QUIPU_OK), "drop snapshots: %d %s", rc,
+              error.text);
+    }
     pick_point(&at, stream);
     for (uint64_t position = 1; position <= model.head; position++) {
         const struct event *event = &model.events[position - 1];

@@ -485,8 +485,9 @@ static int count_up(void *state, const quipu_event *event, void *payload, quipu_
 
 static void look(struct sys_random *random)
 {
-    const quipu_fold fold = {QUIPU_INIT(quipu_fold), .name = "count",
-                             .state_size = sizeof(uint64_t), .apply = count_up};
+    const quipu_fold fold = {
+        QUIPU_INIT(quipu_fold), .name = "count",     .state_size = sizeof(uint64_t),
+        .apply = count_up,      .snapshot_every = 8, .snapshot_keep = 2};
     quipu_stat stat = {QUIPU_INIT(quipu_stat), .format = 0};
     uint64_t before = atomic_load(&stress.acked);
     quipu_list *list;
@@ -524,8 +525,9 @@ static int decide(const void *state, uint64_t version, quipu_batch *batch, void 
 
 static void execute(struct sys_random *random)
 {
-    const quipu_fold fold = {QUIPU_INIT(quipu_fold), .name = "count",
-                             .state_size = sizeof(uint64_t), .apply = count_up};
+    const quipu_fold fold = {
+        QUIPU_INIT(quipu_fold), .name = "count",     .state_size = sizeof(uint64_t),
+        .apply = count_up,      .snapshot_every = 8, .snapshot_keep = 2};
     quipu_receipt receipt;
     int rc = quipu_execute(stress.store, &fold, "decided", decide, NULL, 1000, &receipt, NULL);
 

@@ -812,12 +812,27 @@ static int count_up(void *state, const quipu_event *event, void *payload, quipu_
     return 0;
 }
 
-static int worth(const void *state, const quipu_event *event, void *payload)
+static int save_nothing(const void *state, quipu_buffer *out, void *payload)
 {
     (void)state;
-    (void)event;
+    (void)out;
     (void)payload;
-    return 1;
+    return 0;
+}
+
+static int load_nothing(void *state, const void *bytes, size_t size, void *payload)
+{
+    (void)state;
+    (void)bytes;
+    (void)size;
+    (void)payload;
+    return 0;
+}
+
+static void release_nothing(void *state, void *payload)
+{
+    (void)state;
+    (void)payload;
 }
 
 Test(api, arguments_of_load)
@@ -846,11 +861,18 @@ Test(api, arguments_of_load)
     fold.name = NULL;
     EXPECT(QUIPU_MISUSE, quipu_load(store, &fold, "a", NULL, &state, &version, &why));
     fold = good;
-    fold.snapshot_every = 1;
+    fold.save = save_nothing;
     EXPECT(QUIPU_MISUSE, quipu_load(store, &fold, "a", NULL, &state, &version, &why));
     fold = good;
-    fold.worth = worth;
+    fold.load = load_nothing;
     EXPECT(QUIPU_MISUSE, quipu_load(store, &fold, "a", NULL, &state, &version, &why));
+    fold = good;
+    fold.snapshot_every = 1;
+    fold.release = release_nothing; /* what its bytes point to is not saved */
+    EXPECT(QUIPU_MISUSE, quipu_load(store, &fold, "a", NULL, &state, &version, &why));
+    fold.snapshot_every = 0;
+    EXPECT(QUIPU_MISUSE, quipu_snapshot_save(store, &fold, "a", &version, &why));
+    EXPECT(QUIPU_MISUSE, quipu_snapshot_check(store, &fold, "a", &why));
     fold = good;
     fold.struct_size++;
     EXPECT(QUIPU_MISUSE, quipu_load(store, &fold, "a", NULL, &state, &version, &why));
@@ -964,6 +986,37 @@ Test(api, arguments_of_the_rest)
     EXPECT(QUIPU_MISUSE, quipu_verify(store_path(path), 1, NULL, NULL, NULL, NULL, &why));
     EXPECT(QUIPU_OK, quipu_verify(path, 0, NULL, NULL, NULL, NULL, NULL));
     EXPECT(QUIPU_MISUSE, quipu_set_allocator(NULL, NULL));
+    quipu_close(store);
+}
+
+Test(api, arguments_of_snapshots)
+{
+    quipu *store = open_store(0);
+    const quipu_fold fold = {QUIPU_INIT(quipu_fold), .name = "f", .state_size = sizeof(int),
+                             .apply = count_up};
+    char *long_name = support_repeat('n', 128);
+    size_t size = 1;
+    uint64_t number = 9;
+
+    EXPECT(QUIPU_MISUSE, quipu_snapshot_save(NULL, &fold, "a", &number, &why));
+    EXPECT(QUIPU_MISUSE, quipu_snapshot_save(store, NULL, "a", &number, &why));
+    EXPECT(QUIPU_INVALID, quipu_snapshot_save(store, &fold, "", &number, &why));
+    cr_expect(number == 0);
+    EXPECT(QUIPU_MISUSE, quipu_snapshot_check(NULL, &fold, "a", &why));
+    EXPECT(QUIPU_MISUSE, quipu_snapshot_check(store, NULL, "a", &why));
+    EXPECT(QUIPU_MISUSE, quipu_snapshot_get(NULL, "a", "f", 0, NULL, &size, &why));
+    EXPECT(QUIPU_MISUSE, quipu_snapshot_get(store, NULL, "f", 0, NULL, &size, &why));
+    EXPECT(QUIPU_MISUSE, quipu_snapshot_get(store, "a", NULL, 0, NULL, &size, &why));
+    EXPECT(QUIPU_MISUSE, quipu_snapshot_get(store, "a", "f", 0, NULL, &size, &why));
+    EXPECT(QUIPU_MISUSE, quipu_snapshot_get(store, "a", "f", 0, NULL, NULL, &why));
+    EXPECT(QUIPU_TOO_LARGE, quipu_snapshot_get(store, "a", long_name, 0, &number, &size, &why));
+    EXPECT(QUIPU_NOT_FOUND, quipu_snapshot_get(store, "a", "f", 0, &number, &size, &why));
+    EXPECT(QUIPU_MISUSE, quipu_snapshot_drop(NULL, NULL, NULL, NULL, &why));
+    EXPECT(QUIPU_INVALID, quipu_snapshot_drop(store, "a\tb", NULL, NULL, &why));
+    EXPECT(QUIPU_TOO_LARGE, quipu_snapshot_drop(store, NULL, long_name, &number, &why));
+    cr_expect(number == 0);
+    EXPECT(QUIPU_OK, quipu_snapshot_drop(store, NULL, NULL, NULL, &why));
+    free(long_name);
     quipu_close(store);
 }
 
@@ -1308,7 +1361,7 @@ static int call_all(const struct inherited *in)
     quipu_item item;
     uint64_t head;
     int state;
-    int got[11];
+    int got[15];
 
     got[0] = quipu_head(in->store, &head, NULL);
     got[1] = quipu_commit(in->store, in->batch, NULL, NULL);
@@ -1321,7 +1374,11 @@ static int call_all(const struct inherited *in)
     got[8] = quipu_list_next(in->list, &item, NULL);
     got[9] = quipu_stat_get(in->store, &stat, NULL);
     got[10] = quipu_register_upcaster(in->store, &upcaster, NULL);
-    for (int i = 0; i < 11; i++)
+    got[11] = quipu_snapshot_save(in->store, &fold, "a-1", NULL, NULL);
+    got[12] = quipu_snapshot_check(in->store, &fold, "a-1", NULL);
+    got[13] = quipu_snapshot_get(in->store, "a-1", "f", 0, NULL, &(size_t){0}, NULL);
+    got[14] = quipu_snapshot_drop(in->store, NULL, NULL, NULL, NULL);
+    for (int i = 0; i < 15; i++)
         if (got[i] != QUIPU_FORKED)
             return i + 1;
     quipu_reader_close(in->reader);

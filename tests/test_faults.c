@@ -675,6 +675,130 @@ Test(faults, loads)
     quipu_close(store);
 }
 
+/* ---- snapshots ---- */
+
+enum { SAVED_BYTES = 9000 };
+
+static int save_count(const void *state, quipu_buffer *out, void *payload)
+{
+    static const char more[SAVED_BYTES - sizeof(uint64_t)];
+
+    (void)payload;
+    (void)quipu_buffer_put(out, state, sizeof(uint64_t));
+    return quipu_buffer_put(out, more, sizeof(more));
+}
+
+static int load_count(void *state, const void *bytes, size_t size, void *payload)
+{
+    (void)payload;
+    cr_expect_eq(size, SAVED_BYTES);
+    memcpy(state, bytes, sizeof(uint64_t));
+    return 0;
+}
+
+static quipu_fold saving = {
+    QUIPU_INIT(quipu_fold), .version = 1,       .name = "saving",  .state_size = sizeof(uint64_t),
+    .apply = count_event,   .save = save_count, .load = load_count};
+
+/* What fails of a snapshot costs time, and that memory is out is told. */
+static int load_by_snapshot(void)
+{
+    uint64_t state = 0;
+    uint64_t version = 0;
+    int rc = quipu_load(store, &saving, "big-0", NULL, &state, &version, &why);
+
+    if (rc == QUIPU_OK)
+        cr_expect(version == version_of(HEAD) && state == version, "failure %ld: %d", sweep.n,
+                  (int)version);
+    return rc;
+}
+
+static void forget_poison(void)
+{
+    qp_shared_set(&store->handle->shared, QP_SHARED_INDEX_POISONED, false);
+}
+
+static void drop_snapshots(void)
+{
+    forget_poison();
+    cr_assert_eq(quipu_snapshot_drop(store, NULL, NULL, NULL, &why), QUIPU_OK, "%s", why.text);
+}
+
+static int save_snapshot(void)
+{
+    uint64_t version = 0;
+    int rc = quipu_snapshot_save(store, &saving, "big-0", &version, &why);
+
+    cr_expect_eq(version, rc == QUIPU_OK ? version_of(HEAD) : 0);
+    return rc;
+}
+
+static void save_again(void)
+{
+    forget_poison();
+    cr_assert_eq(save_snapshot(), QUIPU_OK, "%s", why.text);
+}
+
+static int drop_one(void)
+{
+    uint64_t dropped = 9;
+    int rc = quipu_snapshot_drop(store, "big-0", "saving", &dropped, &why);
+
+    cr_expect_eq(dropped, rc == QUIPU_OK ? 1 : 0);
+    return rc;
+}
+
+static int get_one(void)
+{
+    char bytes[SAVED_BYTES];
+    size_t size = sizeof(bytes);
+    int rc = quipu_snapshot_get(store, "big-0", "saving", 0, bytes, &size, &why);
+
+    if (rc == QUIPU_OK)
+        cr_expect_eq(size, SAVED_BYTES);
+    return rc;
+}
+
+static int check_one(void)
+{
+    return quipu_snapshot_check(store, &saving, "big-0", &why);
+}
+
+static int list_one(void)
+{
+    quipu_list *list = NULL;
+    quipu_item item;
+    int rc = quipu_list_open(store, QUIPU_LIST_SNAPSHOTS, "saving", &list, &why);
+
+    if (rc == QUIPU_OK)
+        rc = quipu_list_next(list, &item, &why);
+    if (rc == QUIPU_ROW)
+        cr_expect_eq(item.count, SAVED_BYTES, "failure %ld", sweep.n);
+    quipu_list_close(list);
+    return rc < 0 ? rc : QUIPU_OK;
+}
+
+Test(faults, snapshots)
+{
+    append_events();
+    prepare = drop_snapshots;
+    fail_each("save a snapshot", save_snapshot);
+    saving.snapshot_every = 1000;
+    fail_each("load and save a snapshot", load_by_snapshot);
+    prepare = save_again;
+    fail_each("save a snapshot again", save_snapshot);
+    fail_each("load by a snapshot", load_by_snapshot);
+    fail_each("get a snapshot", get_one);
+    fail_each("check a snapshot", check_one);
+    fail_each("list snapshots", list_one);
+    fail_each("drop a snapshot", drop_one);
+    prepare = NULL;
+    forget_poison();
+    quipu_close(store);
+    cr_expect_eq(quipu_verify(store_path(), 0, NULL, NULL, NULL, NULL, &why), QUIPU_OK, "%s",
+                 why.text);
+}
+
 static int note(void *payload, const quipu_finding *finding)
 {
     *(bool *)payload = *(bool *)payload || strcmp(finding->file, "index.mdb") != 0;

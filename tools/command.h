@@ -48,6 +48,7 @@ extern const struct qt_command qt_command_categories;
 extern const struct qt_command qt_command_types;
 extern const struct qt_command qt_command_tags;
 extern const struct qt_command qt_command_marks;
+extern const struct qt_command qt_command_snapshots;
 extern const struct qt_command qt_command_stat;
 extern const struct qt_command qt_command_state;
 extern const struct qt_command qt_command_verify;

@@ -19,6 +19,8 @@ static uint32_t open_flags(enum qt_store_mode mode)
     switch (mode) {
     case QT_STORE_READ:
         return QUIPU_OPEN_READ_ONLY | QUIPU_OPEN_EXISTING;
+    case QT_STORE_CHANGE:
+        return QUIPU_OPEN_EXISTING;
     case QT_STORE_NEW:
         return QUIPU_OPEN_NEW;
     default:
@@ -59,7 +61,7 @@ int qt_store_open(struct qt_run *run, enum qt_store_mode mode, quipu **store)
         options.batch_bytes_max = (uint64_t)1024 * 1024 * 1024;
     }
     rc = quipu_open(path, &options, store, &error);
-    if (rc == QUIPU_NOT_FOUND && mode == QT_STORE_READ)
+    if (rc == QUIPU_NOT_FOUND && (mode == QT_STORE_READ || mode == QT_STORE_CHANGE))
         return qt_problem_say(&run->problem, rc, "no store here: %.300s", path);
     if (rc == QUIPU_NOT_FOUND) {
         return qt_problem_say(&run->problem, rc,

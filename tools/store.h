@@ -1,4 +1,4 @@
-/* store.h - opening the store of a call, in one of four ways. */
+/* store.h - opening the store of a call, in one of five ways. */
 #ifndef QT_STORE_H
 #define QT_STORE_H
 
@@ -7,6 +7,7 @@
 
 enum qt_store_mode {
     QT_STORE_READ,         /* must be there; nothing is written or made */
+    QT_STORE_CHANGE,       /* must be there */
     QT_STORE_WRITE,        /* made if it is missing */
     QT_STORE_WRITE_ATOMIC, /* the same, with batches as large as the library takes them */
     QT_STORE_NEW           /* must not be there */

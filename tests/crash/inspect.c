@@ -2,6 +2,7 @@
  * event of a writer must be the next of its plan. */
 #include "inspect.h"
 
+#include "fold.h"
 #include "run.h"
 #include "support_system.h"
 
@@ -236,6 +237,8 @@ static void check_streams(const struct walk *walk, quipu *store)
         quipu_reader_close(reader);
         CHECK(rc == QUIPU_OK && count == wanted, "%s: %" PRIu64 " of %" PRIu64 " events", name,
               count, wanted);
+        rc = crash_fold_check(store, name, NULL);
+        CHECK(rc == QUIPU_OK, "%s cannot be folded: %d", name, rc);
     }
 }
 

@@ -1,6 +1,7 @@
 /* look.c - see look.h. What comes is counted: whether it is right is inspect.c's business. */
 #include "look.h"
 
+#include "fold.h"
 #include "support_system.h"
 
 #include <inttypes.h>
@@ -68,34 +69,26 @@ static int look_at_queries(quipu *store, quipu_error *error)
     return rc;
 }
 
-static int count_event(void *state, const quipu_event *event, void *payload, quipu_error *error)
-{
-    uint64_t *count = state;
-
-    (void)event, (void)payload, (void)error;
-    ++*count;
-    return 0;
-}
-
 static int look_at_streams(quipu *store, const struct crash_plan *plan, quipu_error *error)
 {
-    const quipu_fold fold = {QUIPU_INIT(quipu_fold), .version = 1, .name = "count",
-                             .state_size = sizeof(uint64_t), .apply = count_event};
     int rc = QUIPU_OK;
 
     for (unsigned i = 0; i < CRASH_STREAMS && rc == QUIPU_OK; i += 3) {
         char name[CRASH_NAME_BYTES];
         quipu_reader *reader;
-        uint64_t folded = 0;
+        struct crash_state_of_fold folded;
         uint64_t version = 0;
         uint64_t count = 0;
 
         crash_stream_name(plan, i, name);
-        rc = quipu_load(store, &fold, name, NULL, &folded, &version, error);
+        rc = quipu_load(store, &crash_fold, name, NULL, &folded, &version, error);
         if (rc < 0)
             return rc;
-        CHECK(folded == version, "%s: %" PRIu64 " events of version %" PRIu64, name, folded,
-              version);
+        CHECK(folded.count == version, "%s: %" PRIu64 " events of version %" PRIu64, name,
+              folded.count, version);
+        rc = crash_fold_check(store, name, error);
+        if (rc < 0)
+            return rc;
         rc = quipu_read_stream(store, name, NULL, &reader, error);
         if (rc == QUIPU_NOT_FOUND && version == 0)
             rc = QUIPU_OK;
@@ -111,10 +104,10 @@ static int look_at_streams(quipu *store, const struct crash_plan *plan, quipu_er
 static int look_at_lists(quipu *store, quipu_error *error)
 {
     static const int kinds[] = {QUIPU_LIST_STREAMS, QUIPU_LIST_CATEGORIES, QUIPU_LIST_TYPES,
-                                QUIPU_LIST_TAGS, QUIPU_LIST_READERS};
+                                QUIPU_LIST_TAGS,    QUIPU_LIST_READERS,    QUIPU_LIST_SNAPSHOTS};
     int rc = QUIPU_OK;
 
-    for (size_t i = 0; i < 5 && rc == QUIPU_OK; i++) {
+    for (size_t i = 0; i < 6 && rc == QUIPU_OK; i++) {
         quipu_list *list;
         quipu_item item;
 

@@ -245,6 +245,25 @@ static void part_async(struct builder *builder)
     (void)add_op(builder, CRASH_CLOSE);
 }
 
+/* By policy, in executes and loads, and without one; lazily too. */
+static void part_snapshot(struct builder *builder)
+{
+    for (unsigned round = 0; round < 2; round++) {
+        builder->lazy = round == 1;
+        add_open(builder, 0, 0);
+        for (unsigned i = 0; i < 8; i++) {
+            (void)add_one(builder, i % 3, 100, i % 2 == 0);
+            add_step(builder, add_op(builder, CRASH_EXECUTE), i % 3, 1, QUIPU_ANY);
+            if (i % 2 == 1)
+                add_op(builder, CRASH_SAVE)->of = i % 3;
+            if (i == 5)
+                (void)add_op(builder, CRASH_DROP);
+        }
+        (void)add_op(builder, CRASH_CLOSE);
+    }
+    builder->lazy = false;
+}
+
 static void part_reindex(struct builder *builder)
 {
     (void)add_op(builder, CRASH_REINDEX);
@@ -332,7 +351,7 @@ static const struct {
     {"refuse", part_refuse},   {"look", part_look},     {"reindex", part_reindex},
     {"reopen", part_reopen},   {"merge", part_merge},   {"grow", part_grow},
     {"traffic", part_traffic}, {"track", part_track},   {"lazy", part_lazy},
-    {"async", part_async},     {"thread", part_thread},
+    {"async", part_async},     {"thread", part_thread}, {"snapshot", part_snapshot},
 };
 
 static void build_part(struct builder *builder, const char *name, size_t size)

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define CRASH_PARTS                                                                                \
-    "create,append,batch,refuse,look,track,lazy,async,reindex,reopen,merge,thread,grow"
+    "create,append,batch,refuse,look,track,lazy,async,snapshot,reindex,reopen,merge,thread,grow"
 
 enum {
     CRASH_OWN_STREAMS = 12,
@@ -41,7 +41,9 @@ enum crash_op_kind {
     CRASH_OUTDATED, /* unless events of a query, of which there are some: CONFLICT */
     CRASH_TRACKED,  /* with a number that the source has had: ALREADY_TRACKED */
     CRASH_ASYNC,    /* committed, without waiting for it */
-    CRASH_FLUSH
+    CRASH_FLUSH,
+    CRASH_SAVE, /* a snapshot of a stream */
+    CRASH_DROP  /* all snapshots */
 };
 
 struct crash_step {
@@ -59,7 +61,7 @@ struct crash_op {
     size_t step_count;
     uint32_t events;
     uint32_t data_bytes_max;
-    uint32_t of;
+    uint32_t of; /* another operation; of SAVE a stream */
     bool ids;
     bool tracks; /* moves the writer's source and mark to crash_tracked_number() */
     bool lazy;   /* with an open of QUIPU_LAZY */

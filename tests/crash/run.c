@@ -8,6 +8,7 @@
  *     others    fail with a status, and go well when the fault is over and the store opened anew */
 #include "run.h"
 
+#include "fold.h"
 #include "look.h"
 #include "support_system.h"
 
@@ -24,7 +25,8 @@ static void describe(const struct crash_run *run)
 {
     static const char *const kinds[] = {"open",    "close",    "reindex",  "look",    "commit",
                                         "execute", "again",    "conflict", "partial", "known",
-                                        "twice",   "outdated", "tracked",  "async",   "flush"};
+                                        "twice",   "outdated", "tracked",  "async",   "flush",
+                                        "save",    "drop"};
     const struct crash_op *op = &run->plan->ops[run->op];
     size_t size = strcspn(sys_note, "|");
 
@@ -246,32 +248,18 @@ static int do_async(struct crash_run *run)
 
 /* ---- execute --------------------------------------------------------------------------------- */
 
-static int count_event(void *state, const quipu_event *event, void *payload, quipu_error *error)
-{
-    uint64_t *count = state;
-
-    (void)event, (void)payload, (void)error;
-    ++*count;
-    return 0;
-}
-
-static const quipu_fold fold = {.struct_size = sizeof(fold),
-                                .version = 1,
-                                .name = "count",
-                                .state_size = sizeof(uint64_t),
-                                .apply = count_event};
-
 static int decide(const void *state, uint64_t version, quipu_batch *batch, void *payload,
                   quipu_error *error)
 {
     const struct crash_run *run = payload;
-    const uint64_t *count = state;
+    const struct crash_state_of_fold *folded = state;
     struct crash_event *event = make_events(run->plan, run->op);
     char name[CRASH_NAME_BYTES];
     int rc;
 
     (void)error;
-    CHECK(*count == version, "%" PRIu64 " events were folded of version %" PRIu64, *count, version);
+    CHECK(folded->count == version, "%" PRIu64 " events were folded of version %" PRIu64,
+          folded->count, version);
     crash_stream_name(run->plan, crash_op_steps(run->plan, run->op, &(size_t){0})->stream, name);
     rc = quipu_batch_append(batch, name, QUIPU_ANY, &event->draft, 1);
     free(event);
@@ -285,12 +273,23 @@ static int do_execute(struct crash_run *run)
     int rc;
 
     crash_stream_name(run->plan, crash_op_steps(run->plan, run->op, &(size_t){0})->stream, name);
-    rc = quipu_execute(run->store, &fold, name, decide, run, 0, &receipt, &run->error);
+    rc = quipu_execute(run->store, &crash_fold, name, decide, run, 0, &receipt, &run->error);
     if (rc != QUIPU_OK)
         return rc;
     CHECK(receipt.verdict == QUIPU_COMMITTED, "verdict %d", receipt.verdict);
     check_positions(run, run->op, &receipt);
     return QUIPU_OK;
+}
+
+static int do_save(struct crash_run *run)
+{
+    char name[CRASH_NAME_BYTES];
+    uint64_t version;
+    int rc;
+
+    crash_stream_name(run->plan, run->plan->ops[run->op].of, name);
+    rc = quipu_snapshot_save(run->store, &crash_fold, name, &version, &run->error);
+    return rc == QUIPU_OK ? crash_fold_check(run->store, name, &run->error) : rc;
 }
 
 /* ---- operations ------------------------------------------------------------------------------ */
@@ -340,6 +339,10 @@ static int do_op(struct crash_run *run, bool again)
         return do_async(run);
     case CRASH_FLUSH:
         return quipu_flush(run->store, &run->error);
+    case CRASH_SAVE:
+        return do_save(run);
+    case CRASH_DROP:
+        return quipu_snapshot_drop(run->store, NULL, NULL, NULL, &run->error);
     default:
         return do_commit(run);
     }
@@ -359,7 +362,8 @@ static uint64_t head_of(struct crash_run *run)
 static bool commits(const struct crash_op *op)
 {
     return op->kind != CRASH_OPEN && op->kind != CRASH_CLOSE && op->kind != CRASH_REINDEX &&
-           op->kind != CRASH_LOOK && op->kind != CRASH_FLUSH;
+           op->kind != CRASH_LOOK && op->kind != CRASH_FLUSH && op->kind != CRASH_SAVE &&
+           op->kind != CRASH_DROP;
 }
 
 /* The last open's options, but for what made it new. */
@@ -437,7 +441,7 @@ static void do_in_spite(struct crash_run *run, int rc)
               "%d, and there is something of it", rc);
     /* A flush that failed poisons, and a reader may have done without the index that it could not
      * read: another open mends both. */
-    if (op->kind == CRASH_LOOK || op->kind == CRASH_FLUSH)
+    if (run->store != NULL && !commits(op) && op->kind != CRASH_CLOSE)
         open_anew(run);
     rc = do_op(run, true);
     CHECK(rc == QUIPU_OK, "the fault is over: %d %s", rc, run->error.text);
