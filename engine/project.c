@@ -443,6 +443,9 @@ static int go_on(struct qp_run *run, struct look *look, quipu_error *error)
 {
     const struct qp_projection_row *row = &look->row;
 
+    if (row->mark > look->head || row->building_mark > look->head)
+        return qp_fail(error, QUIPU_CORRUPT, "projection %s has a mark after the newest event",
+                       run->projection->name);
     if (row->building == 0 && (row->flags & QP_PROJECTION_REPLAYS) != 0)
         return replay(run, look, error);
     if (row->building != 0 || row->mark < look->head)
