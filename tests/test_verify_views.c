@@ -394,8 +394,10 @@ static void flip_each_byte(enum qp_table table, struct qp_bytes key)
         raw_end(&raw);
         row[at] ^= (uint8_t)(1U << at % 8);
         cr_expect_eq(verify(), QUIPU_CORRUPT);
-        cr_expect(was_said(qp_table_name(table), "checksum"), "%s, byte %zu: %u findings, %s",
-                  qp_table_name(table), at, said.count, said.all[0].text);
+        cr_expect(was_said(qp_table_name(table), "checksum") &&
+                      said.count == (table == QP_TABLE_BLOBS ? 2 : 1),
+                  /* and whose it is */ "%s, byte %zu: %u findings, %s", qp_table_name(table), at,
+                  said.count, said.all[0].text);
         if (turn++ % 4 == 0)
             use(true);
         make_whole_again();
@@ -529,14 +531,19 @@ Test(verify_views, names_that_are_none)
     expect_clean("the longest name");
 }
 
-/* Generation 2 is nobody's, unless the row says that something may be left. */
-Test(verify_views, generations_of_nobody)
+static void abandon_building(void)
 {
-    make_store();
     set_projection(AT_BUILDING, 4, 0);
     set_projection(AT_BUILDING_VERSION, 4, 0);
     set_projection(AT_BUILDING_MARK, 8, 0);
     set_projection(AT_BUILDING_PARKED, 8, 0);
+}
+
+/* Generation 2 is nobody's, unless the row says that something may be left. */
+Test(verify_views, generations_of_nobody)
+{
+    make_store();
+    abandon_building();
     cr_expect_eq(verify(), QUIPU_CORRUPT);
     cr_expect(said.count == 2 && was_said("views", "none of the projection's") &&
               was_said("parked", "none of the projection's"));
@@ -545,6 +552,7 @@ Test(verify_views, generations_of_nobody)
     use(true);
     make_whole_again();
 
+    abandon_building();
     set_projection(AT_FLAGS, 4, QP_PROJECTION_EMITS | QP_PROJECTION_DELETED);
     take_out(QP_TABLE_PARKED, parked_key(OLD, POISON));
     expect_clean("on its way out");
@@ -552,6 +560,58 @@ Test(verify_views, generations_of_nobody)
 
     take_out(QP_TABLE_MARKS, projection_key());
     expect_said(4, "views", "no projection has this");
+
+    take_out(QP_TABLE_MARKS, projection_key()); /* the views end with what parked begins with */
+    for (uint64_t position = POISON; position <= EVENTS; position += STREAMS)
+        take_out(QP_TABLE_PARKED, parked_key(OLD, position));
+    expect_said(3, "parked", "no projection has this");
+}
+
+/* What the row would say is told once, and the rest is looked at all the same. */
+Test(verify_views, beside_a_row_that_cannot_be)
+{
+    uint8_t row[QP_STREAM_ROW_BYTES] = {0};
+
+    make_store();
+    set_projection(AT_GENERATION, 4, 0);
+    put(QP_TABLE_STREAMS, QP_LITERAL("a-0"), row, sizeof(row));
+    expect_said(2, "streams", "says nothing");
+}
+
+/* Nobody goes on from there. What can be built anew is. */
+Test(verify_views, marks_after_the_newest_event)
+{
+    make_store();
+    for (int order = 0; order < 2; order++) {
+        set_projection(order == 0 ? AT_MARK : AT_BUILDING_MARK, 8, HEAD + 1);
+        cr_assert_eq(try_open(), QUIPU_OK);
+        cr_expect_eq(project(2, NULL), QUIPU_CORRUPT, "%s", why.text);
+        cr_expect_eq(quipu_projection_control(store, name, QUIPU_REWIND, 0, NULL, &why), QUIPU_OK);
+        if (order == 1)
+            cr_expect_eq(project(2, NULL), QUIPU_OK, "%s", why.text);
+        quipu_close(store);
+        if (order == 1)
+            expect_clean("built anew");
+        make_whole_again();
+    }
+}
+
+/* A number that means "none" is not given out: the page fails, and the view is as it was. */
+Test(verify_views, no_number_for_a_long_value)
+{
+    static const uint64_t numbers[] = {0, UINT64_MAX};
+
+    make_store();
+    for (size_t i = 0; i < 2; i++) {
+        set(QP_TABLE_META, QP_META_BLOBS, 8, 8, numbers[i]);
+        cr_assert_eq(try_open(), QUIPU_OK);
+        cr_expect_eq(quipu_projection_control(store, name, QUIPU_REWIND, 0, NULL, &why), QUIPU_OK);
+        cr_expect_eq(project(2, NULL), QUIPU_CORRUPT, "%s", why.text);
+        cr_expect_str_eq(why.text, "table meta: the row blobs has no number to give");
+        look_at(name, true);
+        quipu_close(store);
+        make_whole_again();
+    }
 }
 
 Test(verify_views, counts)
