@@ -101,7 +101,7 @@ static int apply(quipu_page *page, const void *key, size_t key_size, const quipu
 
     (void)payload;
     (void)error;
-    if (event->position % 97 == 0)
+    if (event->position % 700 == 0)
         return QUIPU_INVALID;
     rc = quipu_page_put(page, key, key_size, &event->position, sizeof(event->position));
     if (rc == QUIPU_OK && event->position % 7 == 0)
