@@ -451,21 +451,26 @@ static int is_own(struct qp_folding *folding, const quipu_event *event, bool *ow
  * waits as a whole, or it could not be said later what of it was applied. */
 static int check_keys(struct qp_folding *folding, quipu_error *error)
 {
-    const quipu_event *part = qp_upcast_next(&folding->upcast);
     int rc = QUIPU_OK;
 
-    while (part != NULL && rc == QUIPU_OK) {
-        rc = find_keys(folding, part, error);
-        part = qp_upcast_next(&folding->upcast);
-    }
+    while (qp_upcast_left(&folding->upcast) > 0 && rc == QUIPU_OK)
+        rc = find_keys(folding, qp_upcast_next(&folding->upcast), error);
     qp_upcast_again(&folding->upcast, folding->event);
+    return rc;
+}
+
+static int fold_each(struct qp_folding *folding, quipu_error *error)
+{
+    uint32_t number = 0;
+    int rc = QUIPU_OK;
+
+    while (qp_upcast_left(&folding->upcast) > 0 && rc == QUIPU_OK)
+        rc = fold_part(folding, qp_upcast_next(&folding->upcast), number++, error);
     return rc;
 }
 
 static int fold_parts(struct qp_folding *folding, const quipu_event *event, quipu_error *error)
 {
-    const quipu_event *part;
-    uint32_t number = 0;
     int rc = begin_event(folding, event, error);
 
     if (rc == QUIPU_OK && folding->projection->policy == QUIPU_FAULT_PARK &&
@@ -474,13 +479,7 @@ static int fold_parts(struct qp_folding *folding, const quipu_event *event, quip
     if (rc == QUIPU_FAULTED)
         return give_up(folding, (struct qp_bytes){event->stream, event->stream_size},
                        QP_PARKED_UNKEYED, 0, error);
-    while (rc == QUIPU_OK) {
-        part = qp_upcast_next(&folding->upcast);
-        if (part == NULL)
-            break;
-        rc = fold_part(folding, part, number++, error);
-    }
-    return rc;
+    return rc == QUIPU_OK ? fold_each(folding, error) : rc;
 }
 
 int qp_folding_event(struct qp_folding *folding, const quipu_event *event, quipu_error *error)
@@ -524,16 +523,13 @@ static int replay_key(struct qp_folding *folding, const struct qp_parked *parked
 static int replay_unkeyed(struct qp_folding *folding, const struct qp_parked *parked,
                           quipu_error *error)
 {
-    const quipu_event *part = qp_upcast_next(&folding->upcast);
     bool here = false;
     int rc = write_parked(folding, parked, true, error);
 
     folding->parked_more--;
     folding->exempt = parked->key;
-    for (uint32_t number = 0; part != NULL && rc == QUIPU_OK; number++) {
-        rc = fold_part(folding, part, number, error);
-        part = qp_upcast_next(&folding->upcast);
-    }
+    if (rc == QUIPU_OK)
+        rc = fold_each(folding, error);
     if (rc == QUIPU_OK)
         rc = is_parked(folding, parked->key, &here, error);
     folding->exempt = (struct qp_bytes){0};

@@ -23,6 +23,7 @@
 #include "log.h"
 #include "reader.h"
 #include "status.h"
+#include "streams.h"
 
 #include <assert.h>
 #include <string.h>
@@ -209,7 +210,7 @@ static int begin_folding(struct qp_run *run, struct look *look, struct qp_foldin
     folding->waits = true;
     folding->ask = run->ask;
     folding->ask_payload = run->ask_payload;
-    folding->owns_streams = (row->flags & QP_PROJECTION_EMITS) != 0;
+    folding->owns_streams = qp_streams_any(&look->txn); /* of an earlier life, too */
     folding->emits = QP_EMITS_TAKEN;
     if (row->building != 0)
         folding->emits = QP_EMITS_IGNORED;
