@@ -106,6 +106,11 @@ static void expect_seen(const char *key, const char *positions)
     quipu_view_close(view);
 }
 
+static void set(char which[8], const char *failing)
+{
+    (void)snprintf(which, 8, "%s", failing);
+}
+
 /* Until nothing is parked any more. */
 static void replay_all(void)
 {
@@ -123,7 +128,7 @@ Test(parts, key_of_the_first_is_unknown)
 {
     open_store();
     append("s", "ab");
-    (void)strcpy(unkeyed, "a");
+    set(unkeyed, "a");
     project();
     expect_whole();
     unkeyed[0] = '\0';
@@ -137,7 +142,7 @@ Test(parts, key_of_the_last_is_unknown)
 {
     open_store();
     append("s", "ab");
-    (void)strcpy(unkeyed, "b");
+    set(unkeyed, "b");
     project();
     expect_whole();
     unkeyed[0] = '\0';
@@ -151,10 +156,10 @@ Test(parts, keys_of_two_are_unknown)
 {
     open_store();
     append("s", "abc");
-    (void)strcpy(unkeyed, "ab");
+    set(unkeyed, "ab");
     project();
     expect_whole();
-    (void)strcpy(unkeyed, "b"); /* one of the two is mended */
+    set(unkeyed, "b"); /* one of the two is mended */
     cr_expect_eq(quipu_projection_control(store, "p", QUIPU_REPLAY, 0, NULL, &why), QUIPU_OK);
     project();
     expect_whole();
@@ -201,8 +206,8 @@ Test(parts, a_key_that_others_wait_in)
     append("s", "ab");
     append("t", "b");
     append("t", "b");
-    (void)strcpy(unkeyed, "a");
-    (void)strcpy(unapplied, "b");
+    set(unkeyed, "a");
+    set(unapplied, "b");
     project();
     expect_whole();
     unkeyed[0] = '\0';
