@@ -157,6 +157,7 @@ static int check_projection(struct check *check, struct qp_bytes key, struct qp_
     struct qp_projection_row row;
     const char *wrong = NULL;
 
+    assert(kind != NULL); /* LMDB has no empty keys */
     if (kind[0] != QP_MARK_PROJECTION)
         return QUIPU_OK;
     check->needs_bit = true;
