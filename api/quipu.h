@@ -1504,8 +1504,9 @@ typedef struct quipu_verified {
  * position, a hundred a file and then one that says that there are more. If they are the log's
  * nothing else is looked at (`checked` and `head` are 0), if they are the index's the log is read
  * without it. Then each value's checksum, the chain, positions and versions without gaps, and that
- * the index equals the fold of the log. Other processes may go on writing: what was committed when
- * it began is checked, in snapshots that are held to the end.
+ * the index equals the fold of the log; of projections that their marks, generations, views and
+ * parked events fit each other, not that a view is the fold. Other processes may go on writing:
+ * what was committed when it began is checked, in snapshots that are held to the end.
  *
  * Memory:  `found`, `progress` and `out` may be NULL.
  * Threads: any; callbacks run in this thread.

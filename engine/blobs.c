@@ -108,6 +108,8 @@ static int take_number(struct qp_txn *txn, const struct qp_blob_home *home, uint
 
     if (rc < 0)
         return rc;
+    if (*number == 0 || *number == UINT64_MAX)
+        return qp_fail(error, QUIPU_CORRUPT, "table meta: the row blobs has no number to give");
     qp_set_u64(row + 8, *number + 1);
     return qp_put_row(txn, home->meta, QP_META_BLOBS, row, sizeof(row), error);
 }

@@ -447,22 +447,39 @@ static int is_own(struct qp_folding *folding, const quipu_event *event, bool *ow
     return rc < 0 ? rc : QUIPU_OK;
 }
 
+/* Can the keys of all parts be told? Asked before one is applied: an event that waits for its keys
+ * waits as a whole, or it could not be said later what of it was applied. */
+static int check_keys(struct qp_folding *folding, quipu_error *error)
+{
+    int rc = QUIPU_OK;
+
+    while (qp_upcast_left(&folding->upcast) > 0 && rc == QUIPU_OK)
+        rc = find_keys(folding, qp_upcast_next(&folding->upcast), error);
+    qp_upcast_again(&folding->upcast, folding->event);
+    return rc;
+}
+
+static int fold_each(struct qp_folding *folding, quipu_error *error)
+{
+    uint32_t number = 0;
+    int rc = QUIPU_OK;
+
+    while (qp_upcast_left(&folding->upcast) > 0 && rc == QUIPU_OK)
+        rc = fold_part(folding, qp_upcast_next(&folding->upcast), number++, error);
+    return rc;
+}
+
 static int fold_parts(struct qp_folding *folding, const quipu_event *event, quipu_error *error)
 {
-    const quipu_event *part;
-    uint32_t number = 0;
     int rc = begin_event(folding, event, error);
 
+    if (rc == QUIPU_OK && folding->projection->policy == QUIPU_FAULT_PARK &&
+        qp_upcast_left(&folding->upcast) > 1)
+        rc = check_keys(folding, error);
     if (rc == QUIPU_FAULTED)
         return give_up(folding, (struct qp_bytes){event->stream, event->stream_size},
                        QP_PARKED_UNKEYED, 0, error);
-    while (rc == QUIPU_OK) {
-        part = qp_upcast_next(&folding->upcast);
-        if (part == NULL)
-            break;
-        rc = fold_part(folding, part, number++, error);
-    }
-    return rc;
+    return rc == QUIPU_OK ? fold_each(folding, error) : rc;
 }
 
 int qp_folding_event(struct qp_folding *folding, const quipu_event *event, quipu_error *error)
@@ -501,22 +518,18 @@ static int replay_key(struct qp_folding *folding, const struct qp_parked *parked
     return rc;
 }
 
-/* Its keys are to be told now: from then on it is as any event, and its row is gone; what fails
- * stands under its own key. */
+/* Its keys can be told now: from then on it is as any event, and its row is gone; what fails stands
+ * under its own key. */
 static int replay_unkeyed(struct qp_folding *folding, const struct qp_parked *parked,
                           quipu_error *error)
 {
-    const quipu_event *part = qp_upcast_next(&folding->upcast);
     bool here = false;
     int rc = write_parked(folding, parked, true, error);
 
     folding->parked_more--;
     folding->exempt = parked->key;
-    for (uint32_t number = 0; part != NULL && rc == QUIPU_OK; number++) {
-        if (number >= parked->part)
-            rc = fold_part(folding, part, number, error);
-        part = qp_upcast_next(&folding->upcast);
-    }
+    if (rc == QUIPU_OK)
+        rc = fold_each(folding, error);
     if (rc == QUIPU_OK)
         rc = is_parked(folding, parked->key, &here, error);
     folding->exempt = (struct qp_bytes){0};
@@ -533,10 +546,13 @@ static int replay(struct qp_folding *folding, const struct qp_parked *parked, in
     uint32_t number = parked->part;
     int rc = begun;
 
-    if (begun == QUIPU_OK && (parked->flags & QP_PARKED_UNKEYED) != 0)
-        return replay_unkeyed(folding, parked, error);
-    if (begun == QUIPU_OK)
+    if (begun == QUIPU_OK && (parked->flags & QP_PARKED_UNKEYED) != 0) {
+        rc = check_keys(folding, error);
+        if (rc == QUIPU_OK)
+            return replay_unkeyed(folding, parked, error);
+    } else if (begun == QUIPU_OK) {
         rc = replay_key(folding, parked, &number, error);
+    }
     if (rc == QUIPU_OK) {
         folding->parked_more--;
         rc = write_parked(folding, parked, true, error);

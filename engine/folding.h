@@ -59,7 +59,7 @@ struct qp_folding {
     bool keying;                 /* `keys` runs, and not `apply` */
     struct qp_batch *batch;      /* emitted events, and rows of parked ones */
     enum qp_folding_emits emits;
-    bool owns_streams;     /* so that what it emitted must be passed over */
+    bool owns_streams;     /* it may: what it emitted must be passed over */
     bool waits;            /* it may sleep before it tries again */
     qp_folding_ask_fn ask; /* NULL: nobody asks */
     void *ask_payload;

@@ -159,7 +159,7 @@ bool qp_key_parked_rest(struct qp_bytes rest, struct qp_bytes *view_key, uint64_
 {
     const uint8_t *at = rest.data;
 
-    if (rest.size < 10 || get_big(at, 2) != rest.size - 10)
+    if (rest.size <= 10 || get_big(at, 2) != rest.size - 10 || rest.size - 10 > QP_VIEW_KEY_MAX)
         return false;
     *view_key = (struct qp_bytes){at + 2, rest.size - 10};
     *position = get_big(at + rest.size - 8, 8);

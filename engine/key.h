@@ -91,6 +91,8 @@ struct qp_owned_key {
     uint32_t generation;
     struct qp_bytes rest;
 };
+
+/* false: no such key can be. */
 bool qp_key_owned_read(struct qp_bytes key, struct qp_owned_key *out);
 bool qp_key_parked_rest(struct qp_bytes rest, struct qp_bytes *view_key, uint64_t *position);
 

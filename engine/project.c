@@ -23,6 +23,7 @@
 #include "log.h"
 #include "reader.h"
 #include "status.h"
+#include "streams.h"
 
 #include <assert.h>
 #include <string.h>
@@ -209,7 +210,7 @@ static int begin_folding(struct qp_run *run, struct look *look, struct qp_foldin
     folding->waits = true;
     folding->ask = run->ask;
     folding->ask_payload = run->ask_payload;
-    folding->owns_streams = (row->flags & QP_PROJECTION_EMITS) != 0;
+    folding->owns_streams = qp_streams_any(&look->txn); /* of an earlier life, too */
     folding->emits = QP_EMITS_TAKEN;
     if (row->building != 0)
         folding->emits = QP_EMITS_IGNORED;
@@ -443,6 +444,9 @@ static int go_on(struct qp_run *run, struct look *look, quipu_error *error)
 {
     const struct qp_projection_row *row = &look->row;
 
+    if (row->mark > look->head || row->building_mark > look->head)
+        return qp_fail(error, QUIPU_CORRUPT, "projection %s has a mark after the newest event",
+                       run->projection->name);
     if (row->building == 0 && (row->flags & QP_PROJECTION_REPLAYS) != 0)
         return replay(run, look, error);
     if (row->building != 0 || row->mark < look->head)

@@ -98,11 +98,33 @@ bool qp_projection_read(struct qp_bytes value, struct qp_projection_row *row)
     return (row->flags & ~(uint32_t)QP_PROJECTION_FLAGS) == 0;
 }
 
+/* Others compute with these. The last generation is never given out: a view's scan looks for the
+ * key behind it. */
+const char *qp_projection_wrong(const struct qp_projection_row *row)
+{
+    bool stopped = (row->flags & QP_PROJECTION_STOPPED) != 0;
+    uint64_t mark = row->building != 0 ? row->building_mark : row->mark;
+
+    if (row->generation == 0 || row->generation >= row->next_generation ||
+        row->building >= row->next_generation || row->building == row->generation ||
+        row->next_generation == UINT32_MAX)
+        return "its generations cannot be";
+    if (row->building == 0 &&
+        (row->building_version != 0 || row->building_mark != 0 || row->building_parked != 0))
+        return "it tells of a generation that is not being built";
+    if (row->mark > QP_POSITION_MAX || row->building_mark > QP_POSITION_MAX)
+        return "its mark is no position";
+    if (stopped && row->fault_position <= mark)
+        return "it has stopped at an event that it has passed";
+    return NULL;
+}
+
 /* ---- rows ---- */
 
 int qp_projections_get(struct qp_txn *txn, struct qp_bytes name, struct qp_projection_row *row,
                        quipu_error *error)
 {
+    const char *wrong = "it is none";
     struct qp_bytes value;
     struct qp_key key;
     int rc;
@@ -110,9 +132,11 @@ int qp_projections_get(struct qp_txn *txn, struct qp_bytes name, struct qp_proje
     *row = (struct qp_projection_row){0};
     qp_key_mark(&key, QP_MARK_PROJECTION, name);
     rc = qp_get_row(txn, QP_TABLE_MARKS, qp_key_bytes(&key), &value, error);
-    if (rc == QUIPU_ROW && !qp_projection_read(value, row))
-        return qp_fail(error, QUIPU_CORRUPT, "table marks: the row of projection %.*s is none",
-                       (int)name.size, (const char *)name.data);
+    if (rc == QUIPU_ROW && qp_projection_read(value, row))
+        wrong = qp_projection_wrong(row);
+    if (rc == QUIPU_ROW && wrong != NULL)
+        return qp_fail(error, QUIPU_CORRUPT, "table marks, the row of projection %.*s: %s",
+                       (int)name.size, (const char *)name.data, wrong);
     return rc;
 }
 
@@ -173,7 +197,9 @@ int qp_projections_next(struct qp_cursor *cursor, bool *begun, struct qp_bytes *
     if (((const uint8_t *)key.data)[0] != QP_MARK_PROJECTION)
         return QUIPU_OK;
     *name = (struct qp_bytes){(const uint8_t *)key.data + 1, key.size - 1};
-    if (qp_row_whole(QP_TABLE_MARKS, key, value) && qp_projection_read(value, row))
+    if (name->size > 0 && name->size <= QP_OWNER_NAME_MAX &&
+        qp_row_whole(QP_TABLE_MARKS, key, value) && qp_projection_read(value, row) &&
+        qp_projection_wrong(row) == NULL)
         return QUIPU_ROW;
     *row = (struct qp_projection_row){0};
     return qp_fail(error, QUIPU_CORRUPT, "table marks: the row of projection %.*s is damaged",

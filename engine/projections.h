@@ -59,6 +59,9 @@ struct qp_projection_row {
 size_t qp_projection_write(const struct qp_projection_row *row, uint8_t *out);
 bool qp_projection_read(struct qp_bytes value, struct qp_projection_row *row);
 
+/* What is wrong with a row that could be read, whatever the log is like; NULL: nothing. */
+const char *qp_projection_wrong(const struct qp_projection_row *row);
+
 /* Returns: ROW; OK: there is none, and `*row` is zeroed; CORRUPT; IO. */
 int qp_projections_get(struct qp_txn *txn, struct qp_bytes name, struct qp_projection_row *row,
                        quipu_error *error);

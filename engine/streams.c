@@ -31,7 +31,7 @@ int qp_streams_get(struct qp_txn *txn, bool any, struct qp_bytes stream, struct 
     rc = qp_get_row(txn, QP_TABLE_STREAMS, stream, &value, error);
     if (rc != QUIPU_ROW)
         return rc;
-    if (value.size < QP_STREAM_ROW_BYTES ||
+    if (value.size < QP_STREAM_ROW_BYTES || value.size > QP_STREAM_ROW_BYTES + QP_OWNER_NAME_MAX ||
         value.size - QP_STREAM_ROW_BYTES != qp_get_u32((const uint8_t *)value.data + 20))
         return qp_fail(error, QUIPU_CORRUPT, "a row of streams has a wrong size");
     row->first_kept = qp_get_u64((const uint8_t *)value.data + 8);

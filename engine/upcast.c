@@ -473,6 +473,7 @@ int qp_upcast_event(struct qp_upcast *upcast, const quipu_event *event, quipu_er
 
     upcast->plain = step == NULL ? event : NULL;
     upcast->left = 0;
+    upcast->results = NULL;
     if (step == NULL)
         return QUIPU_OK;
     rc = run_first(upcast, step, event, error);
@@ -495,6 +496,19 @@ int qp_upcast_event(struct qp_upcast *upcast, const quipu_event *event, quipu_er
 bool qp_upcast_more(const struct qp_upcast *upcast)
 {
     return upcast->plain != NULL || upcast->left > 0;
+}
+
+size_t qp_upcast_left(const struct qp_upcast *upcast)
+{
+    return upcast->plain != NULL ? 1 : upcast->left;
+}
+
+void qp_upcast_again(struct qp_upcast *upcast, const quipu_event *event)
+{
+    if (upcast->results != NULL)
+        upcast->left = upcast->results->count;
+    else
+        upcast->plain = event;
 }
 
 const quipu_event *qp_upcast_next(struct qp_upcast *upcast)

@@ -83,6 +83,10 @@ int qp_upcast_event(struct qp_upcast *upcast, const quipu_event *event, quipu_er
 /* Its next result, which lives until the next event is taken. NULL: there is no more. */
 const quipu_event *qp_upcast_next(struct qp_upcast *upcast);
 
+/* How many are still to come; and from the first on again, of the event that was taken. */
+size_t qp_upcast_left(const struct qp_upcast *upcast);
+void qp_upcast_again(struct qp_upcast *upcast, const quipu_event *event);
+
 /* Is there a next one? */
 bool qp_upcast_more(const struct qp_upcast *upcast);
 

@@ -1,5 +1,6 @@
 /* verify_rows.c - the log first, record by record: sum, chain, version, position, clock. Then the
- * index, held against what the log says it must be (census.c). Then the rows of all other tables.
+ * index, held against what the log says it must be (census.c). Then the rows of all other tables,
+ * and what those of projections say of each other (verify_views.c).
  *
  *     position   1 .... 7   8   9 ...
  *     chain      x-x- -x   ?   o-o-
@@ -17,6 +18,7 @@
 #include "status.h"
 #include "sum.h"
 #include "verify_kept.h"
+#include "verify_views.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -297,6 +299,11 @@ static int check_tables(struct verify *verify)
     return rc;
 }
 
+static int tell_views(void *payload, const char *table, uint64_t position, const char *text)
+{
+    return tell(payload, QP_LOG_FILE, table, position, text);
+}
+
 static int tell_index(void *payload, const char *table, const char *text)
 {
     return tell(payload, QP_INDEX_FILE, table, 0, text);
@@ -344,6 +351,8 @@ int qp_verify_rows(struct qp_handle *handle, const struct qp_verify_calls *calls
         rc = check_index(&verify);
     if (rc == QUIPU_OK)
         rc = check_tables(&verify);
+    if (rc == QUIPU_OK)
+        rc = qp_verify_views(verify.moment, tell_views, &verify, error);
     qp_census_release(&verify.census);
     qp_moment_end(verify.moment);
     if (rc > 0)

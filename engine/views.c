@@ -51,11 +51,12 @@ size_t qp_parked_write(const struct qp_parked *parked, uint8_t *out)
     return PARKED_FIXED_BYTES + parked->reason.size;
 }
 
-static bool read_parked(struct qp_bytes value, struct qp_parked *parked)
+bool qp_parked_read(struct qp_bytes value, struct qp_parked *parked)
 {
     const uint8_t *at = value.data;
 
-    if (value.size < PARKED_FIXED_BYTES || value.size - PARKED_FIXED_BYTES != qp_get_u32(at + 40))
+    if (value.size < PARKED_FIXED_BYTES || value.size > QP_PARKED_ROW_BYTES_MAX ||
+        value.size - PARKED_FIXED_BYTES != qp_get_u32(at + 40))
         return false;
     parked->flags = qp_get_u32(at + 8);
     parked->attempts = qp_get_u32(at + 12);
@@ -83,7 +84,7 @@ static int seek(struct qp_cursor *cursor, enum qp_seek how, struct qp_bytes from
         return QUIPU_OK;
     if (qp_row_whole(QP_TABLE_PARKED, key, value) && qp_key_owned_read(key, &owned) &&
         qp_key_parked_rest(owned.rest, &parked->key, &parked->position) &&
-        read_parked(value, parked))
+        qp_parked_read(value, parked))
         return QUIPU_ROW;
     qp_key_text(key, text, sizeof(text));
     return qp_fail(error, QUIPU_CORRUPT, "table parked, row %s: it is damaged", text);

@@ -38,9 +38,11 @@ struct qp_parked {
     struct qp_bytes reason; /* at most QP_PARKED_REASON_BYTES, without a 0 */
 };
 
-/* Its row as bytes, without the sum, and back. */
+/* Its row as bytes, without the sum, and back; key and position are the key's. false: no such row
+ * can be. */
 #define QP_PARKED_ROW_BYTES_MAX (44 + QP_PARKED_REASON_BYTES)
 size_t qp_parked_write(const struct qp_parked *parked, uint8_t *out);
+bool qp_parked_read(struct qp_bytes value, struct qp_parked *parked);
 
 /* The first parked event of a key: is it parked? Or the first at or behind a key of the table.
  * `cursor` is one of `parked`. What comes out lives as long as the transaction. Returns: ROW; OK:

@@ -26,7 +26,7 @@ enum {
     STREAMS = 60,
     SECONDS_MAX = 10,  /* for a child; a sanitized one too */
     WRITE_OF = 4,      /* one image of so many is written to */
-    LONG_BYTES = 20000 /* data of a long event */
+    LONG_BYTES = 20000 /* data of a long event, and of a long value */
 };
 
 /* How a child ends. */
@@ -91,6 +91,41 @@ static void append_events(quipu *store, uint64_t first, uint64_t last)
     }
 }
 
+/* A view with short and long values, parked events, a stream of its own. */
+static int apply(quipu_page *page, const void *key, size_t key_size, const quipu_event *event,
+                 void *payload, quipu_error *error)
+{
+    static const char value[LONG_BYTES] = "a long value";
+    uint64_t number = event->position % 50;
+    int rc;
+
+    (void)payload;
+    (void)error;
+    if (event->position % 700 == 0)
+        return QUIPU_INVALID;
+    rc = quipu_page_put(page, key, key_size, &event->position, sizeof(event->position));
+    if (rc == QUIPU_OK && event->position % 7 == 0)
+        rc = quipu_page_put(page, &number, sizeof(number), value, 100 * (size_t)number + 3000);
+    if (rc == QUIPU_OK && event->position % 300 == 0)
+        rc = quipu_page_emit(page, "made-1", &(quipu_draft){.type = "Made"});
+    return rc;
+}
+
+static int stop_half_way(void *payload, const quipu_progress *progress)
+{
+    (void)payload;
+    return progress->mark >= EVENTS / 2;
+}
+
+static int project(quipu *store, uint32_t version, bool half)
+{
+    const quipu_projection projection = {
+        QUIPU_INIT(quipu_projection), .version = version, .name = "places", .retries = 1,
+        .page_events = 250,           .apply = apply};
+
+    return quipu_project(store, &projection, half ? stop_half_way : NULL, NULL, NULL, NULL);
+}
+
 static uint8_t *load(const struct file *file, size_t *size)
 {
     uint8_t *bytes;
@@ -122,6 +157,8 @@ static void make_store(void)
     CHECK(rc == QUIPU_OK, "make: %d", rc);
     for (uint64_t done = 0; done < EVENTS; done += 200) {
         append_events(store, done + 1, done + 200);
+        if (done % 600 == 0)
+            CHECK(project(store, 1, false) == QUIPU_OK, "project");
         if (done + 400 <= EVENTS) /* the last ones stay in the tail */
             CHECK(qp_merge(store->handle, NULL) == QUIPU_OK, "merge");
         if (done + 200 == OLDER) {
@@ -133,6 +170,8 @@ static void make_store(void)
             }
         }
     }
+    CHECK(project(store, 1, false) == QUIPU_OK, "project");
+    CHECK(project(store, 2, true) == QUIPU_OK, "rebuild");
     quipu_close(store);
     for (int i = 0; i < 2; i++)
         flip.files[i].whole = load(&flip.files[i], &flip.files[i].size);
@@ -267,6 +306,23 @@ static void add_list(quipu *store, int kind, uint64_t *sum)
     quipu_list_close(list);
 }
 
+static void add_view(quipu *store, const char *name, uint32_t flags, uint64_t *sum)
+{
+    quipu_view *view = NULL;
+    quipu_value key;
+    quipu_value value;
+
+    if (quipu_view_open(store, name, &view, NULL) != QUIPU_OK)
+        return;
+    if (quipu_view_scan(view, NULL, 0, NULL, 0, flags, NULL) == QUIPU_OK) {
+        while (quipu_view_next(view, &key, &value, NULL) == QUIPU_ROW) {
+            add(sum, key.data, key.size);
+            add(sum, value.data, value.size);
+        }
+    }
+    quipu_view_close(view);
+}
+
 /* Every way to read. */
 static uint64_t read_all(quipu *store)
 {
@@ -283,6 +339,10 @@ static uint64_t read_all(quipu *store)
     }
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         add_list(store, lists[i], &sum);
+    for (uint32_t flags = 0; flags <= QUIPU_SCAN_BACKWARDS; flags++) {
+        add_view(store, "places", flags, &sum);
+        add_view(store, "$rebuild:places", flags, &sum);
+    }
     for (uint64_t i = 0; i < STREAMS; i++) {
         quipu_reader *reader = NULL;
         char name[32];
@@ -312,6 +372,10 @@ static void write_some(void)
         stream_name(i % 7, name);
         (void)quipu_append(store, name, QUIPU_ANY, &draft, 1, NULL, NULL);
     }
+    (void)project(store, 2, false);
+    (void)quipu_projection_control(store, "places", QUIPU_REPLAY, 0, NULL, NULL);
+    (void)project(store, 3, true);
+    (void)quipu_projection_control(store, "places", QUIPU_DELETE, 0, NULL, NULL);
     (void)qp_merge(store->handle, NULL);
     quipu_close(store);
 }
