@@ -651,6 +651,9 @@ Test(api, newer_format)
         {{.number = QP_FORMAT_LOG + 1}, QUIPU_NEWER_FORMAT, QUIPU_NEWER_FORMAT},
         {{.number = QP_FORMAT_LOG, .read_bits = 4}, QUIPU_NEWER_FORMAT, QUIPU_NEWER_FORMAT},
         {{.number = QP_FORMAT_LOG, .write_bits = UINT64_C(1) << 63}, QUIPU_NEWER_FORMAT, QUIPU_OK},
+        {{.number = QP_FORMAT_LOG, .write_bits = 2}, QUIPU_NEWER_FORMAT, QUIPU_OK},
+        {{.number = QP_FORMAT_LOG, .write_bits = 1}, QUIPU_OK, QUIPU_OK},
+        {{.number = QP_FORMAT_LOG, .read_bits = 1}, QUIPU_NEWER_FORMAT, QUIPU_NEWER_FORMAT},
         {{.number = QP_FORMAT_LOG}, QUIPU_OK, QUIPU_OK},
     };
 
