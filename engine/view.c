@@ -330,7 +330,7 @@ static int next_kept(struct qp_view *view, struct qp_bytes *key, struct qp_bytes
     *key = without_owner(view, full);
     rc = qp_blobs_read(&view->txn, &qp_view_home, full, stored,
                        view->values ? &view->scanned : NULL, &row, error);
-    *value = row.value;
+    *value = view->values ? row.value : (struct qp_bytes){0};
     return rc;
 }
 
@@ -344,6 +344,8 @@ static int next_live(struct qp_view *view, struct qp_bytes *key, struct qp_bytes
         return QUIPU_OK;
     }
     view->at = view->backwards ? at : at + 1;
+    if (!view->values)
+        *value = (struct qp_bytes){0};
     return QUIPU_ROW;
 }
 
