@@ -132,6 +132,23 @@ Test(clean, a_thousand_at_once)
     cr_expect_eq(find("p", 4, 0), 6);
 }
 
+/* Each part of a long value is a row that goes, too: few of these at once. */
+Test(clean, few_long_values_at_once)
+{
+    for (uint64_t i = 0; i < 5; i++) {
+        uint8_t row[8 + 1 + 16] = {[8] = 1};
+        struct qp_key key;
+
+        qp_set_u64(row + 9, QP_VIEW_VALUE_MAX);
+        qp_set_u64(row + 17, i + 1);
+        qp_key_view(&key, QP_LITERAL("p"), 1, (struct qp_bytes){&i, sizeof(i)});
+        cr_assert_eq(qp_put_row(&txn, QP_TABLE_VIEWS, qp_key_bytes(&key), row, sizeof(row), NULL),
+                     QUIPU_OK);
+    }
+    cr_expect_eq(find("p", 2, 0), 3, "10 000 parts and what the last has more");
+    cr_expect_eq(find("p", 2, 0), 2);
+}
+
 /* Keys that cannot be are left to verify. */
 Test(clean, keys_that_cannot_be)
 {

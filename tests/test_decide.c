@@ -448,7 +448,7 @@ Test(decide, out_of_memory)
 /* One more step for a projection's row, from a sequence. */
 static void add_project(struct qp_batch *batch, const char *name, uint64_t sequence, bool deletes)
 {
-    const struct qp_projection_row row = {.generation = 1, .version = 1};
+    const struct qp_projection_row row = {.generation = 1, .version = 1, .next_generation = 2};
     uint8_t bytes[QP_PROJECTION_ROW_BYTES_MAX];
     size_t size = deletes ? 0 : qp_projection_write(&row, bytes);
 
