@@ -650,6 +650,39 @@ Test(decide, owners_of_streams)
     quipu_close(store);
 }
 
+/* A page emits into a new stream more than once; beside that somebody else may not. */
+Test(decide, a_stream_is_claimed_once_a_batch)
+{
+    quipu *store = make_store();
+    quipu_batch *batch = quipu_batch_new();
+    quipu_error error = {0};
+    char appends[4][16] = {"made:*:1", "made:*:1", "other:*:1", "made:*:2"};
+
+    cr_assert_eq(change_row(store, "p", 0, false, &error), QUIPU_OK);
+    for (size_t i = 0; i < 4; i++)
+        add_owned(&batch->batch, "p", appends[i]);
+    cr_expect_eq(quipu_commit(store, batch, NULL, &error), QUIPU_OK, "%s", error.text);
+    for (size_t i = 0; i < 4; i++)
+        cr_expect_eq(batch->batch.steps[i].claims, i % 2 == 0, "%zu", i);
+    expect_owner(store, "made", "p");
+    expect_owner(store, "other", "p");
+    for (size_t i = 0; i < 2; i++) {
+        char first[16] = "more:*:1";
+        char second[16] = "more:*:1";
+
+        quipu_batch_clear(batch);
+        add_owned(&batch->batch, "p", first);
+        if (i == 0)
+            add_append(&batch->batch, second);
+        else
+            add_owned(&batch->batch, "q", second);
+        cr_expect_eq(quipu_commit(store, batch, NULL, &error), QUIPU_MISUSE);
+    }
+    expect_owner(store, "more", NULL);
+    quipu_batch_free(batch);
+    quipu_close(store);
+}
+
 /* When its row has gone the stream is everybody's; made again, it is its own again. */
 Test(decide, ownership_ends_with_the_projection)
 {
