@@ -1307,8 +1307,13 @@ static int register_one(void)
 
 static int check_projection(void)
 {
+    static const quipu_query_item few = {.stream = "few-2"};
+    quipu_projection some = tallies;
     uint64_t position = 0;
-    int rc = quipu_projection_check(store, &tallies, &position, &why);
+    int rc;
+
+    some.query = (quipu_query){&few, 1};
+    rc = quipu_projection_check(store, &some, &position, &why);
 
     cr_expect(rc < 0 || position == 0);
     return rc;
