@@ -483,6 +483,39 @@ Test(sheet, out_of_memory)
     free(long_value);
 }
 
+/* What could not be noted for undo is not written. */
+Test(sheet, out_of_memory_and_undo)
+{
+    unsigned failed = 0;
+
+    for (long n = 1; n < 2 * KEYS; n++) {
+        char key[8];
+
+        qp_sheet_begin(&sheet, NULL, &place);
+        for (int i = 0; i < KEYS; i++) { /* an event each: `touched` need not grow */
+            qp_sheet_next(&sheet);
+            (void)snprintf(key, sizeof(key), "k%d", i);
+            put(key, "1");
+            qp_sheet_next(&sheet);
+            put(key, "22");
+        }
+        qp_sheet_next(&sheet);
+        support_heap_fail(n, true);
+        for (int i = 0; i < KEYS; i++) {
+            (void)snprintf(key, sizeof(key), "k%d", i);
+            failed += qp_sheet_put(&sheet, text(key), text("333"), &why) < 0;
+        }
+        support_heap_fail(0, false);
+        qp_sheet_undo(&sheet);
+        for (int i = 0; i < KEYS; i++) {
+            (void)snprintf(key, sizeof(key), "k%d", i);
+            expect(key, "22");
+        }
+        qp_sheet_release(&sheet);
+    }
+    cr_expect_gt(failed, 0);
+}
+
 /* ---- at random ---- */
 
 /* A list of keys that a sheet must be like. */
