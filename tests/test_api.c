@@ -1533,8 +1533,7 @@ Test(api, read_only_projections)
     quipu_close(store);
     store = open_store(QUIPU_OPEN_READ_ONLY);
     EXPECT(QUIPU_READ_ONLY, quipu_project(store, &tallies, NULL, NULL, NULL, &why));
-    EXPECT(QUIPU_READ_ONLY,
-           quipu_projection_control(store, "tallies", QUIPU_PAUSE, 0, NULL, &why));
+    EXPECT(QUIPU_READ_ONLY, quipu_projection_control(store, "tallies", QUIPU_PAUSE, 0, NULL, &why));
     EXPECT(QUIPU_OK, quipu_projection_check(store, &tallies, NULL, &why));
     EXPECT(QUIPU_OK, quipu_view_wait(store, "tallies", 10, 0, &why));
     EXPECT(QUIPU_OK, quipu_view_open(store, "tallies", &view, &why));
