@@ -8,6 +8,7 @@
 #include "projections.h"
 #include "record.h"
 #include "row.h"
+#include "snapshot.h"
 #include "streams.h"
 #include "sum.h"
 #include "support_events.h"
@@ -424,6 +425,34 @@ Test(golden, projection_rows)
     put_stored(&all, &txn, QP_TABLE_STREAMS, QP_LITERAL("alerts-1"));
     expect_hex("projection-rows", all.bytes, all.size);
     cr_expect_eq(qp_table_rows(&txn, QP_TABLE_BLOBS), 2, "those before are gone");
+    qp_buffer_release(&all);
+    qp_txn_end(&txn);
+    qp_store_close(store);
+}
+
+/* ---- snapshots ---- */
+
+Test(golden, snapshot)
+{
+    const struct qp_snapshot snapshot = {.name = {.stream = QP_LITERAL("order-42"),
+                                                  .fold = QP_LITERAL("orders"),
+                                                  .fold_version = 0x01020304,
+                                                  .version = UINT64_C(0x0506070809)},
+                                         .position = 900,
+                                         .chain = UINT64_C(0x1112131415161718),
+                                         .time_max_ns = T0 - 1,
+                                         .state = QP_LITERAL("state")};
+    struct qp_store *store = support_open_index("index.mdb");
+    struct qp_buffer all = {0};
+    struct qp_txn txn = {0};
+    struct qp_key key;
+
+    cr_assert_eq(qp_txn_begin_write(store, &txn, NULL), QUIPU_OK);
+    cr_assert_eq(qp_snapshot_put(&txn, &snapshot, NULL), QUIPU_OK);
+    qp_key_snapshot(&key, &snapshot.name);
+    put_key(&all, &key);
+    put_stored(&all, &txn, QP_TABLE_SNAPSHOTS, qp_key_bytes(&key));
+    expect_hex("snapshot", all.bytes, all.size);
     qp_buffer_release(&all);
     qp_txn_end(&txn);
     qp_store_close(store);
