@@ -1586,6 +1586,71 @@ Test(api, map_growth)
     EXPECT(QUIPU_OK, try_verify());
 }
 
+/* A value of a mebibyte for each key. */
+static int put_big(quipu_page *page, const void *key, size_t key_size, const quipu_event *event,
+                   void *payload, quipu_error *error)
+{
+    char *bytes = support_repeat((char)event->position, 1 << 20);
+    int rc = quipu_page_put(page, key, key_size, bytes, 1 << 20);
+
+    (void)payload;
+    (void)error;
+    free(bytes);
+    return rc;
+}
+
+static void expect_big(quipu *store, const char *name, uint64_t keys)
+{
+    quipu_view *view = NULL;
+    quipu_value key;
+    quipu_value value;
+    uint64_t count = 0;
+
+    EXPECT(QUIPU_OK, quipu_view_open(store, name, &view, &why));
+    cr_expect(quipu_view_mark(view) == keys);
+    EXPECT(QUIPU_OK, quipu_view_scan(view, NULL, 0, NULL, 0, 0, &why));
+    while (quipu_view_next(view, &key, &value, &why) == QUIPU_ROW) {
+        const char *bytes = value.data;
+
+        cr_expect(value.size == 1 << 20 && bytes[0] == bytes[value.size - 1]);
+        count++;
+    }
+    cr_expect(count == keys, "%s: %llu keys", name, (unsigned long long)count);
+    quipu_view_close(view);
+}
+
+/* Pages and inline folds that do not fit are written again into the larger map. */
+Test(api, map_growth_of_projections)
+{
+    char path[SUPPORT_PATH_BYTES];
+    quipu_options options = {QUIPU_INIT(quipu_options), .map_bytes = QP_MAP_BYTES_MIN,
+                             .busy_timeout_ms = 100};
+    quipu_projection within = tallies;
+    quipu_projection beside = tallies;
+    quipu_view *view = NULL;
+    quipu *store = NULL;
+
+    within.apply = beside.apply = put_big;
+    within.mode = QUIPU_INLINE;
+    within.name = "within";
+    EXPECT(QUIPU_OK, quipu_open(store_path(path), &options, &store, &why));
+    EXPECT(QUIPU_OK, quipu_register(store, &within, &why));
+    for (int i = 0; i < 30; i++) {
+        char stream[24];
+
+        (void)snprintf(stream, sizeof(stream), "many-%d", i);
+        EXPECT(QUIPU_OK, append_one(store, stream));
+    }
+    expect_big(store, "within", 30);
+    EXPECT(QUIPU_OK, quipu_view_open(store, "within", &view, &why));
+    EXPECT(QUIPU_FULL, quipu_project(store, &beside, NULL, NULL, NULL, &why)); /* it looks there */
+    quipu_view_close(view);
+    EXPECT(QUIPU_OK, quipu_project(store, &beside, NULL, NULL, NULL, &why));
+    expect_big(store, "tallies", 30);
+    quipu_close(store);
+    EXPECT(QUIPU_OK, try_verify());
+}
+
 /* ---- fork ------------------------------------------------------------------------------------ */
 
 struct inherited {
