@@ -122,24 +122,19 @@ static void set_own(const struct qp_overlay *overlay, struct qp_overlay_name *na
 }
 
 /* A projection's streams are its own: whoever else wrote there would break what it made of the
- * events that it read. It takes a stream by its first event, if nobody has written there before;
- * what the batch appends there after that is its own too. */
-static void decide_owner(const struct qp_overlay *overlay, const struct qp_batch *batch,
-                         struct qp_step *step, struct qp_overlay_name *stream, uint64_t newest)
+ * events that it read. It takes a stream by its first batch, if nobody has written there before. */
+static void decide_owner(const struct qp_batch *batch, struct qp_step *step,
+                         const struct qp_overlay_name *stream)
 {
     struct qp_bytes owner = qp_batch_owner(batch, step);
-    struct qp_bytes theirs = stream->claimed == overlay->batch ? stream->claimant : stream->owner;
 
     step->claims = false;
-    if (step->draft_count == 0 || (owner.size == 0 && theirs.size == 0))
+    if (step->draft_count == 0 || (owner.size == 0 && stream->owner.size == 0))
         return;
-    if (owner.size > 0 && theirs.size == 0 && newest == 0) {
+    if (owner.size > 0 && stream->owner.size == 0 && stream->newest == 0)
         step->claims = true;
-        stream->claimant = owner;
-        stream->claimed = overlay->batch;
-    } else if (!qp_bytes_equal(owner, theirs) && !QP_MUTANT(OWNER_UNSEEN)) {
+    else if (!qp_bytes_equal(owner, stream->owner) && !QP_MUTANT(OWNER_UNSEEN))
         step->result.status = QUIPU_MISUSE;
-    }
 }
 
 /* A condition sees `newest`; an append that follows another one of the same batch and stream sees
@@ -164,7 +159,7 @@ static int decide_stream(struct qp_overlay *overlay, struct qp_moment *moment,
         return rc;
     if (!version_fits(step->expected, step->result.actual))
         step->result.status = QUIPU_CONFLICT;
-    decide_owner(overlay, batch, step, stream, newest);
+    decide_owner(batch, step, stream);
     if (step->draft_count > 0)
         set_own(overlay, stream, newest + step->draft_count);
     return QUIPU_OK;

@@ -12,14 +12,12 @@ struct qp_overlay_name {
     struct qp_bytes name; /* in some batch of the group; data NULL: free */
     uint64_t sum;
     enum qp_step_kind kind;
-    uint64_t newest;          /* version, number or sequence, with all batches that hold */
-    uint64_t hidden;          /* versions that deleting took */
-    uint64_t pending;         /* with the batch being decided */
-    uint64_t batch;           /* whose `pending` it is */
-    bool missing;             /* a mark or a source that nobody has set yet */
-    struct qp_bytes owner;    /* of a stream: the projection that owns it, as the group leaves it */
-    struct qp_bytes claimant; /* as batch `claimed` would leave it */
-    uint64_t claimed;
+    uint64_t newest;       /* version, number or sequence, with all batches that hold */
+    uint64_t hidden;       /* versions that deleting took */
+    uint64_t pending;      /* with the batch being decided */
+    uint64_t batch;        /* whose `pending` it is */
+    bool missing;          /* a mark or a source that nobody has set yet */
+    struct qp_bytes owner; /* of a stream: the projection that owns it, as the group leaves it */
 };
 
 /* A zeroed one is empty. */
