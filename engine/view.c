@@ -78,7 +78,7 @@ int qp_view_row(struct qp_handle *handle, struct qp_bytes name, struct qp_projec
 
 static int open_kept(struct qp_view *view, bool building, quipu_error *error)
 {
-    struct qp_projection_row row;
+    struct qp_projection_row row = {0};
     uint64_t head;
     int rc = read_row(view->handle, &view->txn, view->name, &row, &head, error);
 
