@@ -98,8 +98,12 @@ static int fold_live(struct qp_view *view, struct qp_projection *projection, qui
 {
     const struct qp_range range = {.check = true, .renew = true};
     struct qp_reader *reader = NULL;
-    int rc = qp_folding_begin(&view->folding, view->handle, projection, NULL, &view->place, false,
-                              error);
+    struct qp_batch parked = {0}; /* it waits for nobody */
+    int rc;
+
+    view->folding.batch = &parked;
+    rc = qp_folding_begin(&view->folding, view->handle, projection, NULL, &view->place, false,
+                          error);
 
     if (rc == QUIPU_OK)
         rc = qp_reader_open(view->handle, NULL, &projection->query, &range, &reader, error);
@@ -120,6 +124,8 @@ static int fold_live(struct qp_view *view, struct qp_projection *projection, qui
         (void)qp_fail(error, rc, "projection %s, position %llu: %.150s", view->text,
                       (unsigned long long)view->folding.fault.position, view->folding.fault.text);
     qp_reader_close(reader);
+    view->folding.batch = NULL;
+    qp_batch_release(&parked);
     qp_sheet_sort(&view->folding.sheet);
     view->is_live = true;
     return rc;
