@@ -122,16 +122,16 @@ static void set_own(const struct qp_overlay *overlay, struct qp_overlay_name *na
 }
 
 /* A projection's streams are its own: whoever else wrote there would break what it made of the
- * events that it read. It takes a stream by its first event, if nobody has written there before. */
+ * events that it read. It takes a stream by its first batch, if nobody has written there before. */
 static void decide_owner(const struct qp_batch *batch, struct qp_step *step,
-                         const struct qp_overlay_name *stream, uint64_t newest)
+                         const struct qp_overlay_name *stream)
 {
     struct qp_bytes owner = qp_batch_owner(batch, step);
 
     step->claims = false;
     if (step->draft_count == 0 || (owner.size == 0 && stream->owner.size == 0))
         return;
-    if (owner.size > 0 && stream->owner.size == 0 && newest == 0)
+    if (owner.size > 0 && stream->owner.size == 0 && stream->newest == 0)
         step->claims = true;
     else if (!qp_bytes_equal(owner, stream->owner) && !QP_MUTANT(OWNER_UNSEEN))
         step->result.status = QUIPU_MISUSE;
@@ -159,7 +159,7 @@ static int decide_stream(struct qp_overlay *overlay, struct qp_moment *moment,
         return rc;
     if (!version_fits(step->expected, step->result.actual))
         step->result.status = QUIPU_CONFLICT;
-    decide_owner(batch, step, stream, newest);
+    decide_owner(batch, step, stream);
     if (step->draft_count > 0)
         set_own(overlay, stream, newest + step->draft_count);
     return QUIPU_OK;

@@ -78,7 +78,7 @@ int qp_view_row(struct qp_handle *handle, struct qp_bytes name, struct qp_projec
 
 static int open_kept(struct qp_view *view, bool building, quipu_error *error)
 {
-    struct qp_projection_row row;
+    struct qp_projection_row row = {0};
     uint64_t head;
     int rc = read_row(view->handle, &view->txn, view->name, &row, &head, error);
 
@@ -98,8 +98,12 @@ static int fold_live(struct qp_view *view, struct qp_projection *projection, qui
 {
     const struct qp_range range = {.check = true, .renew = true};
     struct qp_reader *reader = NULL;
-    int rc = qp_folding_begin(&view->folding, view->handle, projection, NULL, &view->place, false,
-                              error);
+    struct qp_batch parked = {0}; /* it waits for nobody */
+    int rc;
+
+    view->folding.batch = &parked;
+    rc = qp_folding_begin(&view->folding, view->handle, projection, NULL, &view->place, false,
+                          error);
 
     if (rc == QUIPU_OK)
         rc = qp_reader_open(view->handle, NULL, &projection->query, &range, &reader, error);
@@ -120,6 +124,8 @@ static int fold_live(struct qp_view *view, struct qp_projection *projection, qui
         (void)qp_fail(error, rc, "projection %s, position %llu: %.150s", view->text,
                       (unsigned long long)view->folding.fault.position, view->folding.fault.text);
     qp_reader_close(reader);
+    view->folding.batch = NULL;
+    qp_batch_release(&parked);
     qp_sheet_sort(&view->folding.sheet);
     view->is_live = true;
     return rc;
@@ -330,7 +336,7 @@ static int next_kept(struct qp_view *view, struct qp_bytes *key, struct qp_bytes
     *key = without_owner(view, full);
     rc = qp_blobs_read(&view->txn, &qp_view_home, full, stored,
                        view->values ? &view->scanned : NULL, &row, error);
-    *value = row.value;
+    *value = view->values ? row.value : (struct qp_bytes){0};
     return rc;
 }
 
@@ -344,6 +350,8 @@ static int next_live(struct qp_view *view, struct qp_bytes *key, struct qp_bytes
         return QUIPU_OK;
     }
     view->at = view->backwards ? at : at + 1;
+    if (!view->values)
+        *value = (struct qp_bytes){0};
     return QUIPU_ROW;
 }
 

@@ -651,6 +651,9 @@ Test(api, newer_format)
         {{.number = QP_FORMAT_LOG + 1}, QUIPU_NEWER_FORMAT, QUIPU_NEWER_FORMAT},
         {{.number = QP_FORMAT_LOG, .read_bits = 4}, QUIPU_NEWER_FORMAT, QUIPU_NEWER_FORMAT},
         {{.number = QP_FORMAT_LOG, .write_bits = UINT64_C(1) << 63}, QUIPU_NEWER_FORMAT, QUIPU_OK},
+        {{.number = QP_FORMAT_LOG, .write_bits = 2}, QUIPU_NEWER_FORMAT, QUIPU_OK},
+        {{.number = QP_FORMAT_LOG, .write_bits = 1}, QUIPU_OK, QUIPU_OK},
+        {{.number = QP_FORMAT_LOG, .read_bits = 1}, QUIPU_NEWER_FORMAT, QUIPU_NEWER_FORMAT},
         {{.number = QP_FORMAT_LOG}, QUIPU_OK, QUIPU_OK},
     };
 
@@ -970,7 +973,7 @@ Test(api, arguments_of_the_rest)
     EXPECT(QUIPU_MISUSE, quipu_list_open(store, 1, NULL, NULL, &why));
     EXPECT(QUIPU_MISUSE, quipu_list_open(store, 0, NULL, &list, &why));
     cr_expect(list == NULL);
-    EXPECT(QUIPU_MISUSE, quipu_list_open(store, 3, NULL, &list, &why));
+    EXPECT(QUIPU_MISUSE, quipu_list_open(store, 99, NULL, &list, &why));
     EXPECT(QUIPU_INVALID, quipu_list_open(store, 1, "\x01", &list, &why));
     EXPECT(QUIPU_OK, quipu_list_open(store, 1, "", &list, &why));
     EXPECT(QUIPU_MISUSE, quipu_list_next(list, NULL, &why));
@@ -1017,6 +1020,223 @@ Test(api, arguments_of_snapshots)
     cr_expect(number == 0);
     EXPECT(QUIPU_OK, quipu_snapshot_drop(store, NULL, NULL, NULL, &why));
     free(long_name);
+    quipu_close(store);
+}
+
+/* ---- projections ----------------------------------------------------------------------------- */
+
+/* The key's count of events. */
+static int tally(quipu_page *page, const void *key, size_t key_size, const quipu_event *event,
+                 void *payload, quipu_error *error)
+{
+    quipu_value old;
+    uint64_t count = 0;
+    int rc = quipu_page_get(page, key, key_size, &old);
+
+    (void)event;
+    (void)payload;
+    (void)error;
+    if (rc < 0)
+        return rc;
+    if (rc == QUIPU_ROW)
+        memcpy(&count, old.data, sizeof(count));
+    count++;
+    return quipu_page_put(page, key, key_size, &count, sizeof(count));
+}
+
+static const quipu_projection tallies = {QUIPU_INIT(quipu_projection), .version = 1,
+                                         .name = "tallies", .apply = tally};
+
+/* What is wrong with a projection, said by each call that is given one. */
+Test(api, arguments_of_projections)
+{
+    static const quipu_query_item items[] = {{.stream = ""}, {.stream = "s", .reserved = {1}}};
+    const quipu_projection newer = {.struct_size = sizeof(quipu_projection) + 1};
+    char *longest = support_repeat('n', 128);
+    struct {
+        quipu_projection projection;
+        int status;
+    } cases[] = {{tallies, QUIPU_MISUSE},  {tallies, QUIPU_INVALID}, {tallies, QUIPU_TOO_LARGE},
+                 {tallies, QUIPU_INVALID}, {tallies, QUIPU_INVALID}, {tallies, QUIPU_MISUSE},
+                 {tallies, QUIPU_MISUSE},  {tallies, QUIPU_MISUSE},  {tallies, QUIPU_INVALID},
+                 {tallies, QUIPU_MISUSE},  {newer, QUIPU_MISUSE}};
+    const quipu_projection *list[2] = {&tallies, NULL};
+    quipu *store = open_store(0);
+
+    cases[0].projection.name = NULL;
+    cases[1].projection.name = "";
+    cases[2].projection.name = longest;
+    cases[3].projection.name = "$p";
+    cases[4].projection.name = "a\nb";
+    cases[5].projection.apply = NULL;
+    cases[6].projection.mode = QUIPU_LIVE + 1;
+    cases[7].projection.fault_policy = QUIPU_FAULT_STOP + 1;
+    cases[8].projection.query = (quipu_query){&items[0], 1};
+    cases[9].projection.query = (quipu_query){&items[1], 1};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        quipu_runner *runner = (quipu_runner *)1;
+        uint64_t position = 4711;
+
+        list[1] = &cases[i].projection;
+        EXPECT(cases[i].status, quipu_project(store, list[1], NULL, NULL, NULL, &why));
+        EXPECT(cases[i].status, quipu_register(store, list[1], &why));
+        EXPECT(cases[i].status, quipu_projection_check(store, list[1], &position, &why));
+        cr_expect(position == 0);
+        EXPECT(cases[i].status, quipu_runner_start(store, list, 2, 1, &runner, &why));
+        cr_expect(runner == NULL);
+    }
+    free(longest);
+    quipu_close(store);
+}
+
+Test(api, arguments_of_calls_with_projections)
+{
+    quipu_projection live = tallies;
+    const quipu_projection *list[] = {&tallies, &tallies};
+    const quipu_projection *lives[] = {&live};
+    const quipu_projection *none[] = {NULL};
+    quipu *store = open_store(0);
+    quipu_runner *runner = (quipu_runner *)1;
+    char *longest = support_repeat('n', 256);
+
+    live.mode = QUIPU_LIVE;
+    EXPECT(QUIPU_MISUSE, quipu_project(NULL, &tallies, NULL, NULL, NULL, &why));
+    EXPECT(QUIPU_MISUSE, quipu_project(store, NULL, NULL, NULL, NULL, &why));
+    EXPECT(QUIPU_MISUSE, quipu_project(store, &live, NULL, NULL, NULL, &why));
+    EXPECT(QUIPU_MISUSE, quipu_register(NULL, &live, &why));
+    EXPECT(QUIPU_MISUSE, quipu_register(store, NULL, &why));
+    EXPECT(QUIPU_MISUSE, quipu_register(store, &tallies, &why)); /* it is async */
+    EXPECT(QUIPU_MISUSE, quipu_projection_check(NULL, &tallies, NULL, &why));
+    EXPECT(QUIPU_MISUSE, quipu_projection_check(store, NULL, NULL, &why));
+    EXPECT(QUIPU_MISUSE, quipu_runner_start(NULL, list, 1, 1, &runner, &why));
+    cr_expect(runner == NULL);
+    EXPECT(QUIPU_MISUSE, quipu_runner_start(store, NULL, 1, 1, &runner, &why));
+    EXPECT(QUIPU_MISUSE, quipu_runner_start(store, list, 0, 1, &runner, &why));
+    EXPECT(QUIPU_MISUSE, quipu_runner_start(store, list, 1, 1, NULL, &why));
+    EXPECT(QUIPU_MISUSE, quipu_runner_start(store, list, 2, 1, &runner, &why)); /* twice */
+    EXPECT(QUIPU_MISUSE, quipu_runner_start(store, none, 1, 1, &runner, &why));
+    EXPECT(QUIPU_MISUSE, quipu_runner_start(store, lives, 1, 1, &runner, &why));
+    EXPECT(QUIPU_TOO_LARGE, quipu_runner_start(store, list, 1, 1025, &runner, &why));
+    EXPECT(QUIPU_TOO_LARGE, quipu_runner_start(store, list, 1025, 1, &runner, &why));
+    EXPECT(QUIPU_OK, quipu_runner_stop(NULL, &why));
+    EXPECT(QUIPU_MISUSE, quipu_view_wait(NULL, "tallies", 1, 0, &why));
+    EXPECT(QUIPU_MISUSE, quipu_view_wait(store, "tallies", 1, -2, &why));
+    EXPECT(QUIPU_MISUSE, quipu_view_wait(store, NULL, 1, 0, &why));
+    EXPECT(QUIPU_INVALID, quipu_view_wait(store, "", 1, 0, &why));
+    EXPECT(QUIPU_TOO_LARGE, quipu_view_wait(store, longest, 1, 0, &why));
+    EXPECT(QUIPU_NOT_FOUND, quipu_view_wait(store, "tallies", 0, 0, &why));
+    EXPECT(QUIPU_OK, quipu_project(store, &tallies, NULL, NULL, NULL, &why));
+    EXPECT(QUIPU_OK, quipu_view_wait(store, "tallies", 0, 0, &why));
+    EXPECT(QUIPU_TIMEOUT, quipu_view_wait(store, "tallies", 1, 0, &why));
+    EXPECT(QUIPU_MISUSE, quipu_projection_control(NULL, "tallies", QUIPU_PAUSE, 0, NULL, &why));
+    EXPECT(QUIPU_MISUSE, quipu_projection_control(store, NULL, QUIPU_PAUSE, 0, NULL, &why));
+    EXPECT(QUIPU_INVALID, quipu_projection_control(store, "", QUIPU_PAUSE, 0, NULL, &why));
+    EXPECT(QUIPU_TOO_LARGE, quipu_projection_control(store, longest, QUIPU_PAUSE, 0, NULL, &why));
+    EXPECT(QUIPU_NOT_FOUND, quipu_projection_control(store, "p", QUIPU_PAUSE, 0, NULL, &why));
+    EXPECT(QUIPU_INVALID, quipu_projection_control(store, "tallies", QUIPU_DROP, 0, "", &why));
+    EXPECT(QUIPU_TOO_LARGE,
+           quipu_projection_control(store, "tallies", QUIPU_DROP, 0, longest, &why));
+    EXPECT(QUIPU_MISUSE, quipu_projection_control(store, "tallies", 0, 0, NULL, &why));
+    EXPECT(QUIPU_MISUSE, quipu_projection_control(store, "tallies", 9, 0, NULL, &why));
+    EXPECT(QUIPU_MISUSE, quipu_projection_control(store, "tallies", -1, 0, NULL, &why));
+    EXPECT(QUIPU_MISUSE, quipu_projection_control(store, "tallies", QUIPU_DRAIN, 0, NULL, &why));
+    free(longest);
+    quipu_close(store);
+}
+
+/* Where no page is, and from the wrong function. */
+static int misuse_in_keys(quipu_page *page, const quipu_event *event, void *payload,
+                          quipu_error *error)
+{
+    const quipu_draft draft = {.type = "made"};
+
+    (void)event;
+    (void)error;
+    ++*(unsigned *)payload;
+    cr_expect(quipu_page_put(page, "k", 1, "v", 1) == QUIPU_MISUSE);
+    cr_expect(quipu_page_delete(page, "k", 1) == QUIPU_MISUSE);
+    cr_expect(quipu_page_emit(page, "made-1", &draft) == QUIPU_MISUSE);
+    cr_expect(quipu_page_key(page, "", 0) == QUIPU_INVALID);
+    return quipu_page_key(page, "k", 1);
+}
+
+static int misuse_in_apply(quipu_page *page, const void *key, size_t key_size,
+                           const quipu_event *event, void *payload, quipu_error *error)
+{
+    char *longest = support_repeat('k', 256);
+    quipu_draft draft = {.type = "made"};
+    quipu_value value = {"x", 1};
+
+    (void)event;
+    (void)error;
+    ++*(unsigned *)payload;
+    cr_expect(key_size == 1 && memcmp(key, "k", 1) == 0);
+    cr_expect(quipu_page_key(page, "k", 1) == QUIPU_MISUSE);
+    cr_expect(quipu_page_get(page, "k", 1, NULL) == QUIPU_MISUSE);
+    cr_expect(quipu_page_get(page, "", 0, &value) == QUIPU_INVALID);
+    cr_expect(quipu_page_get(page, longest, 256, &value) == QUIPU_TOO_LARGE);
+    cr_expect(quipu_page_get(page, longest, 255, &value) == QUIPU_OK);
+    cr_expect(value.data == NULL && value.size == 0);
+    cr_expect(quipu_page_put(page, "", 0, "v", 1) == QUIPU_INVALID);
+    cr_expect(quipu_page_put(page, longest, 256, "v", 1) == QUIPU_TOO_LARGE);
+    cr_expect(quipu_page_put(page, "k", 1, NULL, 1) == QUIPU_MISUSE);
+    cr_expect(quipu_page_put(page, "k", 1, "v", 16 * 1024 * 1024 + 1) == QUIPU_TOO_LARGE);
+    cr_expect(quipu_page_delete(page, "", 0) == QUIPU_INVALID);
+    cr_expect(quipu_page_delete(page, longest, 256) == QUIPU_TOO_LARGE);
+    cr_expect(quipu_page_emit(page, NULL, &draft) == QUIPU_MISUSE);
+    cr_expect(quipu_page_emit(page, "made-1", NULL) == QUIPU_MISUSE);
+    draft.flags = QUIPU_EVENT_HAS_ID;
+    cr_expect(quipu_page_emit(page, "made-1", &draft) == QUIPU_MISUSE);
+    free(longest);
+    return quipu_page_put(page, "k", 1, NULL, 0);
+}
+
+Test(api, calls_on_a_page)
+{
+    unsigned calls = 0;
+    quipu_projection odd = tallies;
+    quipu_view *view = NULL;
+    quipu_value value;
+    quipu *store;
+
+    cr_expect(quipu_page_key(NULL, "k", 1) == QUIPU_MISUSE);
+    cr_expect(quipu_page_get(NULL, "k", 1, &value) == QUIPU_MISUSE);
+    cr_expect(quipu_page_put(NULL, "k", 1, "v", 1) == QUIPU_MISUSE);
+    cr_expect(quipu_page_delete(NULL, "k", 1) == QUIPU_MISUSE);
+    odd.keys = misuse_in_keys;
+    odd.apply = misuse_in_apply;
+    odd.payload = &calls;
+    odd.fault_policy = QUIPU_FAULT_STOP;
+    make_store(1, 0);
+    store = open_store(0);
+    EXPECT(QUIPU_OK, quipu_project(store, &odd, NULL, NULL, NULL, &why));
+    cr_expect(calls == 2);
+    EXPECT(QUIPU_OK, quipu_view_open(store, "tallies", &view, &why));
+    EXPECT(QUIPU_ROW, quipu_view_get(view, "k", 1, &value, &why));
+    cr_expect(value.size == 0);
+    quipu_view_close(view);
+    quipu_close(store);
+}
+
+/* A projection of a shorter release has no functions; what one is told is cut off. */
+Test(api, short_structs_of_projections)
+{
+    quipu_projection projection = tallies;
+    quipu_progress progress;
+    const unsigned char *bytes = (const unsigned char *)&progress;
+    quipu *store;
+
+    make_store(3, 0);
+    store = open_store(0);
+    projection.struct_size = offsetof(quipu_projection, apply);
+    EXPECT(QUIPU_MISUSE, quipu_project(store, &projection, NULL, NULL, NULL, &why));
+    projection.struct_size = offsetof(quipu_projection, payload);
+    memset(&progress, 0xee, sizeof(progress));
+    progress.struct_size = 24;
+    EXPECT(QUIPU_OK, quipu_project(store, &projection, NULL, NULL, &progress, &why));
+    cr_expect(progress.struct_size == 24 && progress.mark == 3 && progress.head == 3);
+    for (size_t i = 24; i < sizeof(progress); i++)
+        cr_expect(bytes[i] == 0xee, "byte %zu", i);
     quipu_close(store);
 }
 
@@ -1297,6 +1517,42 @@ Test(api, read_only)
     quipu_close(store);
 }
 
+/* What is kept can be looked at, and folded anew into memory; nothing changes. */
+Test(api, read_only_projections)
+{
+    const quipu_projection *list[] = {&tallies};
+    quipu_projection other = tallies;
+    quipu_runner *runner = NULL;
+    quipu_view *view = NULL;
+    quipu_value value;
+    quipu *store;
+
+    make_store(10, 5);
+    store = open_store(0);
+    EXPECT(QUIPU_OK, quipu_project(store, &tallies, NULL, NULL, NULL, &why));
+    quipu_close(store);
+    store = open_store(QUIPU_OPEN_READ_ONLY);
+    EXPECT(QUIPU_READ_ONLY, quipu_project(store, &tallies, NULL, NULL, NULL, &why));
+    EXPECT(QUIPU_READ_ONLY, quipu_projection_control(store, "tallies", QUIPU_PAUSE, 0, NULL, &why));
+    EXPECT(QUIPU_OK, quipu_projection_check(store, &tallies, NULL, &why));
+    EXPECT(QUIPU_OK, quipu_view_wait(store, "tallies", 10, 0, &why));
+    EXPECT(QUIPU_OK, quipu_view_open(store, "tallies", &view, &why));
+    EXPECT(QUIPU_ROW, quipu_view_get(view, "a-1", 3, &value, &why));
+    quipu_view_close(view);
+    other.mode = QUIPU_LIVE;
+    other.name = "now";
+    EXPECT(QUIPU_OK, quipu_register(store, &other, &why));
+    EXPECT(QUIPU_OK, quipu_view_open(store, "now", &view, &why));
+    EXPECT(QUIPU_ROW, quipu_view_get(view, "a-1", 3, &value, &why));
+    quipu_view_close(view);
+    other.mode = QUIPU_INLINE;
+    other.name = "within";
+    EXPECT(QUIPU_READ_ONLY, quipu_register(store, &other, &why));
+    EXPECT(QUIPU_READ_ONLY, quipu_runner_start(store, list, 1, 1, &runner, &why));
+    cr_expect(runner == NULL);
+    quipu_close(store);
+}
+
 /* ---- the map grows --------------------------------------------------------------------------- */
 
 Test(api, map_growth)
@@ -1330,6 +1586,71 @@ Test(api, map_growth)
     EXPECT(QUIPU_OK, try_verify());
 }
 
+/* A value of a mebibyte for each key. */
+static int put_big(quipu_page *page, const void *key, size_t key_size, const quipu_event *event,
+                   void *payload, quipu_error *error)
+{
+    char *bytes = support_repeat((char)event->position, 1 << 20);
+    int rc = quipu_page_put(page, key, key_size, bytes, 1 << 20);
+
+    (void)payload;
+    (void)error;
+    free(bytes);
+    return rc;
+}
+
+static void expect_big(quipu *store, const char *name, uint64_t keys)
+{
+    quipu_view *view = NULL;
+    quipu_value key;
+    quipu_value value;
+    uint64_t count = 0;
+
+    EXPECT(QUIPU_OK, quipu_view_open(store, name, &view, &why));
+    cr_expect(quipu_view_mark(view) == keys);
+    EXPECT(QUIPU_OK, quipu_view_scan(view, NULL, 0, NULL, 0, 0, &why));
+    while (quipu_view_next(view, &key, &value, &why) == QUIPU_ROW) {
+        const char *bytes = value.data;
+
+        cr_expect(value.size == 1 << 20 && bytes[0] == bytes[value.size - 1]);
+        count++;
+    }
+    cr_expect(count == keys, "%s: %llu keys", name, (unsigned long long)count);
+    quipu_view_close(view);
+}
+
+/* Pages and inline folds that do not fit are written again into the larger map. */
+Test(api, map_growth_of_projections)
+{
+    char path[SUPPORT_PATH_BYTES];
+    quipu_options options = {QUIPU_INIT(quipu_options), .map_bytes = QP_MAP_BYTES_MIN,
+                             .busy_timeout_ms = 100};
+    quipu_projection within = tallies;
+    quipu_projection beside = tallies;
+    quipu_view *view = NULL;
+    quipu *store = NULL;
+
+    within.apply = beside.apply = put_big;
+    within.mode = QUIPU_INLINE;
+    within.name = "within";
+    EXPECT(QUIPU_OK, quipu_open(store_path(path), &options, &store, &why));
+    EXPECT(QUIPU_OK, quipu_register(store, &within, &why));
+    for (int i = 0; i < 30; i++) {
+        char stream[24];
+
+        (void)snprintf(stream, sizeof(stream), "many-%d", i);
+        EXPECT(QUIPU_OK, append_one(store, stream));
+    }
+    expect_big(store, "within", 30);
+    EXPECT(QUIPU_OK, quipu_view_open(store, "within", &view, &why));
+    EXPECT(QUIPU_FULL, quipu_project(store, &beside, NULL, NULL, NULL, &why)); /* it looks there */
+    quipu_view_close(view);
+    EXPECT(QUIPU_OK, quipu_project(store, &beside, NULL, NULL, NULL, &why));
+    expect_big(store, "tallies", 30);
+    quipu_close(store);
+    EXPECT(QUIPU_OK, try_verify());
+}
+
 /* ---- fork ------------------------------------------------------------------------------------ */
 
 struct inherited {
@@ -1337,6 +1658,8 @@ struct inherited {
     quipu_reader *reader;
     quipu_list *list;
     quipu_batch *batch;
+    quipu_view *view;
+    quipu_runner *runner;
 };
 
 static int vanish(const quipu_event *event, quipu_page *out, void *payload, quipu_error *error)
@@ -1346,6 +1669,39 @@ static int vanish(const quipu_event *event, quipu_page *out, void *payload, quip
     (void)payload;
     (void)error;
     return 0;
+}
+
+/* The same of what is about projections. */
+static int call_projections(const struct inherited *in)
+{
+    const quipu_projection *list[] = {&tallies};
+    quipu_projection now = tallies;
+    quipu_runner *runner = NULL;
+    quipu_view *view = NULL;
+    quipu_value key;
+    quipu_value value;
+    uint64_t count;
+    int got[11];
+
+    now.mode = QUIPU_LIVE;
+    got[0] = quipu_project(in->store, &tallies, NULL, NULL, NULL, NULL);
+    got[1] = quipu_register(in->store, &now, NULL);
+    got[2] = quipu_projection_check(in->store, &tallies, NULL, NULL);
+    got[3] = quipu_projection_control(in->store, "tallies", QUIPU_PAUSE, 0, NULL, NULL);
+    got[4] = quipu_runner_start(in->store, list, 1, 1, &runner, NULL);
+    got[5] = quipu_view_open(in->store, "tallies", &view, NULL);
+    got[6] = quipu_view_wait(in->store, "tallies", 1, 0, NULL);
+    got[7] = quipu_view_get(in->view, "a-1", 3, &value, NULL);
+    got[8] = quipu_view_scan(in->view, NULL, 0, NULL, 0, 0, NULL);
+    got[9] = quipu_view_next(in->view, &key, &value, NULL);
+    got[10] = quipu_view_count(in->view, NULL, 0, &count, NULL);
+    for (int i = 0; i < 11; i++)
+        if (got[i] != QUIPU_FORKED)
+            return 30 + i;
+    if (quipu_view_mark(in->view) != 0 || runner != NULL || view != NULL)
+        return 41;
+    quipu_view_close(in->view);
+    return quipu_runner_stop(in->runner, NULL) == QUIPU_FORKED ? 0 : 42;
 }
 
 /* In the child: the number of the first call that does not say FORKED, 0 if all do. */
@@ -1381,6 +1737,9 @@ static int call_all(const struct inherited *in)
     for (int i = 0; i < 15; i++)
         if (got[i] != QUIPU_FORKED)
             return i + 1;
+    state = call_projections(in);
+    if (state != 0)
+        return state;
     quipu_reader_close(in->reader);
     quipu_list_close(in->list);
     quipu_batch_free(in->batch);
@@ -1404,8 +1763,10 @@ static int open_in_child(void)
 
 Test(api, fork)
 {
+    const quipu_projection *list[] = {&tallies};
     struct inherited in = {.batch = quipu_batch_new()};
     quipu_event event;
+    quipu_value value;
     int status = 0;
     int rc;
     pid_t child;
@@ -1414,6 +1775,9 @@ Test(api, fork)
     EXPECT(QUIPU_OK, append_one(in.store, "a-1"));
     EXPECT(QUIPU_OK, quipu_read(in.store, NULL, NULL, &in.reader, &why));
     EXPECT(QUIPU_OK, quipu_list_open(in.store, QUIPU_LIST_STREAMS, NULL, &in.list, &why));
+    EXPECT(QUIPU_OK, quipu_runner_start(in.store, list, 1, 1, &in.runner, &why));
+    EXPECT(QUIPU_OK, quipu_view_wait(in.store, "tallies", 1, -1, &why));
+    EXPECT(QUIPU_OK, quipu_view_open(in.store, "tallies", &in.view, &why));
     child = fork();
     if (child == 0) {
         rc = call_all(&in);
@@ -1424,6 +1788,10 @@ Test(api, fork)
     EXPECT(QUIPU_ROW, quipu_next(in.reader, &event, &why));
     EXPECT(QUIPU_OK, append_one(in.store, "a-1")); /* the parent's locks are still its own */
     expect_events(in.store, 3);
+    EXPECT(QUIPU_ROW, quipu_view_get(in.view, "a-1", 3, &value, &why));
+    EXPECT(QUIPU_OK, quipu_view_wait(in.store, "tallies", 3, -1, &why));
+    quipu_view_close(in.view);
+    EXPECT(QUIPU_OK, quipu_runner_stop(in.runner, &why));
     quipu_batch_free(in.batch);
     quipu_reader_close(in.reader);
     quipu_list_close(in.list);

@@ -757,3 +757,177 @@ Test(batch, each_kind_ends_the_results)
     }
     qp_batch_release(&batch);
 }
+
+/* ---- projections ---- */
+
+static struct qp_bytes bytes_of(const char *text)
+{
+    return (struct qp_bytes){text, strlen(text)};
+}
+
+static int add_effect(struct qp_batch *batch, enum qp_table table, const char *key,
+                      const char *value)
+{
+    const struct qp_effect effect = {.table = table,
+                                     .deletes = value == NULL,
+                                     .key = bytes_of(key),
+                                     .value =
+                                         value != NULL ? bytes_of(value) : (struct qp_bytes){0}};
+
+    return qp_batch_effect(batch, &effect, NULL);
+}
+
+static void expect_effect(const struct qp_batch *batch, const struct qp_step *step, size_t *at,
+                          enum qp_table table, const char *key, const char *value)
+{
+    struct qp_effect effect = {0};
+
+    cr_assert(qp_batch_next_effect(batch, step, at, &effect), "%s", key);
+    cr_expect_eq(effect.table, table, "%s", key);
+    cr_expect_eq(effect.deletes, value == NULL, "%s", key);
+    support_expect_bytes(effect.key.data, effect.key.size, key, strlen(key), "%s", key);
+    cr_expect_eq(effect.value.size, value != NULL ? strlen(value) : 0, "%s", key);
+    cr_expect(effect.value.size == 0 || memcmp(effect.value.data, value, effect.value.size) == 0);
+}
+
+/* Each step has the effects since the one before it, and its own row. */
+Test(batch, effects)
+{
+    struct qp_batch batch = {0};
+    struct qp_effect effect;
+    size_t at = 0;
+
+    batch.decided = true;
+    cr_assert_eq(add_effect(&batch, QP_TABLE_VIEWS, "a", "1"), QUIPU_OK);
+    cr_assert_eq(add_effect(&batch, QP_TABLE_PARKED, "b", NULL), QUIPU_OK);
+    cr_assert_eq(add_effect(&batch, QP_TABLE_VIEWS, "c", ""), QUIPU_OK);
+    cr_assert_eq(append(&batch, "s", &plain), QUIPU_OK);
+    cr_assert_eq(qp_batch_project(&batch, QP_LITERAL("p"), 7, (const uint8_t *)"row", 3, NULL),
+                 QUIPU_OK);
+    cr_assert_eq(qp_batch_project(&batch, QP_LITERAL("q"), 8, NULL, 0, NULL), QUIPU_OK);
+    cr_assert_eq(add_effect(&batch, QP_TABLE_PARKED, "d", "44"), QUIPU_OK);
+    cr_assert_eq(qp_batch_project(&batch, QP_LITERAL("p"), 9, (const uint8_t *)"rows", 4, NULL),
+                 QUIPU_OK);
+    cr_assert_eq(batch.step_count, 4);
+    cr_expect_not(batch.decided);
+    expect_effect(&batch, &batch.steps[1], &at, QP_TABLE_VIEWS, "a", "1");
+    expect_effect(&batch, &batch.steps[1], &at, QP_TABLE_PARKED, "b", NULL);
+    expect_effect(&batch, &batch.steps[1], &at, QP_TABLE_VIEWS, "c", "");
+    cr_expect_not(qp_batch_next_effect(&batch, &batch.steps[1], &at, &effect));
+    cr_expect_not(qp_batch_next_effect(&batch, &batch.steps[1], &at, &effect), "and no more");
+    cr_expect_eq(memcmp(qp_batch_row(&batch, &batch.steps[1]), "row", 3), 0);
+    at = 0;
+    cr_expect_not(qp_batch_next_effect(&batch, &batch.steps[2], &at, &effect));
+    cr_expect_eq(batch.steps[2].row_size, 0);
+    expect_effect(&batch, &batch.steps[3], &at, QP_TABLE_PARKED, "d", "44");
+    cr_expect_not(qp_batch_next_effect(&batch, &batch.steps[3], &at, &effect));
+    cr_expect_eq(memcmp(qp_batch_row(&batch, &batch.steps[3]), "rows", 4), 0);
+    for (size_t i = 1; i < 4; i++) {
+        cr_expect_eq(batch.steps[i].kind, QP_STEP_PROJECT);
+        cr_expect_eq(batch.steps[i].expected, 6 + i);
+        cr_expect_str_eq(qp_batch_name(&batch, &batch.steps[i]).data, i == 2 ? "q" : "p");
+    }
+    qp_batch_clear(&batch);
+    cr_assert_eq(qp_batch_project(&batch, QP_LITERAL("p"), 1, (const uint8_t *)"r", 1, NULL),
+                 QUIPU_OK);
+    at = 0;
+    cr_expect_not(qp_batch_next_effect(&batch, &batch.steps[0], &at, &effect), "of before");
+    qp_batch_release(&batch);
+}
+
+Test(batch, longest_effects)
+{
+    char *key = support_repeat('k', QP_KEY_BYTES_MAX);
+    char *value = support_repeat('v', 70000);
+    struct qp_batch batch = {0};
+    size_t at = 0;
+
+    cr_assert_eq(add_effect(&batch, QP_TABLE_VIEWS, key, value), QUIPU_OK);
+    cr_assert_eq(add_effect(&batch, QP_TABLE_VIEWS, "k", "v"), QUIPU_OK);
+    cr_assert_eq(qp_batch_project(&batch, QP_LITERAL("p"), 1, NULL, 0, NULL), QUIPU_OK);
+    expect_effect(&batch, &batch.steps[0], &at, QP_TABLE_VIEWS, key, value);
+    expect_effect(&batch, &batch.steps[0], &at, QP_TABLE_VIEWS, "k", "v");
+    qp_batch_release(&batch);
+    free(key);
+    free(value);
+}
+
+/* Whose a step is; those beside it are nobody's. */
+Test(batch, owners)
+{
+    char *longest = support_repeat('o', QP_OWNER_NAME_MAX);
+    struct qp_batch batch = {0};
+
+    cr_assert_eq(append(&batch, "a", &plain), QUIPU_OK);
+    cr_assert_eq(append(&batch, "b", &plain), QUIPU_OK);
+    cr_assert_eq(qp_batch_own(&batch, bytes_of(longest)), QUIPU_OK);
+    cr_assert_eq(append(&batch, "c", &plain), QUIPU_OK);
+    cr_expect_eq(qp_batch_owner(&batch, &batch.steps[0]).size, 0);
+    support_expect_bytes(qp_batch_owner(&batch, &batch.steps[1]).data,
+                         qp_batch_owner(&batch, &batch.steps[1]).size, longest, QP_OWNER_NAME_MAX,
+                         "owner");
+    cr_expect_eq(qp_batch_owner(&batch, &batch.steps[2]).size, 0);
+    cr_expect_str_eq(qp_batch_name(&batch, &batch.steps[1]).data, "b");
+    cr_expect_str_eq(qp_batch_name(&batch, &batch.steps[2]).data, "c");
+    qp_batch_release(&batch);
+    free(longest);
+}
+
+/* What an event emitted before it failed goes; what stood there before is as it was. */
+Test(batch, cut)
+{
+    const char *const tags[] = {"k:1"};
+    const quipu_draft other = {
+        .type = "Other", .data = "longer data", .data_size = 11, .tags = tags, .tag_count = 1};
+    struct qp_batch batch = {0};
+    struct qp_batch_edge edge;
+    uint64_t before;
+    long live;
+
+    cr_assert_eq(append(&batch, "a", &plain), QUIPU_OK);
+    cr_assert_eq(qp_batch_own(&batch, QP_LITERAL("p")), QUIPU_OK);
+    cr_assert_eq(add_effect(&batch, QP_TABLE_VIEWS, "k", "v"), QUIPU_OK);
+    edge = qp_batch_edge(&batch);
+    before = picture(&batch);
+    live = support_heap_live();
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert_eq(append(&batch, "b", &other), QUIPU_OK);
+        cr_assert_eq(qp_batch_own(&batch, QP_LITERAL("p")), QUIPU_OK);
+        cr_assert_eq(add(&batch, QP_STEP_UNLESS, 1), QUIPU_OK);
+        cr_expect_neq(picture(&batch), before);
+        qp_batch_cut(&batch, &edge);
+        cr_expect_eq(picture(&batch), before, "%zu", i);
+        cr_expect_eq(batch.payload_max, 3);
+        cr_expect_leq(support_heap_live(), live, "the query is freed");
+    }
+    cr_assert_eq(append(&batch, "c", &plain), QUIPU_OK);
+    cr_expect_str_eq(qp_batch_name(&batch, &batch.steps[1]).data, "c");
+    cr_expect_eq(batch.drafts[1].offset, edge.bytes);
+    qp_batch_release(&batch);
+}
+
+Test(batch, out_of_memory_for_projections)
+{
+    unsigned failed = 0;
+
+    for (long n = 1; n < 12; n++) {
+        struct qp_batch batch = {0};
+        quipu_error error = {0};
+        const struct qp_effect effect = {.table = QP_TABLE_VIEWS, .key = {"k", 1}};
+        int rc[3];
+
+        cr_assert_eq(append(&batch, "s", &plain), QUIPU_OK);
+        support_heap_fail(n, true);
+        rc[0] = qp_batch_own(&batch, QP_LITERAL("a name that needs room of its own, or nearly so"));
+        rc[1] = qp_batch_effect(&batch, &effect, &error);
+        rc[2] = qp_batch_project(&batch, QP_LITERAL("p"), 1, NULL, 0, &error);
+        support_heap_fail(0, false);
+        for (size_t i = 0; i < 3; i++) {
+            cr_expect(rc[i] == QUIPU_OK || rc[i] == QUIPU_NO_MEMORY, "%ld", n);
+            failed += rc[i] < 0;
+        }
+        cr_expect(rc[1] == QUIPU_OK || error.status == QUIPU_NO_MEMORY);
+        qp_batch_release(&batch);
+    }
+    cr_expect_geq(failed, 2, "%u", failed);
+}

@@ -3,7 +3,10 @@
 #include "decide.h"
 #include "handles.h"
 #include "moment.h"
+#include "projections.h"
+#include "streams.h"
 #include "support_suite.h"
+#include "views.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -436,6 +439,299 @@ Test(decide, out_of_memory)
     }
     cr_expect_eq(rc, QUIPU_CONFLICT);
     cr_expect_gt(n, 5);
+    qp_moment_end(moment);
+    quipu_close(store);
+}
+
+/* ---- projections ----------------------------------------------------------------------------- */
+
+/* One more step for a projection's row, from a sequence. */
+static void add_project(struct qp_batch *batch, const char *name, uint64_t sequence, bool deletes)
+{
+    const struct qp_projection_row row = {.generation = 1, .version = 1, .next_generation = 2};
+    uint8_t bytes[QP_PROJECTION_ROW_BYTES_MAX];
+    size_t size = deletes ? 0 : qp_projection_write(&row, bytes);
+
+    cr_assert_eq(
+        qp_batch_project(batch, (struct qp_bytes){name, strlen(name)}, sequence, bytes, size, NULL),
+        QUIPU_OK);
+}
+
+/* What a projection emits. */
+static void add_owned(struct qp_batch *batch, const char *projection, char *append)
+{
+    add_append(batch, append);
+    cr_assert_eq(qp_batch_own(batch, (struct qp_bytes){projection, strlen(projection)}), QUIPU_OK);
+}
+
+static struct qp_projection_row row_of(quipu *store, const char *name, bool exists)
+{
+    struct qp_projection_row row;
+    struct qp_txn txn = {0};
+
+    cr_assert_eq(qp_txn_begin_read(store->handle->log, &txn, NULL), QUIPU_OK);
+    cr_assert_eq(qp_projections_get(&txn, (struct qp_bytes){name, strlen(name)}, &row, NULL),
+                 exists ? QUIPU_ROW : QUIPU_OK);
+    qp_txn_end(&txn);
+    return row;
+}
+
+/* Commit one change of the row, as who has seen `sequence`. */
+static int change_row(quipu *store, const char *name, uint64_t sequence, bool deletes,
+                      quipu_error *error)
+{
+    quipu_batch *batch = quipu_batch_new();
+    int rc;
+
+    add_project(&batch->batch, name, sequence, deletes);
+    rc = quipu_commit(store, batch, NULL, error);
+    quipu_batch_free(batch);
+    return rc;
+}
+
+/* Who has seen an older row is told so, and each row has a sequence that no other ever had. */
+Test(decide, sequences_of_a_projection)
+{
+    quipu *store = make_store();
+    quipu_error error = {0};
+    uint64_t last = 0;
+    uint64_t seen = 0;
+
+    for (int i = 0; i < 60; i++) {
+        bool deletes = i % 4 == 3;
+
+        if (seen > 0)
+            cr_expect_eq(change_row(store, "p", 0, deletes, &error), QUIPU_CONFLICT, "it is there");
+        cr_expect_eq(change_row(store, "p", seen + 1, deletes, &error), QUIPU_CONFLICT);
+        cr_expect_not_null(strstr(error.text, "projection p was changed"), "%s", error.text);
+        cr_assert_eq(change_row(store, "p", seen, deletes, &error), QUIPU_OK, "%s", error.text);
+        seen = row_of(store, "p", !deletes).sequence;
+        cr_expect(deletes ? seen == 0 : seen > last, "%d: %llu after %llu", i,
+                  (unsigned long long)seen, (unsigned long long)last);
+        last = deletes ? last : seen;
+    }
+    cr_expect_gt(last, (uint64_t)1600000000 * QP_NS_PER_S, "it began at the clock");
+    quipu_close(store);
+}
+
+/* In one group the second of two who saw the same row fails, also if the first one deletes it; a
+ * batch that is refused for something else leaves the row as it was. */
+Test(decide, a_projection_in_a_group)
+{
+    static const struct {
+        const char *refused; /* a step beside it that fails; NULL: none */
+        uint64_t sequence;
+        bool deletes;
+        int status;
+        uint64_t actual;
+    } rows[] = {
+        {"+a:9:1", 0, false, QUIPU_CONFLICT, 3},   {NULL, 0, false, QUIPU_OK, 0},
+        {NULL, 0, false, QUIPU_CONFLICT, 1000},    {"+a:9:1", 1000, true, QUIPU_CONFLICT, 3},
+        {NULL, 1000, false, QUIPU_OK, 1000},       {NULL, 1001, true, QUIPU_OK, 1001},
+        {NULL, 1001, false, QUIPU_CONFLICT, 1002}, {NULL, 0, false, QUIPU_CONFLICT, 1002},
+        {NULL, 1002, false, QUIPU_OK, 1002},
+    };
+    enum { COUNT = sizeof(rows) / sizeof(rows[0]) };
+    struct qp_batch batches[COUNT] = {{.step_count = 0}};
+    quipu *store = make_store();
+    struct qp_moment *moment = NULL;
+    struct qp_overlay overlay;
+
+    cr_assert_eq(qp_moment_begin(store->handle, true, &moment, NULL), QUIPU_OK);
+    qp_overlay_init(&overlay, 5);
+    overlay.now_ns = 1000;
+    for (size_t i = 0; i < COUNT; i++) {
+        quipu_receipt receipt;
+
+        if (rows[i].refused != NULL)
+            make_batch(&batches[i], rows[i].refused);
+        add_project(&batches[i], "p", rows[i].sequence, rows[i].deletes);
+        cr_expect_eq(qp_decide(&overlay, moment, &batches[i], &receipt, NULL), rows[i].status,
+                     "%zu", i);
+        if (rows[i].status == QUIPU_CONFLICT)
+            cr_expect_eq(receipt.actual, rows[i].actual, "%zu: %llu", i,
+                         (unsigned long long)receipt.actual);
+        else
+            cr_expect_eq(batches[i].steps[0].number, i == 1 ? 1000 : rows[i].actual + 1, "%zu", i);
+    }
+    qp_overlay_release(&overlay);
+    for (size_t i = 0; i < COUNT; i++)
+        qp_batch_release(&batches[i]);
+    qp_moment_end(moment);
+    quipu_close(store);
+}
+
+/* Its effects go with it, or not at all. */
+Test(decide, effects_of_a_refused_batch)
+{
+    quipu *store = make_store();
+    quipu_batch *batch = quipu_batch_new();
+    const struct qp_view_place place = {{"p", 1}, 1};
+    struct qp_key key;
+    struct qp_effect effect = {.table = QP_TABLE_VIEWS, .value = {"v", 1}};
+
+    qp_key_view(&key, place.name, place.generation, QP_LITERAL("k"));
+    effect.key = qp_key_bytes(&key);
+    for (int held = 0; held < 2; held++) {
+        struct qp_buffer assembly = {0};
+        struct qp_txn txn = {0};
+        struct qp_bytes value;
+
+        quipu_batch_clear(batch);
+        make_batch(&batch->batch, held ? "+a:3:1" : "+a:9:1");
+        cr_assert_eq(qp_batch_effect(&batch->batch, &effect, NULL), QUIPU_OK);
+        add_project(&batch->batch, "p", 0, false);
+        cr_expect_eq(quipu_commit(store, batch, NULL, NULL), held ? QUIPU_OK : QUIPU_CONFLICT);
+        cr_assert_eq(qp_txn_begin_read(store->handle->log, &txn, NULL), QUIPU_OK);
+        cr_expect_eq(qp_views_get(&txn, &place, QP_LITERAL("k"), &assembly, &value, NULL),
+                     held ? QUIPU_ROW : QUIPU_OK);
+        cr_expect_eq(qp_table_rows(&txn, QP_TABLE_MARKS), 2 + (uint64_t)held);
+        qp_txn_end(&txn);
+    }
+    quipu_batch_free(batch);
+    quipu_close(store);
+}
+
+/* ---- streams of a projection's own ---- */
+
+/* Whose appends hold: NULL is everybody. */
+static int append_as(quipu *store, const char *projection, const char *append, quipu_error *error)
+{
+    quipu_batch *batch = quipu_batch_new();
+    char text[64];
+    int rc;
+
+    (void)snprintf(text, sizeof(text), "%s", append);
+    if (projection != NULL)
+        add_owned(&batch->batch, projection, text);
+    else
+        add_append(&batch->batch, text);
+    rc = quipu_commit(store, batch, NULL, error);
+    quipu_batch_free(batch);
+    return rc;
+}
+
+static void expect_owner(quipu *store, const char *stream, const char *owner)
+{
+    struct qp_stream_row row = {0};
+    struct qp_txn txn = {0};
+    int rc;
+
+    cr_assert_eq(qp_txn_begin_read(store->handle->log, &txn, NULL), QUIPU_OK);
+    rc = qp_streams_get(&txn, true, (struct qp_bytes){stream, strlen(stream)}, &row, NULL);
+    cr_expect_eq(rc, owner != NULL ? QUIPU_ROW : QUIPU_OK, "%s", stream);
+    if (owner != NULL)
+        support_expect_bytes(row.owner.data, row.owner.size, owner, strlen(owner), "%s", stream);
+    qp_txn_end(&txn);
+}
+
+Test(decide, owners_of_streams)
+{
+    quipu *store = make_store();
+    quipu_error error = {0};
+
+    cr_assert_eq(change_row(store, "p", 0, false, &error), QUIPU_OK, "%s", error.text);
+    cr_assert_eq(change_row(store, "q", 0, false, &error), QUIPU_OK, "%s", error.text);
+    cr_expect_eq(append_as(store, "p", "a:*:1", &error), QUIPU_MISUSE, "it has events");
+    cr_expect_not_null(strstr(error.text, "stream a belongs to"), "%s", error.text);
+    expect_owner(store, "a", NULL);
+    cr_expect_eq(append_as(store, "p", "made:*:0", &error), QUIPU_OK, "no event");
+    expect_owner(store, "made", NULL);
+    cr_expect_eq(append_as(store, "p", "made:0:2", &error), QUIPU_OK, "%s", error.text);
+    expect_owner(store, "made", "p");
+    cr_expect_eq(append_as(store, "p", "made:2:1", &error), QUIPU_OK, "%s", error.text);
+    cr_expect_eq(append_as(store, NULL, "made:*:1", &error), QUIPU_MISUSE);
+    cr_expect_not_null(strstr(error.text, "stream made belongs to a projection"), "%s", error.text);
+    cr_expect_eq(append_as(store, "q", "made:*:1", &error), QUIPU_MISUSE);
+    cr_expect_eq(append_as(store, NULL, "made:3:0", &error), QUIPU_OK, "it is only a condition");
+    cr_expect_eq(append_as(store, NULL, "other:0:1", &error), QUIPU_OK);
+    expect_owner(store, "made", "p");
+    expect_owner(store, "other", NULL);
+    quipu_close(store);
+}
+
+/* A page emits into a new stream more than once. */
+Test(decide, a_stream_is_claimed_by_a_batch)
+{
+    quipu *store = make_store();
+    quipu_batch *batch = quipu_batch_new();
+    quipu_error error = {0};
+    char appends[4][16] = {"made:*:1", "made:*:1", "other:*:1", "made:*:2"};
+
+    cr_assert_eq(change_row(store, "p", 0, false, &error), QUIPU_OK);
+    for (size_t i = 0; i < 4; i++)
+        add_owned(&batch->batch, "p", appends[i]);
+    cr_expect_eq(quipu_commit(store, batch, NULL, &error), QUIPU_OK, "%s", error.text);
+    cr_expect_eq(append_as(store, "p", "made:4:1", &error), QUIPU_OK, "%s", error.text);
+    expect_owner(store, "made", "p");
+    expect_owner(store, "other", "p");
+    quipu_batch_free(batch);
+    quipu_close(store);
+}
+
+/* When its row has gone the stream is everybody's; made again, it is its own again. */
+Test(decide, ownership_ends_with_the_projection)
+{
+    quipu *store = make_store();
+    quipu_error error = {0};
+
+    cr_assert_eq(change_row(store, "p", 0, false, &error), QUIPU_OK);
+    cr_assert_eq(append_as(store, "p", "made:0:1", &error), QUIPU_OK);
+    cr_assert_eq(append_as(store, NULL, "made:*:1", &error), QUIPU_MISUSE);
+    cr_assert_eq(change_row(store, "p", row_of(store, "p", true).sequence, true, &error), QUIPU_OK);
+    cr_expect_eq(append_as(store, NULL, "made:1:1", &error), QUIPU_OK, "%s", error.text);
+    cr_expect_eq(append_as(store, "q", "made:2:1", &error), QUIPU_MISUSE, "it has events");
+    cr_assert_eq(change_row(store, "p", 0, false, &error), QUIPU_OK);
+    cr_expect_eq(append_as(store, NULL, "made:*:1", &error), QUIPU_MISUSE);
+    cr_expect_eq(append_as(store, "p", "made:2:1", &error), QUIPU_OK, "%s", error.text);
+    quipu_close(store);
+}
+
+/* The group sees a claim as soon as it is accepted, and one that was refused not at all. */
+Test(decide, a_claim_in_a_group)
+{
+    static const struct {
+        const char *projection;
+        const char *append;
+        bool refused; /* for something else in the batch */
+        int status;
+        bool claims;
+    } rows[] = {
+        {"p", "x:0:1", true, QUIPU_CONFLICT, true},  {NULL, "x:0:1", true, QUIPU_CONFLICT, false},
+        {"q", "x:0:1", false, QUIPU_OK, true},       {"q", "x:1:1", false, QUIPU_OK, false},
+        {"p", "x:2:1", false, QUIPU_MISUSE, false},  {NULL, "x:2:1", false, QUIPU_MISUSE, false},
+        {NULL, "y:0:1", false, QUIPU_OK, false},     {"p", "y:1:1", false, QUIPU_MISUSE, false},
+        {NULL, "x:9:1", false, QUIPU_MISUSE, false},
+    };
+    enum { COUNT = sizeof(rows) / sizeof(rows[0]) };
+    struct qp_batch batches[COUNT] = {{.step_count = 0}};
+    quipu *store = make_store();
+    struct qp_moment *moment = NULL;
+    struct qp_overlay overlay;
+
+    cr_assert_eq(qp_moment_begin(store->handle, true, &moment, NULL), QUIPU_OK);
+    qp_overlay_init(&overlay, 5);
+    for (size_t i = 0; i < COUNT; i++) {
+        quipu_receipt receipt;
+        quipu_error error = {0};
+        char text[64];
+        int rc;
+
+        (void)snprintf(text, sizeof(text), "%s", rows[i].append);
+        if (rows[i].projection != NULL)
+            add_owned(&batches[i], rows[i].projection, text);
+        else
+            add_append(&batches[i], text);
+        if (rows[i].refused)
+            make_batch(&batches[i], "+a:9:1");
+        rc = qp_decide(&overlay, moment, &batches[i], &receipt, &error);
+        cr_expect_eq(rc, rows[i].status, "%zu: %s", i, error.text);
+        cr_expect_eq(batches[i].steps[0].claims, rows[i].claims, "%zu", i);
+        cr_expect(qp_decide_is_own(rc) || rc == QUIPU_OK);
+    }
+    qp_overlay_release(&overlay);
+    for (size_t i = 0; i < COUNT; i++)
+        qp_batch_release(&batches[i]);
     qp_moment_end(moment);
     quipu_close(store);
 }

@@ -1052,3 +1052,315 @@ Test(faults, opens)
     cr_expect_eq(quipu_verify(store_path(), 0, NULL, NULL, NULL, NULL, &why), QUIPU_OK, "%s",
                  why.text);
 }
+
+/* ---- projections ----------------------------------------------------------------------------- */
+
+enum { POISON = 700, LONG_BYTES = 5000 }; /* the 67th of type `seventh` */
+
+/* Each event counts under its stream, in a value that does not fit a row, and under its type. */
+static int find_keys(quipu_page *page, const quipu_event *event, void *payload, quipu_error *error)
+{
+    int rc = quipu_page_key(page, event->stream, event->stream_size);
+
+    (void)payload;
+    (void)error;
+    return rc < 0 ? rc : quipu_page_key(page, event->type, event->type_size);
+}
+
+static int tally(quipu_page *page, const void *key, size_t key_size, const quipu_event *event,
+                 void *payload, quipu_error *error)
+{
+    uint8_t value[LONG_BYTES] = {0};
+    uint64_t count = 0;
+    quipu_value old;
+    int rc = quipu_page_get(page, key, key_size, &old);
+
+    (void)payload;
+    (void)error;
+    if (rc == QUIPU_ROW)
+        memcpy(&count, old.data, sizeof(count));
+    count++;
+    memcpy(value, &count, sizeof(count));
+    if (rc >= 0)
+        rc = quipu_page_put(page, key, key_size, value,
+                            memchr(key, '-', key_size) != NULL ? sizeof(value) : sizeof(count));
+    return event->position == POISON && memcmp(key, "sev", 3) == 0 ? QUIPU_APPLICATION - 1 : rc;
+}
+
+static const quipu_projection tallies = {QUIPU_INIT(quipu_projection),
+                                         .version = 1,
+                                         .name = "tallies",
+                                         .retries = 1,
+                                         .keys = find_keys,
+                                         .apply = tally};
+
+static uint64_t seen; /* by the view that is looked at */
+
+static uint64_t tallied(quipu_view *view, const char *key, size_t size)
+{
+    uint64_t count = 0;
+    quipu_value value = {0};
+    int rc = quipu_view_get(view, key, strlen(key), &value, NULL);
+
+    cr_expect_eq(rc, seen > 0 ? QUIPU_ROW : QUIPU_OK, "%s, failure %ld: %s", sweep.name, sweep.n,
+                 key);
+    if (rc != QUIPU_ROW)
+        return 0;
+    cr_expect_eq(value.size, size);
+    memcpy(&count, value.data, sizeof(count));
+    return count;
+}
+
+/* The view is the fold of the log up to its mark, but for what is parked. */
+static void expect_tallies(uint64_t mark)
+{
+    bool was_watched = watched;
+    quipu_view *view = NULL;
+    uint64_t count = 0;
+
+    watched = false;
+    support_heap_fail(0, false);
+    cr_assert_eq(quipu_view_open(store, "tallies", &view, NULL), QUIPU_OK);
+    seen = quipu_view_mark(view);
+    if (mark > 0)
+        cr_expect_eq(seen, mark, "%s, failure %ld: the mark is %d", sweep.name, sweep.n, (int)seen);
+    count = tallied(view, "big-0", LONG_BYTES) + tallied(view, "odd-1", LONG_BYTES) +
+            tallied(view, "few-2", LONG_BYTES);
+    cr_expect_eq(count, seen, "%s, failure %ld: %d events in streams", sweep.name, sweep.n,
+                 (int)count);
+    count = tallied(view, "third", 8) + tallied(view, "other", 8) + tallied(view, "seventh", 8);
+    for (uint64_t position = POISON; position <= seen; position++)
+        count += position % 3 != 0 && position % 7 == 0;
+    cr_expect_eq(count, seen, "%s, failure %ld: %d events of types", sweep.name, sweep.n,
+                 (int)count);
+    quipu_view_close(view);
+    watched = was_watched;
+}
+
+static int project(void)
+{
+    quipu_progress progress = {QUIPU_INIT(quipu_progress), .status = 0};
+    int rc = quipu_project(store, &tallies, NULL, NULL, &progress, &why);
+
+    expect_tallies(rc == QUIPU_OK ? head : 0);
+    return rc;
+}
+
+static void rewind_it(void)
+{
+    cr_assert_eq(quipu_projection_control(store, "tallies", QUIPU_REWIND, 0, NULL, &why), QUIPU_OK,
+                 "%s", why.text);
+}
+
+static void replay_it(void)
+{
+    cr_assert_eq(quipu_projection_control(store, "tallies", QUIPU_REPLAY, 0, "seventh", &why),
+                 QUIPU_OK, "%s", why.text);
+}
+
+static void begin_projection(void)
+{
+    append_events();
+    head = HEAD;
+    seen = 1;
+    cr_assert_eq(quipu_project(store, &tallies, NULL, NULL, NULL, &why), QUIPU_OK, "%s", why.text);
+    expect_tallies(head);
+}
+
+/* Whatever fails: what was done is whole, and the next call goes on. */
+static void end_projection(void)
+{
+    prepare = NULL;
+    cr_expect_eq(quipu_project(store, &tallies, NULL, NULL, NULL, &why), QUIPU_OK, "%s", why.text);
+    expect_tallies(head);
+    quipu_close(store);
+    cr_expect_eq(quipu_verify(store_path(), 0, NULL, NULL, NULL, NULL, &why), QUIPU_OK, "%s",
+                 why.text);
+}
+
+Test(faults, projects)
+{
+    begin_projection();
+    fail_each("project with nothing to do", project);
+    prepare = append_next;
+    fail_each("project", project);
+    prepare = rewind_it;
+    fail_each("project anew", project);
+    end_projection();
+}
+
+Test(faults, projects_what_is_parked)
+{
+    begin_projection();
+    prepare = replay_it;
+    fail_each("replay", project);
+    end_projection();
+}
+
+static int order(void)
+{
+    int rc = quipu_projection_control(store, "tallies", QUIPU_PAUSE, 0, NULL, &why);
+
+    if (rc == QUIPU_OK)
+        rc = quipu_projection_control(store, "tallies", QUIPU_RESUME, 0, NULL, &why);
+    if (rc == QUIPU_OK)
+        rc = quipu_projection_control(store, "tallies", QUIPU_REPLAY, 0, "seventh", &why);
+    return rc;
+}
+
+static int forget(void)
+{
+    int rc = quipu_projection_control(store, "other", QUIPU_DELETE, 0, NULL, &why);
+
+    return rc == QUIPU_NOT_FOUND ? QUIPU_OK : rc; /* the time before it was done, and then failed */
+}
+
+static void make_other(void)
+{
+    quipu_projection other = tallies;
+
+    other.name = "other";
+    cr_assert_eq(quipu_project(store, &other, NULL, NULL, NULL, &why), QUIPU_OK, "%s", why.text);
+}
+
+Test(faults, orders)
+{
+    begin_projection();
+    fail_each("orders", order);
+    cr_expect_eq(quipu_projection_control(store, "tallies", QUIPU_RESUME, 0, NULL, &why), QUIPU_OK);
+    prepare = make_other;
+    sweep_with("delete", forget, 0, QUIPU_NO_MEMORY);
+    sweep_with("delete", forget, EIO, QUIPU_IO);
+    end_projection();
+}
+
+static const char *view_name;
+
+/* All of a view, by key and in order, both ways. What cannot be read is told, and passed over by
+ * none: after a failure the next call says it again, or goes on with the next key. */
+static int look(void)
+{
+    quipu_view *view = NULL;
+    quipu_value key;
+    quipu_value value;
+    uint64_t count = 0;
+    int rc = quipu_view_open(store, view_name, &view, &why);
+
+    if (rc == QUIPU_OK)
+        rc = quipu_view_get(view, "big-0", 5, &value, &why);
+    if (rc == QUIPU_ROW)
+        cr_expect_eq(value.size, LONG_BYTES);
+    for (uint32_t flags = 0; rc >= 0 && flags < 2; flags++) {
+        unsigned keys = 0;
+
+        rc = quipu_view_scan(view, NULL, 0, NULL, 0, flags, &why);
+        while (rc >= 0) {
+            rc = quipu_view_next(view, &key, &value, &why);
+            if (rc != QUIPU_ROW)
+                break;
+            keys++;
+        }
+        if (rc == QUIPU_OK)
+            cr_expect_eq(keys, 6, "%s, failure %ld: %u keys", sweep.name, sweep.n, keys);
+    }
+    if (rc == QUIPU_OK)
+        rc = quipu_view_count(view, "o", 1, &count, &why);
+    if (rc == QUIPU_OK)
+        cr_expect_eq(count, 2, "%s, failure %ld", sweep.name, sweep.n);
+    quipu_view_close(view);
+    return rc;
+}
+
+static int wait_for_view(void)
+{
+    return quipu_view_wait(store, "tallies", HEAD, -1, &why);
+}
+
+Test(faults, views)
+{
+    quipu_projection now = tallies;
+
+    begin_projection();
+    view_name = "tallies";
+    fail_each("view", look);
+    fail_each("wait for a view", wait_for_view);
+    now.mode = QUIPU_LIVE;
+    now.name = "now";
+    cr_assert_eq(quipu_register(store, &now, &why), QUIPU_OK, "%s", why.text);
+    view_name = "now";
+    fail_each("live view", look);
+    end_projection();
+}
+
+/* Under a name that nobody has yet. */
+static int register_one(void)
+{
+    static unsigned names;
+    quipu_projection now = tallies;
+    char name[16];
+
+    (void)snprintf(name, sizeof(name), "now-%u", names++);
+    now.mode = QUIPU_LIVE;
+    now.name = name;
+    return quipu_register(store, &now, &why);
+}
+
+static int check_projection(void)
+{
+    static const quipu_query_item few = {.stream = "few-2"};
+    quipu_projection some = tallies;
+    uint64_t position = 0;
+    int rc;
+
+    some.query = (quipu_query){&few, 1};
+    rc = quipu_projection_check(store, &some, &position, &why);
+
+    cr_expect(rc < 0 || position == 0);
+    return rc;
+}
+
+static int start_and_stop(void)
+{
+    const quipu_projection *list[] = {&tallies};
+    quipu_runner *runner = NULL;
+    int rc = quipu_runner_start(store, list, 1, 1, &runner, &why);
+
+    cr_expect_eq(runner != NULL, rc == QUIPU_OK);
+    return rc == QUIPU_OK ? quipu_runner_stop(runner, &why) : rc;
+}
+
+Test(faults, projections_that_begin)
+{
+    begin_projection();
+    sweep_with("register", register_one, 0, QUIPU_NO_MEMORY);
+    fail_each("check", check_projection);
+    sweep_with("runner", start_and_stop, 0, QUIPU_NO_MEMORY);
+    end_projection();
+}
+
+static void note_text(void *payload, int level, const char *text)
+{
+    (void)payload;
+    (void)level;
+    (void)text;
+}
+
+/* An inline projection that fails for such a reason is left behind, and the commit stands. */
+Test(faults, inline_folds)
+{
+    const quipu_options options = {QUIPU_INIT(quipu_options), .log = note_text};
+    quipu_projection within = tallies;
+
+    begin_projection();
+    quipu_close(store);
+    cr_assert_eq(quipu_open(store_path(), &options, &store, &why), QUIPU_OK);
+    within.mode = QUIPU_INLINE;
+    cr_assert_eq(quipu_register(store, &within, &why), QUIPU_OK, "%s", why.text);
+    prepare = NULL;
+    fail_each("append beside an inline projection", append_new);
+    cr_expect_eq(append_new(), QUIPU_OK);
+    cr_expect_eq(quipu_view_wait(store, "tallies", head, 0, &why), QUIPU_OK, "%s", why.text);
+    quipu_close(store);
+    cr_expect_eq(quipu_verify(store_path(), 0, NULL, NULL, NULL, NULL, &why), QUIPU_OK, "%s",
+                 why.text);
+}

@@ -117,6 +117,29 @@ Test(files, a_log_with_rows_that_cannot_be)
     expect_refused(QUIPU_CORRUPT, "has lost its uuid");
 }
 
+/* Bit 1 is of projections; each other one is of a later release. Who cannot write may still read.
+ */
+Test(files, bits_to_write)
+{
+    make_store();
+    for (unsigned bit = 0; bit < 64; bit++) {
+        for (unsigned with_known = 0; with_known < 2; with_known++) {
+            const struct qp_format format = {.number = QP_FORMAT_LOG,
+                                             .write_bits = UINT64_C(1) << bit | with_known};
+            uint8_t row[QP_META_ROW_BYTES_MAX];
+            char text[64];
+
+            put_row(open_file(QP_LOG_FILE, false), QP_TABLE_META, QP_META_FORMAT, row,
+                    qp_format_write(&format, row));
+            cr_expect_eq(try_open(0), bit == 0 ? QUIPU_OK : QUIPU_NEWER_FORMAT, "bit %u", bit);
+            (void)snprintf(text, sizeof(text), "features 0 and %llx that", 1ULL << bit);
+            if (bit > 0)
+                cr_expect_not_null(strstr(why.text, text), "%s", why.text);
+            cr_expect_eq(try_open(QUIPU_OPEN_READ_ONLY), QUIPU_OK, "bit %u: %s", bit, why.text);
+        }
+    }
+}
+
 /* ---- the index ---- */
 
 static unsigned told;

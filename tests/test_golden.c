@@ -5,10 +5,15 @@
 #include "memory.h"
 #include "meta.h"
 #include "posting.h"
+#include "projections.h"
 #include "record.h"
+#include "row.h"
+#include "snapshot.h"
+#include "streams.h"
 #include "sum.h"
 #include "support_events.h"
 #include "support_suite.h"
+#include "views.h"
 
 #include <quipu.h>
 #include <stdio.h>
@@ -303,6 +308,154 @@ Test(golden, rows)
     put_row(&all, QP_TABLE_STREAMS, QP_LITERAL("order-42"), row, 24);
     expect_hex("rows", all.bytes, all.size);
     qp_buffer_release(&all);
+}
+
+/* ---- projections ---- */
+
+Test(golden, projection_keys)
+{
+    const struct qp_bytes view_key = QP_LITERAL("k\0\xff");
+    struct qp_buffer all = {0};
+    struct qp_key key;
+
+    qp_key_mark(&key, QP_MARK_PROJECTION, QP_LITERAL("orders"));
+    put_key(&all, &key);
+    qp_key_view(&key, QP_LITERAL("orders"), 0x01020304, view_key);
+    put_key(&all, &key);
+    qp_key_parked(&key, QP_LITERAL("orders"), 0x01020304, view_key, UINT64_C(0x0506070809));
+    put_key(&all, &key);
+    qp_key_blob(&key, UINT64_C(0x0102030405), 0x060708);
+    put_key(&all, &key);
+    expect_hex("projection-keys", all.bytes, all.size);
+    qp_buffer_release(&all);
+}
+
+static void put_stored(struct qp_buffer *out, struct qp_txn *txn, enum qp_table table,
+                       struct qp_bytes key)
+{
+    struct qp_bytes value;
+
+    cr_assert_eq(qp_get(txn, table, key, &value, NULL), QUIPU_ROW);
+    cr_assert(qp_buffer_put(out, value.data, value.size));
+}
+
+static void put_projection(struct qp_txn *txn)
+{
+    struct qp_projection_row row = {.mark = 900,
+                                    .generation = 3,
+                                    .version = 7,
+                                    .flags = QP_PROJECTION_STOPPED | QP_PROJECTION_EMITS |
+                                             QP_PROJECTION_UNCLEAN,
+                                    .next_generation = 6,
+                                    .building = 5,
+                                    .building_version = 8,
+                                    .building_mark = 400,
+                                    .token = 17,
+                                    .owner_slot = 2,
+                                    .owner_generation = 31,
+                                    .owner_pid = 4711,
+                                    .lease_until_ns = T0 + 10000000000,
+                                    .applied = 880,
+                                    .parked = 3,
+                                    .building_parked = 1,
+                                    .fault_position = 401,
+                                    .fault_ns = T0 + 7,
+                                    .fault_status = -5,
+                                    .fault_key_size = 8,
+                                    .fault_text_size = 15};
+    uint8_t bytes[QP_PROJECTION_ROW_BYTES_MAX];
+
+    memcpy(row.fault_key, "order-42", 8);
+    memcpy(row.fault_text, "no such account", 15);
+    cr_assert_eq(qp_projections_put(txn, QP_LITERAL("orders"), bytes,
+                                    qp_projection_write(&row, bytes), T0 + 9, T0 + 8, NULL),
+                 QUIPU_OK);
+}
+
+/* As the engine leaves them in its tables. */
+Test(golden, projection_rows)
+{
+    const struct qp_format format = {.number = 1};
+    const struct qp_parked parked = {.flags = QP_PARKED_FAILED,
+                                     .attempts = 4,
+                                     .first_ns = T0 + 1,
+                                     .last_ns = T0 + 2,
+                                     .status = -5,
+                                     .part = 1,
+                                     .reason = QP_LITERAL("no such account")};
+    const struct qp_stream_row stream = {.owner = QP_LITERAL("orders")};
+    struct qp_store *store = support_open_log("log.mdb", 16 * QP_MIB);
+    struct qp_buffer all = {0};
+    struct qp_txn txn = {0};
+    uint8_t row[QP_ROW_BYTES_MAX];
+    struct qp_key keys[5];
+    char value[4100];
+
+    memset(value, 'a', 4072);
+    memset(value + 4072, 'b', 28);
+    cr_assert_eq(qp_txn_begin_write(store, &txn, NULL), QUIPU_OK);
+    cr_assert_eq(
+        qp_put_row(&txn, QP_TABLE_META, QP_META_FORMAT, row, qp_format_write(&format, row), NULL),
+        QUIPU_OK);
+    put_projection(&txn);
+    qp_key_view(&keys[0], QP_LITERAL("orders"), 3, QP_LITERAL("order-42"));
+    qp_key_view(&keys[1], QP_LITERAL("orders"), 3, QP_LITERAL("order-43"));
+    qp_key_blob(&keys[2], 7, 0);
+    qp_key_blob(&keys[3], 7, 1);
+    qp_key_parked(&keys[4], QP_LITERAL("orders"), 3, QP_LITERAL("order-42"), 300);
+    for (int i = 0; i < 7; i++) /* the last has the number 7 */
+        cr_assert_eq(qp_blobs_put(&txn, &qp_view_home, qp_key_bytes(&keys[1]), (struct qp_bytes){0},
+                                  (struct qp_bytes){value, 4100}, NULL),
+                     QUIPU_OK);
+    cr_assert_eq(qp_blobs_put(&txn, &qp_view_home, qp_key_bytes(&keys[0]), (struct qp_bytes){0},
+                              QP_LITERAL("paid"), NULL),
+                 QUIPU_OK);
+    cr_assert_eq(qp_put_row(&txn, QP_TABLE_PARKED, qp_key_bytes(&keys[4]), row,
+                            qp_parked_write(&parked, row), NULL),
+                 QUIPU_OK);
+    cr_assert_eq(qp_streams_put(&txn, QP_LITERAL("alerts-1"), &stream, NULL), QUIPU_OK);
+    put_stored(&all, &txn, QP_TABLE_META, QP_META_FORMAT);
+    put_stored(&all, &txn, QP_TABLE_META, QP_META_BLOBS);
+    put_stored(&all, &txn, QP_TABLE_MARKS, QP_LITERAL("\x03orders"));
+    put_stored(&all, &txn, QP_TABLE_VIEWS, qp_key_bytes(&keys[0]));
+    put_stored(&all, &txn, QP_TABLE_VIEWS, qp_key_bytes(&keys[1]));
+    put_stored(&all, &txn, QP_TABLE_BLOBS, qp_key_bytes(&keys[2]));
+    put_stored(&all, &txn, QP_TABLE_BLOBS, qp_key_bytes(&keys[3]));
+    put_stored(&all, &txn, QP_TABLE_PARKED, qp_key_bytes(&keys[4]));
+    put_stored(&all, &txn, QP_TABLE_STREAMS, QP_LITERAL("alerts-1"));
+    expect_hex("projection-rows", all.bytes, all.size);
+    cr_expect_eq(qp_table_rows(&txn, QP_TABLE_BLOBS), 2, "those before are gone");
+    qp_buffer_release(&all);
+    qp_txn_end(&txn);
+    qp_store_close(store);
+}
+
+/* ---- snapshots ---- */
+
+Test(golden, snapshot)
+{
+    const struct qp_snapshot snapshot = {.name = {.stream = QP_LITERAL("order-42"),
+                                                  .fold = QP_LITERAL("orders"),
+                                                  .fold_version = 0x01020304,
+                                                  .version = UINT64_C(0x0506070809)},
+                                         .position = 900,
+                                         .chain = UINT64_C(0x1112131415161718),
+                                         .time_max_ns = T0 - 1,
+                                         .state = QP_LITERAL("state")};
+    struct qp_store *store = support_open_index("index.mdb");
+    struct qp_buffer all = {0};
+    struct qp_txn txn = {0};
+    struct qp_key key;
+
+    cr_assert_eq(qp_txn_begin_write(store, &txn, NULL), QUIPU_OK);
+    cr_assert_eq(qp_snapshot_put(&txn, &snapshot, NULL), QUIPU_OK);
+    qp_key_snapshot(&key, &snapshot.name);
+    put_key(&all, &key);
+    put_stored(&all, &txn, QP_TABLE_SNAPSHOTS, qp_key_bytes(&key));
+    expect_hex("snapshot", all.bytes, all.size);
+    qp_buffer_release(&all);
+    qp_txn_end(&txn);
+    qp_store_close(store);
 }
 
 /* ---- a store of format 1 ---- */

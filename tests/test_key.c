@@ -272,3 +272,93 @@ Test(key, little_endian_numbers)
     cr_expect(bytes[1] == 0x34 && bytes[2] == 0x12 && bytes[3] == 0x0b);
     cr_expect_eq(qp_get_u16(bytes + 1), UINT16_C(0x1234));
 }
+
+/* ---- keys of projections ---- */
+
+Test(key, views_and_parked_to_the_byte)
+{
+    struct qp_key key;
+
+    qp_key_view(&key, QP_LITERAL("orders"), 0x01020304, QP_LITERAL("k\0y"));
+    support_expect_bytes(key.bytes, key.size, "orders\0\1\2\3\4k\0y", 14, "a key of a view");
+    qp_key_view(&key, QP_LITERAL("o"), 1, QP_LITERAL(""));
+    support_expect_bytes(key.bytes, key.size, "o\0\0\0\0\1", 6, "what all of them begin with");
+    qp_key_parked(&key, QP_LITERAL("o"), 2, QP_LITERAL("ab"), UINT64_C(0x0102030405060708));
+    support_expect_bytes(key.bytes, key.size, "o\0\0\0\0\2\0\2ab\1\2\3\4\5\6\7\x08", 18, "parked");
+    qp_key_parked_of(&key, QP_LITERAL("o"), 2, QP_LITERAL("ab"));
+    support_expect_bytes(key.bytes, key.size, "o\0\0\0\0\2\0\2ab", 10, "what begins so");
+    qp_key_blob(&key, UINT64_C(0x0102030405060708), 0x090a0b0c);
+    support_expect_bytes(key.bytes, key.size, "\1\2\3\4\5\6\7\x08\x09\x0a\x0b\x0c", 12, "a blob");
+    qp_key_mark(&key, QP_MARK_PROJECTION, QP_LITERAL("o"));
+    support_expect_bytes(key.bytes, key.size, "\3o", 2, "its row");
+}
+
+/* The longest of all fits; a position and the key come out again. */
+Test(key, longest_keys_of_projections)
+{
+    char *name = support_repeat('n', QP_OWNER_NAME_MAX);
+    char *longest = support_repeat('\0', QP_VIEW_KEY_MAX);
+    struct qp_bytes owner = {name, QP_OWNER_NAME_MAX};
+    struct qp_owned_key owned;
+    struct qp_bytes view_key;
+    struct qp_key key;
+    uint64_t position;
+
+    qp_key_parked(&key, owner, UINT32_MAX, (struct qp_bytes){longest, QP_VIEW_KEY_MAX},
+                  QP_POSITION_MAX);
+    cr_assert_eq(key.size, 127 + 5 + 2 + 255 + 8);
+    cr_assert(qp_key_owned_read(qp_key_bytes(&key), &owned));
+    support_expect_bytes(owned.name.data, owned.name.size, name, QP_OWNER_NAME_MAX, "name");
+    cr_expect_eq(owned.generation, UINT32_MAX);
+    cr_assert(qp_key_parked_rest(owned.rest, &view_key, &position));
+    support_expect_bytes(view_key.data, view_key.size, longest, QP_VIEW_KEY_MAX, "key");
+    cr_expect_eq(position, QP_POSITION_MAX);
+    qp_key_view(&key, owner, 7, (struct qp_bytes){longest, QP_VIEW_KEY_MAX});
+    cr_assert(qp_key_owned_read(qp_key_bytes(&key), &owned));
+    cr_expect(owned.generation == 7 && owned.rest.size == QP_VIEW_KEY_MAX);
+    free(name);
+    free(longest);
+}
+
+Test(key, no_key_of_a_projection)
+{
+    char *name = support_repeat('n', QP_OWNER_NAME_MAX + 10);
+    struct qp_owned_key owned;
+    struct qp_bytes view_key;
+    uint64_t position;
+
+    cr_expect_not(qp_key_owned_read(QP_LITERAL(""), &owned));
+    cr_expect_not(qp_key_owned_read(QP_LITERAL("\0\0\0\0\1k"), &owned), "no name");
+    cr_expect_not(qp_key_owned_read(QP_LITERAL("abcdefgh"), &owned), "it has no end");
+    for (size_t size = 0; size < 6; size++)
+        cr_expect_not(qp_key_owned_read((struct qp_bytes){"a\0\0\0\0\1", size}, &owned), "%zu",
+                      size);
+    cr_expect(qp_key_owned_read((struct qp_bytes){"a\0\0\0\0\1", 6}, &owned));
+    cr_expect_eq(owned.rest.size, 0);
+    name[QP_OWNER_NAME_MAX + 1] = '\0';
+    cr_expect_not(qp_key_owned_read((struct qp_bytes){name, QP_OWNER_NAME_MAX + 10}, &owned));
+    name[QP_OWNER_NAME_MAX] = '\0';
+    cr_expect(qp_key_owned_read((struct qp_bytes){name, QP_OWNER_NAME_MAX + 10}, &owned));
+    free(name);
+    for (size_t size = 0; size <= 12; size++)
+        cr_expect_eq(qp_key_parked_rest((struct qp_bytes){"\0\1k\0\0\0\0\0\0\0\5\0", size},
+                                        &view_key, &position),
+                     size == 11, "%zu", size);
+    cr_expect_not(qp_key_parked_rest(QP_LITERAL("\1\0k\0\0\0\0\0\0\0\5"), &view_key, &position));
+}
+
+/* Names keep their order, though one begins with another; then generations, then keys. */
+Test(key, order_of_views)
+{
+    static const char *const names[] = {"a", "a\x01", "aa", "b"};
+    static const uint32_t generations[] = {0, 1, 255, 256, UINT32_MAX};
+    static const char *const keys[] = {"", "a", "a\xff", "b", "\xff"};
+    struct qp_key list[100];
+
+    for (size_t i = 0; i < 100; i++)
+        qp_key_view(&list[i], (struct qp_bytes){names[i / 25], strlen(names[i / 25])},
+                    generations[i / 5 % 5], (struct qp_bytes){keys[i % 5], strlen(keys[i % 5])});
+    for (size_t i = 0; i < 100; i++)
+        for (size_t j = 0; j < 100; j++)
+            cr_expect_eq(sign(compare(&list[i], &list[j])), (i > j) - (i < j), "%zu, %zu", i, j);
+}

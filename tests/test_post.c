@@ -282,6 +282,13 @@ Test(post, what_does_not_go)
     qp_batch_clear(&batches[1]);
     cr_assert_eq(qp_batch_number(&batches[1], QP_STEP_TRACK, "s", 1), QUIPU_OK);
     cr_expect_not(qp_post_put(&waiter, group), "the same of a source");
+    qp_batch_clear(&batches[1]);
+    cr_assert_eq(qp_batch_project(&batches[1], QP_LITERAL("p"), 1, NULL, 0, NULL), QUIPU_OK);
+    cr_expect_not(qp_post_put(&waiter, group), "a projection's rows do not go");
+    cr_assert_eq(qp_batch_append(&batches[1], "s", QUIPU_ANY, &small, 1), QUIPU_OK);
+    cr_expect_not(qp_post_put(&waiter, group), "nor with an event");
+    qp_batch_clear(&batches[1]);
+    cr_assert_eq(qp_batch_number(&batches[1], QP_STEP_TRACK, "s", 1), QUIPU_OK);
     cr_assert_eq(qp_batch_append(&batches[1], "s", QUIPU_ANY, &small, 1), QUIPU_OK);
     cr_expect(qp_post_put(&waiter, group), "but with an event it does");
     cr_expect_eq(qp_post_end(&waiter, group), QP_POST_WITHDRAWN);

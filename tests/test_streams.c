@@ -90,6 +90,32 @@ Test(streams, row_there_and_back)
                          "\x08\x07\x06\x05\x04\x03\x02\x01\x03\0\0\0\0\0\0\0", 16, "to the byte");
 }
 
+/* An owner hides nothing, and stands beside what does. */
+Test(streams, owners)
+{
+    char *longest = support_repeat('o', QP_OWNER_NAME_MAX);
+    const struct qp_bytes owners[] = {{"orders", 6}, {longest, QP_OWNER_NAME_MAX}, {"", 0}};
+    struct qp_stream_row row = {0};
+    struct qp_bytes value;
+
+    for (size_t i = 0; i < 3; i++) {
+        const struct qp_stream_row owned = {.first_kept = i, .flags = 1, .owner = owners[i]};
+
+        cr_assert_eq(qp_streams_put(&txn, QP_LITERAL("made-1"), &owned, NULL), QUIPU_OK);
+        cr_assert_eq(qp_streams_get(&txn, true, QP_LITERAL("made-1"), &row, NULL), QUIPU_ROW);
+        cr_expect(row.first_kept == i && row.flags == 1, "%zu", i);
+        support_expect_bytes(row.owner.data, row.owner.size, owners[i].data, owners[i].size, "%zu",
+                             i);
+        cr_expect_eq(visible("made-1", 1), i < 2, "%zu", i);
+        if (i > 0)
+            continue;
+        cr_assert_eq(qp_get(&txn, QP_TABLE_STREAMS, QP_LITERAL("made-1"), &value, NULL), QUIPU_ROW);
+        support_expect_bytes((const char *)value.data + 8, value.size - 8,
+                             "\0\0\0\0\0\0\0\0\1\0\0\0\6\0\0\0orders", 22, "to the byte");
+    }
+    free(longest);
+}
+
 Test(streams, who_knows_the_table_is_empty_does_not_look)
 {
     struct qp_stream_row row = {0};
@@ -108,7 +134,14 @@ Test(streams, damaged_rows)
     cr_assert_eq(qp_put_row(&txn, QP_TABLE_STREAMS, QP_LITERAL("long"), value, 25, NULL), QUIPU_OK);
     cr_assert_eq(qp_put_row(&txn, QP_TABLE_STREAMS, QP_LITERAL("short"), value, 23, NULL),
                  QUIPU_OK);
-    value[20] = 1;
+    value[20] = 2;
+    cr_assert_eq(qp_put_row(&txn, QP_TABLE_STREAMS, QP_LITERAL("owner"), value, 25, NULL),
+                 QUIPU_OK);
+    cr_expect_eq(qp_streams_get(&txn, true, QP_LITERAL("owner"), &row, &error), QUIPU_CORRUPT);
+    memset(value + 20, 0xff, 4);
+    cr_assert_eq(qp_put_row(&txn, QP_TABLE_STREAMS, QP_LITERAL("owner"), value, 25, NULL),
+                 QUIPU_OK);
+    cr_expect_eq(qp_streams_get(&txn, true, QP_LITERAL("owner"), &row, &error), QUIPU_CORRUPT);
     cr_assert_eq(qp_put(&txn, QP_TABLE_STREAMS, QP_LITERAL("sum"),
                         (struct qp_bytes){value, QP_STREAM_ROW_BYTES}, NULL),
                  QUIPU_OK);
