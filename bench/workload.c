@@ -23,6 +23,8 @@ static const struct bench_workload *const workloads[] = {
     &bench_workload_project,
     &bench_workload_project_beside,
     &bench_workload_project_alone,
+    &bench_workload_load_whole,
+    &bench_workload_load_snapshot,
     &bench_workload_view_get,
     &bench_workload_view_scan,
 };

@@ -104,6 +104,8 @@ extern const struct bench_workload bench_workload_reindex;
 extern const struct bench_workload bench_workload_project;
 extern const struct bench_workload bench_workload_project_beside;
 extern const struct bench_workload bench_workload_project_alone;
+extern const struct bench_workload bench_workload_load_whole;
+extern const struct bench_workload bench_workload_load_snapshot;
 extern const struct bench_workload bench_workload_view_get;
 extern const struct bench_workload bench_workload_view_scan;
 

@@ -85,7 +85,9 @@ static int append_beside(struct bench_hand *hand, struct beside *self,
         uint64_t like = bench_chance_next(&chance) % events->count;
         double start_us = bench_clock_us();
 
-        if (self->projects ? atomic_load(&self->ended) : start_us >= hand->end_us)
+        int ended = self->projects ? atomic_load(&self->ended) : start_us >= hand->end_us;
+
+        if (ended && hand->events > 0) /* one in any case */
             return 0;
         if (hand->work->peer->append_one(hand->store, &events->items[like], failure) < 0)
             return -1;

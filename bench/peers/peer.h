@@ -82,6 +82,10 @@ struct bench_peer {
     int (*scan_states)(void *store, const char *prefix, struct bench_states *states,
                        struct bench_failure *failure);
 
+    /* Fold a stream into its state; with a snapshot every so many events, 0: without. */
+    int (*load_state)(void *store, const char *stream, uint64_t snapshot_every,
+                      struct bench_state *out, struct bench_failure *failure);
+
     /* What reading needs is made of many commits at once, by one of those who commit: as open(),
      * but a thread of its own does it. */
     int (*open_merge_thread)(const char *directory, void **out, struct bench_failure *failure);

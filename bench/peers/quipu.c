@@ -436,6 +436,37 @@ static int quipu_peer_scan_states(void *store, const char *prefix, struct bench_
     return rc;
 }
 
+static int apply_to_state(void *state, const quipu_event *event, void *payload, quipu_error *error)
+{
+    struct bench_change change;
+
+    (void)payload;
+    (void)error;
+    if (bench_fold_read(event->data, event->data_size, &change) < 0)
+        return QUIPU_INVALID;
+    bench_fold_apply(state, &change);
+    return QUIPU_OK;
+}
+
+static int quipu_peer_load_state(void *store, const char *stream, uint64_t snapshot_every,
+                                 struct bench_state *out, struct bench_failure *failure)
+{
+    const quipu_fold fold = {QUIPU_INIT(quipu_fold),
+                             .version = 1,
+                             .name = VIEW,
+                             .state_size = sizeof(*out),
+                             .apply = apply_to_state,
+                             .snapshot_every = (uint32_t)snapshot_every};
+    struct quipu_store *self = store;
+    quipu_error error = {0};
+    uint64_t version = 0;
+    int rc = quipu_load(self->store, &fold, stream, NULL, out, &version, &error);
+
+    if (rc < 0)
+        return fail(failure, "load", rc, error.text);
+    return 0;
+}
+
 /* ---- with an inline projection, from the empty store on ---- */
 
 static int inline_peer_open(const char *directory, void **out, struct bench_failure *failure)
@@ -514,6 +545,7 @@ const struct bench_peer bench_peer_quipu = {
     .open_merge_thread = quipu_peer_open_merge_thread,
     .groups = quipu_peer_groups,
     .project = quipu_peer_project,
+    .load_state = quipu_peer_load_state,
     .get_states = quipu_peer_get_states,
     .scan_states = quipu_peer_scan_states,
 };
