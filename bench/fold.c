@@ -21,11 +21,12 @@ enum { MEMBERS = 3, WORD_BYTES = 4, AMOUNT_RANGE = 2000000, AMOUNT_MIDDLE = 5000
 
 static unsigned char *put_name(unsigned char *at, const char *name)
 {
-    size_t size = strlen(name);
+    unsigned char *form = at;
 
-    *at = (unsigned char)(TEXT_SMALL | size);
-    memcpy(at + 1, name, size);
-    return at + 1 + size;
+    for (at++; *name != 0; at++, name++)
+        *at = (unsigned char)*name;
+    *form = (unsigned char)(TEXT_SMALL | (at - form - 1));
+    return at;
 }
 
 static unsigned char *put_word(unsigned char *at, unsigned char form, uint32_t word)

@@ -97,7 +97,7 @@ int bench_ledger_fill(struct bench_ledger *ledger, const struct bench_work *work
     }
     free(pages.items);
     free(pages.data);
-    for (n = 0; rc == 0 && n < plan->streams; n++) {
+    for (n = 0; rc == 0 && ledger->states != NULL && n < plan->streams; n++) {
         if (ledger->states[n].count > 0)
             bench_fold_add(&ledger->all, &ledger->states[n]);
     }

@@ -484,9 +484,10 @@ static int inline_peer_open(const char *directory, void **out, struct bench_fail
     quipu_error error = {0};
     int rc;
 
-    if (open_with(directory, 0, out, failure) < 0)
-        return -1;
+    rc = open_with(directory, 0, out, failure);
     self = *out;
+    if (rc < 0 || self == NULL)
+        return -1;
     rc = quipu_register(self->store, &projection, &error);
     if (rc == QUIPU_OK)
         return 0;
