@@ -1118,7 +1118,7 @@ typedef struct quipu_projection {
     uint32_t mode;         /* quipu_projection_mode */
     uint32_t fault_policy; /* quipu_fault_policy */
     uint32_t retries;      /* 3; after pauses of 10, 50, 250 ms ...; none within a commit */
-    uint32_t page_events;  /* 65 536: a page ends earlier after 50 ms or 8 MiB */
+    uint32_t page_events;  /* 65 536: a page ends earlier after 200 ms or 8 MiB */
     /* Which keys the event has: calls quipu_page_key() for each. NULL: the stream's name. */
     int (*keys)(quipu_page *page, const quipu_event *event, void *payload, quipu_error *error);
     /* Called for each of them. What it wrote is undone if it returns other than 0. */

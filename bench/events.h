@@ -37,7 +37,11 @@ struct bench_event {
     uint32_t type_size;
     uint32_t data_size;
     uint32_t tag_count;
+    int packed; /* 1: the data is msgpack */
 };
+
+/* A stream's name, with its 0. */
+enum { BENCH_NAME_BYTES_MAX = 40 };
 
 enum { BENCH_THREADS_MAX = 256, BENCH_PROCESSES_MAX = 64 };
 

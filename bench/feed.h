@@ -18,8 +18,7 @@ enum {
     BENCH_STORE_EVENTS_MIN = 20000, /* each part has room for what is scattered */
     BENCH_RARE_EVENTS = 1000,       /* of the category that is read */
     BENCH_HISTORIES = 20,           /* streams that are rebuilt */
-    BENCH_HISTORY_EVENTS = 100,     /* of each of them */
-    BENCH_NAME_BYTES_MAX = 40
+    BENCH_HISTORY_EVENTS = 100      /* of each of them */
 };
 
 #define BENCH_RARE_CATEGORY "refund"

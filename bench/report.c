@@ -10,9 +10,9 @@
 
 enum {
     MANY = BENCH_LOAD | BENCH_READ,
-    LONG = MANY | BENCH_REINDEX,
+    LONG = MANY | BENCH_REINDEX | BENCH_PROJECT,
     SPEEDS = LONG | BENCH_COLD,
-    CREW = BENCH_APPEND | BENCH_BESIDE,
+    CREW = BENCH_APPEND | BENCH_BESIDE | BENCH_PROJECT_BESIDE,
     OPENS = BENCH_COLD | BENCH_REOPEN | BENCH_RECOVER,
     OFTEN = MANY | CREW | BENCH_WAKE, /* enough operations for percentiles */
     TIMED = OFTEN | OPENS             /* one operation after another */
@@ -69,7 +69,7 @@ const struct bench_field *bench_field_main(const struct bench_workload *workload
 
     if ((workload->kind & BENCH_BY_SPEED) != 0)
         offset = offsetof(struct bench_round, events_per_s);
-    if (workload->kind == BENCH_BESIDE)
+    if ((workload->kind & (BENCH_BESIDE | BENCH_PROJECT_BESIDE)) != 0)
         offset = offsetof(struct bench_round, p999_us);
     while (bench_fields[i].offset != offset)
         i++;

@@ -20,6 +20,13 @@ static const struct bench_workload *const workloads[] = {
     &bench_workload_reopen_closed,
     &bench_workload_reopen_killed,
     &bench_workload_reindex,
+    &bench_workload_project,
+    &bench_workload_project_beside,
+    &bench_workload_project_alone,
+    &bench_workload_load_whole,
+    &bench_workload_load_snapshot,
+    &bench_workload_view_get,
+    &bench_workload_view_scan,
 };
 
 void bench_round_latencies(struct bench_round *round, double *latency_us, size_t count)

@@ -39,17 +39,19 @@ struct bench_round {
 
 /* What is measured, and so which fields there are and by which of them systems are compared. */
 enum bench_kind {
-    BENCH_LOAD = 1,     /* compared by events_per_s */
-    BENCH_READ = 2,     /* this and the next three by p50_us */
-    BENCH_COLD = 4,     /* a read from the disk */
-    BENCH_REOPEN = 8,   /* from open to the first append */
-    BENCH_RECOVER = 16, /* the same behind a killed writer */
-    BENCH_REINDEX = 32, /* compared by events_per_s */
-    BENCH_APPEND = 64,  /* likewise; events one by one, in a fixed time */
-    BENCH_BESIDE = 128, /* events one by one beside a load: compared by p999_us */
-    BENCH_WAKE = 256,   /* from an append to who waits for it: compared by p50_us */
+    BENCH_LOAD = 1,              /* compared by events_per_s */
+    BENCH_READ = 2,              /* this and the next three by p50_us */
+    BENCH_COLD = 4,              /* a read from the disk */
+    BENCH_REOPEN = 8,            /* from open to the first append */
+    BENCH_RECOVER = 16,          /* the same behind a killed writer */
+    BENCH_REINDEX = 32,          /* compared by events_per_s */
+    BENCH_APPEND = 64,           /* likewise; events one by one, in a fixed time */
+    BENCH_BESIDE = 128,          /* events one by one beside a load: compared by p999_us */
+    BENCH_WAKE = 256,            /* from an append to who waits for it: compared by p50_us */
+    BENCH_PROJECT = 512,         /* compared by events_per_s */
+    BENCH_PROJECT_BESIDE = 1024, /* events one by one beside that: compared by p999_us */
 
-    BENCH_BY_SPEED = BENCH_LOAD | BENCH_REINDEX | BENCH_APPEND
+    BENCH_BY_SPEED = BENCH_LOAD | BENCH_REINDEX | BENCH_APPEND | BENCH_PROJECT
 };
 
 /* What a run works on. */
@@ -58,6 +60,7 @@ struct bench_work {
     const struct bench_plan *plan;
     const struct bench_events *events;   /* NULL if the workload is of a store */
     const struct bench_scratch *scratch; /* an empty directory, or the one of a store */
+    const void *payload;                 /* the workload's own, or NULL */
 };
 
 struct bench_workload {
@@ -98,6 +101,13 @@ extern const struct bench_workload bench_workload_reopen_killed;
 extern const struct bench_workload bench_workload_find_tags_short;
 extern const struct bench_workload bench_workload_find_tags_long;
 extern const struct bench_workload bench_workload_reindex;
+extern const struct bench_workload bench_workload_project;
+extern const struct bench_workload bench_workload_project_beside;
+extern const struct bench_workload bench_workload_project_alone;
+extern const struct bench_workload bench_workload_load_whole;
+extern const struct bench_workload bench_workload_load_snapshot;
+extern const struct bench_workload bench_workload_view_get;
+extern const struct bench_workload bench_workload_view_scan;
 
 /* Makes the store of the others, in an empty directory. Not in the list: nobody asks for it. */
 extern const struct bench_workload bench_workload_preload;

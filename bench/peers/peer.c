@@ -13,8 +13,10 @@ struct known_peer {
 #define PEER_SQLITE NULL
 #endif
 
-static const struct known_peer known_peers[] = {
-    {"sqlite", PEER_SQLITE}, {"lmdb", &bench_peer_lmdb}, {"file", &bench_peer_file}};
+static const struct known_peer known_peers[] = {{"sqlite", PEER_SQLITE},
+                                                {"lmdb", &bench_peer_lmdb},
+                                                {"file", &bench_peer_file},
+                                                {"inline", &bench_peer_inline}};
 
 enum { KNOWN_COUNT = sizeof(known_peers) / sizeof(known_peers[0]) };
 

@@ -7,6 +7,7 @@
 #define BENCH_PEER_H
 
 #include "../events.h"
+#include "../fold.h"
 #include "../reading.h"
 #include "../text.h"
 
@@ -18,7 +19,7 @@ typedef void (*bench_appended_fn)(void *payload, int status);
 struct bench_peer {
     const char *name;
     const char *settings; /* one line, printed with the results */
-    int on_request;       /* 1: no store, but something to hold one against: only if it is named */
+    int on_request;       /* 1: something to hold a store against: only if it is named */
 
     /* The version of the system that runs, as a short text. */
     void (*version)(char *out, size_t capacity);
@@ -70,6 +71,21 @@ struct bench_peer {
     int (*wait)(void *store, uint64_t after, int timeout_ms, uint64_t *head,
                 struct bench_failure *failure);
 
+    /* Fold each event that is not folded yet, in the order of positions, into the state of its
+     * stream (fold.h). How far that is commits with the states. */
+    int (*project)(void *store, struct bench_failure *failure);
+
+    /* The states of these streams, or of those whose names begin so, in one snapshot: each is given
+     * to bench_fold_add(). */
+    int (*get_states)(void *store, const char *const *streams, size_t count,
+                      struct bench_states *states, struct bench_failure *failure);
+    int (*scan_states)(void *store, const char *prefix, struct bench_states *states,
+                       struct bench_failure *failure);
+
+    /* Fold a stream into its state; with a snapshot every so many events, 0: without. */
+    int (*load_state)(void *store, const char *stream, uint64_t snapshot_every,
+                      struct bench_state *out, struct bench_failure *failure);
+
     /* What reading needs is made of many commits at once, by one of those who commit: as open(),
      * but a thread of its own does it. */
     int (*open_merge_thread)(const char *directory, void **out, struct bench_failure *failure);
@@ -87,6 +103,7 @@ struct bench_peer {
 extern const struct bench_peer bench_peer_quipu;
 extern const struct bench_peer bench_peer_lmdb;
 extern const struct bench_peer bench_peer_file;
+extern const struct bench_peer bench_peer_inline; /* Quipu with an inline projection */
 extern const struct bench_peer bench_peer_sqlite; /* only where it is built in */
 
 /* Known peers beside Quipu, built in or not: the name of number `n`, NULL after the last. */

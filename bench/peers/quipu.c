@@ -92,7 +92,7 @@ static quipu_draft draft_of(const struct bench_event *event)
     quipu_draft draft = {.type = event->type,
                          .data = event->data,
                          .data_size = event->data_size,
-                         .data_format = QUIPU_JSON,
+                         .data_format = event->packed ? QUIPU_MSGPACK : QUIPU_JSON,
                          .tags = event->tags,
                          .tag_count = event->tag_count,
                          .time_ns = event->time_ns,
@@ -320,6 +320,211 @@ static int quipu_peer_reindex(const char *directory, struct bench_failure *failu
     return 0;
 }
 
+/* ---- projections ---- */
+
+/* What is no msgpack belongs to another workload. */
+static int apply(quipu_page *page, const void *key, size_t key_size, const quipu_event *event,
+                 void *payload, quipu_error *error)
+{
+    struct bench_change change = {.number = event->position};
+    struct bench_state state = {0};
+    quipu_value old;
+    int rc;
+
+    (void)error;
+    if (payload == NULL && event->data_format != QUIPU_MSGPACK)
+        return QUIPU_OK;
+    rc = quipu_page_get(page, key, key_size, &old);
+    if (rc < 0)
+        return rc;
+    if (event->data_format == QUIPU_MSGPACK &&
+        bench_fold_read(event->data, event->data_size, &change) < 0)
+        return QUIPU_INVALID;
+    if (rc == QUIPU_ROW && old.size == sizeof(state))
+        memcpy(&state, old.data, sizeof(state));
+    bench_fold_apply(&state, &change);
+    return quipu_page_put(page, key, key_size, &state, sizeof(state));
+}
+
+#define VIEW "ledger"
+
+static int quipu_peer_project(void *store, struct bench_failure *failure)
+{
+    const quipu_projection projection = {QUIPU_INIT(quipu_projection), .version = 1, .name = VIEW,
+                                         .fault_policy = QUIPU_FAULT_STOP, .apply = apply};
+    struct quipu_store *self = store;
+    quipu_error error = {0};
+    int rc = quipu_project(self->store, &projection, NULL, NULL, NULL, &error);
+
+    if (rc < 0)
+        return fail(failure, "project", rc, error.text);
+    return 0;
+}
+
+static int add_state(struct bench_states *states, const quipu_value *value,
+                     struct bench_failure *failure)
+{
+    struct bench_state state;
+
+    if (value->size != sizeof(state))
+        return bench_failure_set(failure, "quipu: a state has %zu bytes", value->size);
+    memcpy(&state, value->data, sizeof(state));
+    bench_fold_add(states, &state);
+    return 0;
+}
+
+static int open_view(void *store, quipu_view **out, struct bench_failure *failure)
+{
+    struct quipu_store *self = store;
+    quipu_error error = {0};
+    int rc = quipu_view_open(self->store, VIEW, out, &error);
+
+    if (rc < 0)
+        return fail(failure, "view", rc, error.text);
+    return 0;
+}
+
+static int quipu_peer_get_states(void *store, const char *const *streams, size_t count,
+                                 struct bench_states *states, struct bench_failure *failure)
+{
+    quipu_view *view = NULL;
+    quipu_error error = {0};
+    size_t i;
+    int rc = open_view(store, &view, failure);
+
+    for (i = 0; i < count && rc == 0; i++) {
+        quipu_value value;
+        int found = quipu_view_get(view, streams[i], strlen(streams[i]), &value, &error);
+
+        if (found < 0)
+            rc = fail(failure, "get", found, error.text);
+        else if (found == QUIPU_ROW)
+            rc = add_state(states, &value, failure);
+    }
+    quipu_view_close(view);
+    return rc;
+}
+
+static int scan(quipu_view *view, const char *prefix, struct bench_states *states,
+                struct bench_failure *failure)
+{
+    quipu_error error = {0};
+    int rc = quipu_view_scan(view, prefix, strlen(prefix), NULL, 0, 0, &error);
+
+    while (rc >= 0) {
+        quipu_value key;
+        quipu_value value;
+
+        rc = quipu_view_next(view, &key, &value, &error);
+        if (rc == QUIPU_OK)
+            return 0;
+        if (rc == QUIPU_ROW && add_state(states, &value, failure) < 0)
+            return -1;
+    }
+    return fail(failure, "scan", rc, error.text);
+}
+
+static int quipu_peer_scan_states(void *store, const char *prefix, struct bench_states *states,
+                                  struct bench_failure *failure)
+{
+    quipu_view *view = NULL;
+    int rc = open_view(store, &view, failure);
+
+    if (rc == 0)
+        rc = scan(view, prefix, states, failure);
+    quipu_view_close(view);
+    return rc;
+}
+
+static int apply_to_state(void *state, const quipu_event *event, void *payload, quipu_error *error)
+{
+    struct bench_change change;
+
+    (void)payload;
+    (void)error;
+    if (bench_fold_read(event->data, event->data_size, &change) < 0)
+        return QUIPU_INVALID;
+    bench_fold_apply(state, &change);
+    return QUIPU_OK;
+}
+
+static int quipu_peer_load_state(void *store, const char *stream, uint64_t snapshot_every,
+                                 struct bench_state *out, struct bench_failure *failure)
+{
+    const quipu_fold fold = {QUIPU_INIT(quipu_fold),
+                             .version = 1,
+                             .name = VIEW,
+                             .state_size = sizeof(*out),
+                             .apply = apply_to_state,
+                             .snapshot_every = (uint32_t)snapshot_every};
+    struct quipu_store *self = store;
+    quipu_error error = {0};
+    uint64_t version = 0;
+    int rc = quipu_load(self->store, &fold, stream, NULL, out, &version, &error);
+
+    if (rc < 0)
+        return fail(failure, "load", rc, error.text);
+    return 0;
+}
+
+/* ---- with an inline projection, from the empty store on ---- */
+
+static int inline_peer_open(const char *directory, void **out, struct bench_failure *failure)
+{
+    static char every_format[] = "every";
+    const quipu_projection projection = {QUIPU_INIT(quipu_projection),
+                                         .version = 1,
+                                         .name = VIEW,
+                                         .mode = QUIPU_INLINE,
+                                         .fault_policy = QUIPU_FAULT_STOP,
+                                         .apply = apply,
+                                         .payload = every_format};
+    struct bench_failure ignored;
+    struct quipu_store *self;
+    quipu_error error = {0};
+    int rc;
+
+    rc = open_with(directory, 0, out, failure);
+    self = *out;
+    if (rc < 0 || self == NULL)
+        return -1;
+    rc = quipu_register(self->store, &projection, &error);
+    if (rc == QUIPU_OK)
+        return 0;
+    fail(failure, "register", rc, error.text);
+    quipu_peer_close(self, &ignored);
+    *out = NULL;
+    return -1;
+}
+
+/* Those that are in the view. */
+static int inline_peer_count(void *store, uint64_t *out, struct bench_failure *failure)
+{
+    struct bench_states states = {0};
+
+    if (quipu_peer_scan_states(store, "", &states, failure) < 0)
+        return -1;
+    *out = states.events;
+    return 0;
+}
+
+const struct bench_peer bench_peer_inline = {
+    .name = "inline",
+    .settings = "Quipu with default options and an inline projection that keeps 32 bytes a stream; "
+                "its events are counted in the view",
+    .on_request = 1,
+    .version = quipu_peer_version,
+    .open = inline_peer_open,
+    .append = quipu_peer_append,
+    .count = inline_peer_count,
+    .close = quipu_peer_close,
+    .append_one = quipu_peer_append_one,
+    .processes = 1,
+    .append_async = quipu_peer_append_async,
+    .flush = quipu_peer_flush,
+    .groups = quipu_peer_groups,
+};
+
 const struct bench_peer bench_peer_quipu = {
     .name = "quipu",
     .settings = "default options; one batch of many streams a commit, versions not checked but "
@@ -340,4 +545,8 @@ const struct bench_peer bench_peer_quipu = {
     .wait = quipu_peer_wait,
     .open_merge_thread = quipu_peer_open_merge_thread,
     .groups = quipu_peer_groups,
+    .project = quipu_peer_project,
+    .load_state = quipu_peer_load_state,
+    .get_states = quipu_peer_get_states,
+    .scan_states = quipu_peer_scan_states,
 };

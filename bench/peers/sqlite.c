@@ -22,6 +22,13 @@ struct sqlite_store {
     sqlite3_stmt *insert_tag;
     sqlite3_stmt *order_tags;
     sqlite3_stmt *read_tags;
+    sqlite3_stmt *read_checkpoint;
+    sqlite3_stmt *put_checkpoint;
+    sqlite3_stmt *read_page;
+    sqlite3_stmt *put_state;
+    sqlite3_stmt *get_state;
+    sqlite3_stmt *scan_states;
+    sqlite3_stmt *begin_read;
     int keeps_ids;
 };
 
@@ -43,7 +50,10 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS tags(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
     " events INTEGER);"
     "CREATE TABLE IF NOT EXISTS event_tags(tag INTEGER NOT NULL, position INTEGER NOT NULL,"
-    " PRIMARY KEY(tag, position)) WITHOUT ROWID;";
+    " PRIMARY KEY(tag, position)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS checkpoint(id INTEGER PRIMARY KEY, position INTEGER NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS states(stream TEXT PRIMARY KEY, count INTEGER NOT NULL,"
+    " number INTEGER NOT NULL, cents INTEGER NOT NULL, most INTEGER NOT NULL) WITHOUT ROWID;";
 
 static int fail(struct bench_failure *failure, const char *what, sqlite3 *db)
 {
@@ -72,6 +82,13 @@ static int sqlite_peer_close(void *store, struct bench_failure *failure)
     sqlite3_finalize(self->insert_tag);
     sqlite3_finalize(self->order_tags);
     sqlite3_finalize(self->read_tags);
+    sqlite3_finalize(self->read_checkpoint);
+    sqlite3_finalize(self->put_checkpoint);
+    sqlite3_finalize(self->read_page);
+    sqlite3_finalize(self->put_state);
+    sqlite3_finalize(self->get_state);
+    sqlite3_finalize(self->scan_states);
+    sqlite3_finalize(self->begin_read);
     if (sqlite3_close(self->db) != SQLITE_OK)
         rc = fail(failure, "close", self->db);
     free(self);
@@ -361,6 +378,172 @@ static int sqlite_peer_read_tags(void *store, const char *first, const char *sec
     return read_rows(self, self->read_tags, reading, failure);
 }
 
+/* ---- projections ---- */
+
+enum { PAGE_EVENTS = 500 /* folded in one transaction */ };
+
+static int read_checkpoint(struct sqlite_store *self, sqlite3_int64 *out,
+                           struct bench_failure *failure)
+{
+    int step;
+
+    *out = 0;
+    if (prepare_once(self, "SELECT position FROM checkpoint WHERE id = 1", &self->read_checkpoint,
+                     failure) < 0)
+        return -1;
+    step = sqlite3_step(self->read_checkpoint);
+    if (step == SQLITE_ROW)
+        *out = sqlite3_column_int64(self->read_checkpoint, 0);
+    sqlite3_reset(self->read_checkpoint);
+    return step == SQLITE_ROW || step == SQLITE_DONE ? 0 : fail(failure, "checkpoint", self->db);
+}
+
+static int put_checkpoint(struct sqlite_store *self, sqlite3_int64 position,
+                          struct bench_failure *failure)
+{
+    if (prepare_once(self, "REPLACE INTO checkpoint(id, position) VALUES(1, ?)",
+                     &self->put_checkpoint, failure) < 0)
+        return -1;
+    if (sqlite3_bind_int64(self->put_checkpoint, 1, position) != SQLITE_OK)
+        return fail(failure, "bind", self->db);
+    return run(self, self->put_checkpoint, failure);
+}
+
+/* The row that `page` stands at. One statement is faster than a read and a write. */
+static int fold_event(struct sqlite_store *self, sqlite3_stmt *page, struct bench_failure *failure)
+{
+    sqlite3_stmt *put = self->put_state;
+    struct bench_change change;
+    const void *data = sqlite3_column_blob(page, 2); /* before its size: SQLite wants it so */
+    const char *stream = (const char *)sqlite3_column_text(page, 1);
+
+    if (bench_fold_read(data, (size_t)sqlite3_column_bytes(page, 2), &change) < 0)
+        return bench_failure_set(failure, "sqlite: an event cannot be read");
+    if (sqlite3_bind_text(put, 1, stream, sqlite3_column_bytes(page, 1), SQLITE_STATIC) !=
+            SQLITE_OK ||
+        sqlite3_bind_int64(put, 2, (sqlite3_int64)change.number) != SQLITE_OK ||
+        sqlite3_bind_int64(put, 3, change.cents) != SQLITE_OK)
+        return fail(failure, "bind", self->db);
+    return run(self, put, failure);
+}
+
+/* Within a transaction. Returns: how many events, or -1. */
+static int fold_page(struct sqlite_store *self, struct bench_failure *failure)
+{
+    sqlite3_stmt *page = self->read_page;
+    sqlite3_int64 position = 0;
+    int step = SQLITE_DONE;
+    int count = 0;
+    int rc = read_checkpoint(self, &position, failure);
+
+    if (rc == 0 && (sqlite3_bind_int64(page, 1, position) != SQLITE_OK ||
+                    sqlite3_bind_int(page, 2, PAGE_EVENTS) != SQLITE_OK))
+        rc = fail(failure, "bind", self->db);
+    while (rc == 0) {
+        step = sqlite3_step(page);
+        if (step != SQLITE_ROW)
+            break;
+        position = sqlite3_column_int64(page, 0);
+        rc = fold_event(self, page, failure);
+        count++;
+    }
+    if (rc == 0 && step != SQLITE_DONE)
+        rc = fail(failure, "page", self->db);
+    sqlite3_reset(page);
+    if (rc == 0)
+        rc = put_checkpoint(self, position, failure);
+    return rc == 0 ? count : -1;
+}
+
+static int sqlite_peer_project(void *store, struct bench_failure *failure)
+{
+    struct sqlite_store *self = store;
+    int count = PAGE_EVENTS;
+
+    if (prepare_once(self,
+                     "SELECT position, stream, data FROM events WHERE position > ?"
+                     " ORDER BY position LIMIT ?",
+                     &self->read_page, failure) < 0 ||
+        prepare_once(self,
+                     "INSERT INTO states(stream, count, number, cents, most)"
+                     " VALUES(?1, 1, ?2, ?3, ?3) ON CONFLICT(stream) DO UPDATE SET"
+                     " count = count + 1, number = excluded.number,"
+                     " cents = cents + excluded.cents, most = max(most, excluded.most)",
+                     &self->put_state, failure) < 0)
+        return -1;
+    while (count == PAGE_EVENTS) {
+        if (run(self, self->begin, failure) < 0)
+            return -1;
+        count = fold_page(self, failure);
+        if (count < 0 || run(self, self->commit, failure) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The rows of a statement that has its values. */
+static int read_states(struct sqlite_store *self, sqlite3_stmt *statement,
+                       struct bench_states *states, struct bench_failure *failure)
+{
+    int step = sqlite3_step(statement);
+    int rc = 0;
+
+    for (; step == SQLITE_ROW; step = sqlite3_step(statement)) {
+        struct bench_state state = {
+            .count = (uint64_t)sqlite3_column_int64(statement, 0),
+            .number = (uint64_t)sqlite3_column_int64(statement, 1),
+            .cents = sqlite3_column_int64(statement, 2),
+            .most = sqlite3_column_int64(statement, 3),
+        };
+
+        bench_fold_add(states, &state);
+    }
+    if (step != SQLITE_DONE)
+        rc = fail(failure, sqlite3_sql(statement), self->db);
+    sqlite3_reset(statement);
+    return rc;
+}
+
+static int sqlite_peer_get_states(void *store, const char *const *streams, size_t count,
+                                  struct bench_states *states, struct bench_failure *failure)
+{
+    struct sqlite_store *self = store;
+    size_t i;
+    int rc = 0;
+
+    if (prepare_once(self, "SELECT count, number, cents, most FROM states WHERE stream = ?",
+                     &self->get_state, failure) < 0 ||
+        prepare_once(self, "BEGIN", &self->begin_read, failure) < 0 ||
+        run(self, self->begin_read, failure) < 0)
+        return -1;
+    for (i = 0; i < count && rc == 0; i++) {
+        if (sqlite3_bind_text(self->get_state, 1, streams[i], -1, SQLITE_STATIC) != SQLITE_OK)
+            rc = fail(failure, "bind", self->db);
+        else
+            rc = read_states(self, self->get_state, states, failure);
+    }
+    return rc == 0 ? run(self, self->commit, failure) : rc;
+}
+
+/* The end is the prefix with the last character that there is: names are plain. */
+static int sqlite_peer_scan_states(void *store, const char *prefix, struct bench_states *states,
+                                   struct bench_failure *failure)
+{
+    struct sqlite_store *self = store;
+    char end[BENCH_NAME_BYTES_MAX];
+
+    bench_text_set(end, sizeof(end), "%s\x7f", prefix);
+    if (prepare_once(self,
+                     "SELECT count, number, cents, most, stream FROM states"
+                     " WHERE stream >= ? AND stream < ? ORDER BY stream",
+                     &self->scan_states, failure) < 0)
+        return -1;
+    if (sqlite3_bind_text(self->scan_states, 1, prefix, -1, SQLITE_STATIC) != SQLITE_OK ||
+        sqlite3_bind_text(self->scan_states, 2, end, -1, SQLITE_STATIC) != SQLITE_OK)
+        return fail(failure, "bind", self->db);
+    return read_states(self, self->scan_states, states, failure);
+}
+
 /* The column takes no space, and its index is made in one go: bulk-load stays without them.
  * How many events a tag has is counted here, in favour of the load. */
 static const char indexes[] =
@@ -392,4 +575,7 @@ const struct bench_peer bench_peer_sqlite = {
     .read_stream = sqlite_peer_read_stream,
     .read_category = sqlite_peer_read_category,
     .read_tags = sqlite_peer_read_tags,
+    .project = sqlite_peer_project,
+    .get_states = sqlite_peer_get_states,
+    .scan_states = sqlite_peer_scan_states,
 };
