@@ -81,7 +81,8 @@ static void put_operands(struct qt_out *out, const struct qt_command *command)
         else if (strncmp(name, "VERB", 4) == 0)
             put_verbs(out);
         else if (islower((unsigned char)*name))
-            qt_out_put(out, name, size);
+            for (size_t i = 0; i < size; i++) /* one of these words */
+                qt_out_char(out, name[i] == '|' ? ' ' : name[i]);
         qt_out_char(out, '\'');
         at += size;
         if (*at == ' ')
