@@ -12,7 +12,7 @@ int qp_parked_list_open(struct qp_handle *handle, struct qp_bytes owner,
 {
     const size_t skip = sizeof(QP_VIEW_REBUILD) - 1;
     struct qp_bytes name = owner;
-    struct qp_projection_row row;
+    struct qp_projection_row row = {0};
     bool building = owner.size > skip && memcmp(owner.data, QP_VIEW_REBUILD, skip) == 0;
     int rc;
 

@@ -146,15 +146,16 @@ static int conclude(struct diff *diff)
     char keys[QT_GROUPED_MAX];
 
     qt_out_flush(&diff->run->out);
-    if (diff->run->json)
+    if (diff->run->json) {
         qt_note("{\"differ\":%" PRIu64 ",\"keys\":%" PRIu64 ",\"mark_a\":%" PRIu64
                 ",\"mark_b\":%" PRIu64 "}",
                 diff->differ, diff->keys, mark_a, mark_b);
-    else
+    } else {
         qt_note("%s of %s keys differ; %.150s at mark %" PRIu64 ", %.150s at mark %" PRIu64 "%s",
                 qt_number_grouped(diff->differ, differ), qt_number_grouped(diff->keys, keys),
                 diff->a.name, mark_a, diff->b.name, mark_b,
                 mark_a == mark_b ? "" : ": folds up to different positions");
+    }
     if (diff->differ == 0)
         return 0;
     diff->run->problem.told = true;

@@ -116,10 +116,11 @@ static int run_projection(struct qt_run *run)
     bool has_key = run->args.operand_count == 4;
     int rc = 0;
 
-    if (order == NULL)
+    if (order == NULL) {
         return qt_problem_say(&run->problem, QUIPU_MISUSE,
                               "no such order: \"%.80s\"; see quipu help projection",
                               run->args.operands[2]);
+    }
     if (has_key && !order->takes_key)
         return qt_problem_say(&run->problem, QUIPU_MISUSE,
                               "%s is for the projection, and not for a key", order->word);

@@ -52,19 +52,20 @@ static int take_arguments(struct look *look)
     struct qt_run *run = look->run;
     struct qt_args *args = &run->args;
     const char *key = args->operand_count == 4 ? args->operands[3] : NULL;
-    bool has_key;
+    bool wants_key;
     int rc;
 
     look->action = args->operands[0];
-    has_key = strcmp(look->action, "get") == 0;
-    if (!has_key && strcmp(look->action, "scan") != 0 && strcmp(look->action, "count") != 0)
+    wants_key = strcmp(look->action, "get") == 0;
+    if (!wants_key && strcmp(look->action, "scan") != 0 && strcmp(look->action, "count") != 0) {
         return qt_problem_say(&run->problem, QUIPU_MISUSE,
                               "it is get, scan or count, not \"%.80s\"; see quipu help view",
                               look->action);
-    if (has_key != (key != NULL))
+    }
+    if (wants_key != (key != NULL))
         return qt_problem_say(&run->problem, QUIPU_MISUSE, "%s; see quipu help view",
-                              has_key ? "the KEY to get is missing" : "only get has a KEY");
-    if (has_key && (qt_args_has(args, "prefix") || qt_args_has(args, "after")))
+                              wants_key ? "the KEY to get is missing" : "only get has a KEY");
+    if (wants_key && (qt_args_has(args, "prefix") || qt_args_has(args, "after")))
         return qt_problem_say(&run->problem, QUIPU_MISUSE, "get has one KEY, and no bounds");
     memmove(args->operands, args->operands + 1, sizeof(args->operands) - sizeof(*args->operands));
     args->operand_count--;
@@ -97,10 +98,11 @@ static int get(struct look *look)
 
     if (rc < 0)
         return failed(look, rc, &error);
-    if (rc == 0)
+    if (rc == 0) {
         return qt_problem_say(&run->problem, QUIPU_NOT_FOUND,
                               "%.150s has no key %.300s at mark %" PRIu64, look->name,
                               key_text(look), mark);
+    }
     shown = (struct qt_span){value.data, value.size};
     if (!run->json) {
         qt_value_text(out, &look->scratch, shown, 0);
@@ -260,10 +262,10 @@ const struct qt_command qt_command_view = {
     .operands = "get|scan|count STORE NAME [KEY]",
     .example =
         "quipu project orders --builtin count-by-type && quipu view scan orders count-by-type",
-    .text = "What a projection maintains, as of one moment. The mark comes with it (of a scan\n"
-            "on stderr): the position up to which the view is the fold of the store. get prints\n"
-            "the value of KEY, or exits 4; scan each key with its value, in the order of their\n"
-            "bytes; count how many there are.\n\n"
+    .text = "What a projection maintains, as of one moment. The mark comes with it (of a\n"
+            "scan on stderr): the position up to which the view is the fold of the store.\n"
+            "get prints the value of KEY, or exits 4; scan each key with its value, in the\n"
+            "order of their bytes; count how many there are.\n\n"
             "A value that is JSON prints as it is, msgpack as JSON, other bytes as text or\n"
             "hex. --json: {\"key\",\"value\"} a line; msgpack also exactly, as value_msgpack;\n"
             "other bytes as value_base64, keys that are no UTF-8 as key_base64.\n\n"

@@ -406,9 +406,29 @@ static void explain(struct why *why)
         put_text(why);
 }
 
-static int run_why(struct qt_run *run)
+/* Returns: 0, or a status with its problem. */
+static int look_into(struct why *why, const struct qt_items *items, struct qt_items *parked)
 {
     enum { PARKED_MAX = 1000 }; /* the first of a key has failed: it is among the first */
+    struct qt_run *run = why->run;
+    const char *name = run->args.operands[1];
+    const quipu_item *item = qt_items_find(items, name);
+    int rc = 0;
+
+    if (item == NULL)
+        return qt_problem_say(&run->problem, QUIPU_NOT_FOUND, "no projection %.300s", name);
+    if (item->parked > 0)
+        rc = qt_items_take(run, why->store, QUIPU_LIST_PARKED, name, PARKED_MAX, parked);
+    if (rc < 0)
+        return rc;
+    why->item = item;
+    why->parked = first_failed(parked);
+    explain(why);
+    return 0;
+}
+
+static int run_why(struct qt_run *run)
+{
     struct why why = {.run = run};
     struct qt_items items = {0};
     struct qt_items parked = {0};
@@ -417,17 +437,8 @@ static int run_why(struct qt_run *run)
 
     if (rc == 0)
         rc = qt_items_take(run, why.store, QUIPU_LIST_PROJECTIONS, name, UINT64_MAX, &items);
-    if (rc == 0) {
-        why.item = qt_items_find(&items, name);
-        if (why.item == NULL)
-            rc = qt_problem_say(&run->problem, QUIPU_NOT_FOUND, "no projection %.300s", name);
-    }
-    if (rc == 0 && why.item->parked > 0)
-        rc = qt_items_take(run, why.store, QUIPU_LIST_PARKED, name, PARKED_MAX, &parked);
-    if (rc == 0) {
-        why.parked = first_failed(&parked);
-        explain(&why);
-    }
+    if (rc == 0)
+        rc = look_into(&why, &items, &parked);
     quipu_close(why.store);
     release(&why);
     qt_items_release(&items);
