@@ -1430,7 +1430,7 @@ typedef struct quipu_item { /* frozen view; fields that a kind does not use are 
     uint64_t redelivered;
     uint64_t oldest;
     const char *fault;
-    uint64_t key_size; /* of `key`, which may have any bytes; there is a 0 behind them */
+    uint64_t key_size; /* of a projection's `key`, which may have any bytes; a 0 is behind them */
     int64_t until_ns;
     uint32_t mode; /* quipu_projection_mode */
     uint32_t reserved;
@@ -1448,8 +1448,8 @@ typedef struct quipu_list quipu_list;
  * Threads: any for `store`.
  * Returns: QUIPU_OK; QUIPU_MISUSE: no such kind, PARKED of nobody; QUIPU_NOT_FOUND: PARKED of a
  *          projection that is not there, or builds nothing; QUIPU_INVALID, QUIPU_TOO_LARGE: the
- * prefix; QUIPU_CORRUPT: an event is damaged, so that names may be missing; what every call may
- *          return. */
+ *          prefix; QUIPU_CORRUPT: an event is damaged, so that names may be missing; what every
+ *          call may return. */
 QUIPU_API int quipu_list_open(quipu *store, int kind, const char *prefix, quipu_list **out,
                               quipu_error *error);
 

@@ -970,7 +970,7 @@ Test(api, arguments_of_the_rest)
     EXPECT(QUIPU_MISUSE, quipu_list_open(store, 1, NULL, NULL, &why));
     EXPECT(QUIPU_MISUSE, quipu_list_open(store, 0, NULL, &list, &why));
     cr_expect(list == NULL);
-    EXPECT(QUIPU_MISUSE, quipu_list_open(store, 3, NULL, &list, &why));
+    EXPECT(QUIPU_MISUSE, quipu_list_open(store, 4, NULL, &list, &why));
     EXPECT(QUIPU_INVALID, quipu_list_open(store, 1, "\x01", &list, &why));
     EXPECT(QUIPU_OK, quipu_list_open(store, 1, "", &list, &why));
     EXPECT(QUIPU_MISUSE, quipu_list_next(list, NULL, &why));
