@@ -1372,6 +1372,21 @@ enum quipu_list_kind {
     /* name; text: "mark" or "source"; mark: the position, or a source's number; lag: of a mark,
      * events behind it; last_time_ns: the store's clock when it changed */
     QUIPU_LIST_MARKS = 2,
+    /* name; text: "live", "catching-up", "rebuilding", "paused" or "faulted" (as
+     * quipu_projection_status); mode; version: of the functions that made the view; mark: of the
+     * view; lag: events behind it; first_position: the mark of what is built beside it, 0: nothing
+     * is; count: events applied since that, or else the view, was begun; parked: events that wait;
+     * pid, until_ns: of who runs it, and the end of its lease, on the store's clock, 0: nobody
+     * does; last_time_ns: that clock when anything of this changed. If it has stopped: position,
+     * status and fault, the error's text; key; time_ns: when. Live ones are not listed: nothing of
+     * them is stored. */
+    QUIPU_LIST_PROJECTIONS = 3,
+    /* The parked events of one projection (the prefix is its whole name; "$rebuild:NAME": of what
+     * is built beside it): those of a key from the oldest to the newest, shorter keys first. name:
+     * the projection's; key; position; count: how often it was tried; text, status: why it failed,
+     * "" and 0 if it waits behind one that did; time_ns, last_time_ns: the store's clock when it
+     * was parked and when it was tried last */
+    QUIPU_LIST_PARKED = 5,
     /* Snapshots of folds, by stream, fold, its version, version. name: the stream; key: the fold;
      * mark: the fold's version; version, position: where it stands; count: bytes of the state;
      * text: "usable", or "stale" if the event that it stands at is not there any more (it is passed
@@ -1387,7 +1402,13 @@ enum quipu_list_kind {
      * of which each keeps pages; time_ns: when that process began the oldest one that it holds, on
      * the store's clock, 0 if that is not known. Those of dead processes are cleared first, and not
      * listed. */
-    QUIPU_LIST_READERS = 10
+    QUIPU_LIST_READERS = 10,
+    /* What quipu_view_open() can open of all that is kept: name; text: "async", "inline", or
+     * "rebuild" of what is built beside a view: its name is "$rebuild:NAME", it comes after NAME's
+     * and has its prefix; mode; version; mark; lag; parked; last_time_ns: as PROJECTIONS; count:
+     * its generation, how many times the projection was begun. How many keys it has nobody knows
+     * before quipu_view_count() */
+    QUIPU_LIST_VIEWS = 11
 };
 
 typedef struct quipu_item { /* frozen view; fields that a kind does not use are 0 */
@@ -1408,7 +1429,11 @@ typedef struct quipu_item { /* frozen view; fields that a kind does not use are 
     uint64_t parked;
     uint64_t redelivered;
     uint64_t oldest;
-    uint64_t reserved[4];
+    const char *fault;
+    uint64_t key_size; /* of a projection's `key`, which may have any bytes; a 0 is behind them */
+    int64_t until_ns;
+    uint32_t mode; /* quipu_projection_mode */
+    uint32_t reserved;
 } quipu_item;
 
 /* A snapshot of names, in the order of their bytes. As long as it is open it keeps pages, as a
@@ -1416,14 +1441,15 @@ typedef struct quipu_item { /* frozen view; fields that a kind does not use are 
  * pages. */
 typedef struct quipu_list quipu_list;
 
-/* List names that begin with `prefix` (NULL or "": all). Of READERS it is the process's name. Of
- * SNAPSHOTS it is the whole name of a fold.
+/* List names that begin with `prefix` (NULL or "": all). Of READERS it is the process's name, of
+ * PARKED it is whose, of SNAPSHOTS the whole name of a fold.
  *
  * Memory:  `*out` is the caller's until quipu_list_close().
  * Threads: any for `store`.
- * Returns: QUIPU_OK; QUIPU_MISUSE: no such kind; QUIPU_INVALID, QUIPU_TOO_LARGE: the prefix;
- *          QUIPU_CORRUPT: an event is damaged, so that names may be missing; what every call may
- *          return. */
+ * Returns: QUIPU_OK; QUIPU_MISUSE: no such kind, PARKED of nobody; QUIPU_NOT_FOUND: PARKED of a
+ *          projection that is not there, or builds nothing; QUIPU_INVALID, QUIPU_TOO_LARGE: the
+ *          prefix; QUIPU_CORRUPT: an event is damaged, so that names may be missing; what every
+ *          call may return. */
 QUIPU_API int quipu_list_open(quipu *store, int kind, const char *prefix, quipu_list **out,
                               quipu_error *error);
 

@@ -8,12 +8,15 @@
  *
  * The tail's part costs memory for each name that has an event after `indexed`; the index's costs
  * none. Names that were deleted are passed over; a record that nobody can read may hide a name, so
- * then there is no list. Readers, marks and snapshots are listed too, which are no terms. */
+ * then there is no list. Readers, marks, snapshots and what there is of projections are listed too,
+ * which are no terms. */
 #include "list.h"
 
 #include "kept.h"
 #include "marked.h"
 #include "moment.h"
+#include "parked_list.h"
+#include "projected.h"
 #include "readers.h"
 #include "status.h"
 #include "streams.h"
@@ -34,11 +37,13 @@ struct tail_entry {
 };
 
 struct qp_list {
-    int of; /* READERS, MARKS, SNAPSHOTS: one of the three is in use; else what follows them */
+    int of; /* of a kind that is no term only the member of that kind is in use */
     struct qp_readers readers;
     size_t reader_at; /* the next */
     struct qp_marked marked;
     struct qp_kept kept;
+    struct qp_projected projected; /* PROJECTIONS, VIEWS */
+    struct qp_parked_list parked;  /* PARKED */
     struct qp_moment *moment;
     enum qp_term_kind kind;
     struct qp_key prefix;   /* kind and prefix: what the keys asked for begin with */
@@ -203,6 +208,35 @@ static int open_terms(struct qp_handle *handle, struct qp_list *list, struct qp_
     return rc == QUIPU_OK ? step_index(list, error) : rc;
 }
 
+/* A list of anything, once it is known that there is such a kind. */
+static int open_kind(struct qp_handle *handle, struct qp_list *list, struct qp_bytes prefix,
+                     quipu_error *error)
+{
+    switch (list->of) {
+    case QUIPU_LIST_READERS:
+        return qp_readers_collect(handle, prefix, &list->readers, error);
+    case QUIPU_LIST_MARKS:
+        return qp_marked_open(handle, prefix, &list->marked, error);
+    case QUIPU_LIST_SNAPSHOTS:
+        return qp_kept_open(handle, prefix, &list->kept, error);
+    case QUIPU_LIST_PROJECTIONS:
+    case QUIPU_LIST_VIEWS:
+        return qp_projected_open(handle, prefix, list->of == QUIPU_LIST_VIEWS, &list->projected,
+                                 error);
+    case QUIPU_LIST_PARKED:
+        return qp_parked_list_open(handle, prefix, &list->parked, error);
+    default:
+        return open_terms(handle, list, prefix, error);
+    }
+}
+
+static bool is_kind(int kind, enum qp_term_kind *term)
+{
+    return find_kind(kind, term) || kind == QUIPU_LIST_READERS || kind == QUIPU_LIST_MARKS ||
+           kind == QUIPU_LIST_SNAPSHOTS || kind == QUIPU_LIST_PROJECTIONS ||
+           kind == QUIPU_LIST_VIEWS || kind == QUIPU_LIST_PARKED;
+}
+
 int qp_list_open(struct qp_handle *handle, int kind, const char *prefix, struct qp_list **out,
                  quipu_error *error)
 {
@@ -212,8 +246,7 @@ int qp_list_open(struct qp_handle *handle, int kind, const char *prefix, struct 
     int rc;
 
     *out = NULL;
-    if (!find_kind(kind, &term) && kind != QUIPU_LIST_READERS && kind != QUIPU_LIST_MARKS &&
-        kind != QUIPU_LIST_SNAPSHOTS)
+    if (!is_kind(kind, &term))
         return qp_fail(error, QUIPU_MISUSE, "there is no list of kind %d", kind);
     if (prefix != NULL && prefix[0] != '\0') {
         rc = qp_text_name(prefix, QP_NAME_MAX, "a prefix", &start.size, error);
@@ -225,14 +258,7 @@ int qp_list_open(struct qp_handle *handle, int kind, const char *prefix, struct 
         return qp_fail_memory(error);
     list->kind = term;
     list->of = kind;
-    if (kind == QUIPU_LIST_READERS)
-        rc = qp_readers_collect(handle, start, &list->readers, error);
-    else if (kind == QUIPU_LIST_MARKS)
-        rc = qp_marked_open(handle, start, &list->marked, error);
-    else if (kind == QUIPU_LIST_SNAPSHOTS)
-        rc = qp_kept_open(handle, start, &list->kept, error);
-    else
-        rc = open_terms(handle, list, start, error);
+    rc = open_kind(handle, list, start, error);
     if (rc < 0)
         qp_list_close(list);
     else
@@ -251,6 +277,8 @@ void qp_list_close(struct qp_list *list)
     qp_readers_release(&list->readers);
     qp_marked_close(&list->marked);
     qp_kept_close(&list->kept);
+    qp_projected_close(&list->projected);
+    qp_parked_list_close(&list->parked);
     qp_free(list->tail);
     qp_free(list);
 }
@@ -353,16 +381,8 @@ static int next_reader(struct qp_list *list, quipu_item *item)
     return QUIPU_ROW;
 }
 
-/* On CORRUPT the item has its name at least, and the next call goes on after it. */
-int qp_list_next(struct qp_list *list, quipu_item *item, quipu_error *error)
+static int next_term(struct qp_list *list, quipu_item *item, quipu_error *error)
 {
-    *item = (quipu_item){0};
-    if (list->of == QUIPU_LIST_READERS)
-        return next_reader(list, item);
-    if (list->of == QUIPU_LIST_MARKS)
-        return qp_marked_next(&list->marked, item, error);
-    if (list->of == QUIPU_LIST_SNAPSHOTS)
-        return qp_kept_next(&list->kept, item, error);
     for (;;) {
         struct tail_entry entry = {0};
         int rc = take_next(list, &entry, error);
@@ -381,5 +401,26 @@ int qp_list_next(struct qp_list *list, quipu_item *item, quipu_error *error)
         item->first_position = entry.first_position;
         item->position = entry.last_position;
         return fill_times(list, item, error);
+    }
+}
+
+/* On CORRUPT the item has its name at least, and the next call goes on after it. */
+int qp_list_next(struct qp_list *list, quipu_item *item, quipu_error *error)
+{
+    *item = (quipu_item){0};
+    switch (list->of) {
+    case QUIPU_LIST_READERS:
+        return next_reader(list, item);
+    case QUIPU_LIST_MARKS:
+        return qp_marked_next(&list->marked, item, error);
+    case QUIPU_LIST_SNAPSHOTS:
+        return qp_kept_next(&list->kept, item, error);
+    case QUIPU_LIST_PROJECTIONS:
+    case QUIPU_LIST_VIEWS:
+        return qp_projected_next(&list->projected, item, error);
+    case QUIPU_LIST_PARKED:
+        return qp_parked_list_next(&list->parked, item, error);
+    default:
+        return next_term(list, item, error);
     }
 }

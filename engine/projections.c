@@ -191,9 +191,9 @@ int qp_projections_next(struct qp_cursor *cursor, bool *begun, struct qp_bytes *
     struct qp_bytes value;
     int rc = qp_cursor_seek(cursor, *begun ? QP_NEXT : QP_AT_LEAST, &key, &value, error);
 
-    *begun = true;
     if (rc != QUIPU_ROW)
         return rc;
+    *begun = true;
     if (((const uint8_t *)key.data)[0] != QP_MARK_PROJECTION)
         return QUIPU_OK;
     *name = (struct qp_bytes){(const uint8_t *)key.data + 1, key.size - 1};

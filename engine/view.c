@@ -358,7 +358,12 @@ static int next_live(struct qp_view *view, struct qp_bytes *key, struct qp_bytes
 int qp_view_next(struct qp_view *view, struct qp_bytes *key, struct qp_bytes *value,
                  quipu_error *error)
 {
+    int rc;
+
     if (!view->scanning)
         return QUIPU_OK;
-    return view->is_live ? next_live(view, key, value) : next_kept(view, key, value, error);
+    rc = view->is_live ? next_live(view, key, value) : next_kept(view, key, value, error);
+    if (!view->values)
+        *value = (struct qp_bytes){0};
+    return rc;
 }

@@ -601,6 +601,60 @@ Test(faults, lists)
     quipu_close(store);
 }
 
+static int count_key(quipu_page *page, const void *key, size_t size, const quipu_event *event,
+                     void *payload, quipu_error *error)
+{
+    (void)event;
+    (void)payload;
+    (void)error;
+    return quipu_page_put(page, key, size, "1", 1);
+}
+
+/* A list that is open gives all its names, whichever call of it has failed. */
+static int list_in_spite(void)
+{
+    quipu_list *list = NULL;
+    quipu_item item;
+    unsigned count = 0;
+    int failed = QUIPU_OK;
+    int rc = quipu_list_open(store, list_kind, "", &list, &why);
+
+    while (rc >= 0) {
+        rc = quipu_list_next(list, &item, &why);
+        if (rc == QUIPU_OK)
+            break;
+        count += rc == QUIPU_ROW;
+        if (rc < 0) {
+            cr_assert_eq(failed, QUIPU_OK, "failure %ld: it fails again", sweep.n);
+            failed = rc;
+            rc = QUIPU_OK;
+        }
+    }
+    quipu_list_close(list);
+    if (rc == QUIPU_OK)
+        cr_expect_eq(count, list_count, "%s, failure %ld: %u names", sweep.name, sweep.n, count);
+    return failed < 0 ? failed : rc;
+}
+
+Test(faults, lists_of_projections)
+{
+    static const char *const names[] = {"counted", "double", "third"};
+
+    append_events();
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const quipu_projection projection = {QUIPU_INIT(quipu_projection), .version = 1,
+                                             .name = names[i], .apply = count_key};
+
+        cr_assert_eq(quipu_project(store, &projection, NULL, NULL, NULL, &why), QUIPU_OK);
+    }
+    list_count = 3;
+    list_kind = QUIPU_LIST_PROJECTIONS;
+    fail_each("projections", list_in_spite);
+    list_kind = QUIPU_LIST_VIEWS;
+    fail_each("views", list_in_spite);
+    quipu_close(store);
+}
+
 static int get_figures(void)
 {
     quipu_stat stat = {QUIPU_INIT(quipu_stat), .format = 0};

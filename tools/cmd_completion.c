@@ -66,6 +66,18 @@ static void put_options(struct qt_out *out, const struct qt_command *command, bo
     }
 }
 
+/* "get|scan" as words with blanks between them. */
+static void put_alternatives(struct qt_out *out, const char *name, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        char c = name[i];
+
+        if (c == '|')
+            c = ' ';
+        qt_out_char(out, c);
+    }
+}
+
 /* What may stand in place of each operand: directories, files, or these words. */
 static void put_operands(struct qt_out *out, const struct qt_command *command)
 {
@@ -81,7 +93,7 @@ static void put_operands(struct qt_out *out, const struct qt_command *command)
         else if (strncmp(name, "VERB", 4) == 0)
             put_verbs(out);
         else if (islower((unsigned char)*name))
-            qt_out_put(out, name, size);
+            put_alternatives(out, name, size);
         qt_out_char(out, '\'');
         at += size;
         if (*at == ' ')

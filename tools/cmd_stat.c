@@ -4,12 +4,15 @@
  */
 #include "bytes.h"
 #include "command.h"
+#include "items.h"
 #include "mark.h"
 #include "number.h"
+#include "projection.h"
 #include "stamp.h"
 #include "store.h"
 #include "text.h"
 #include "uuid.h"
+#include "value.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -163,7 +166,7 @@ static void put_oldest_json(struct qt_out *out, const struct readers *readers)
 
 /* One line; a field that has nothing to say in an empty store is absent. */
 static void put_json(struct qt_out *out, const quipu_stat *stat, const struct readers *readers,
-                     const struct marks *marks)
+                     const struct marks *marks, const struct qt_items *projections)
 {
     char chain[17];
 
@@ -189,6 +192,8 @@ static void put_json(struct qt_out *out, const quipu_stat *stat, const struct re
     put_oldest_json(out, readers);
     qt_out_key(out, "marks");
     put_marks_json(out, marks);
+    qt_out_key(out, "projections");
+    qt_projection_put_array(out, projections);
     qt_out_text(out, "}\n");
 }
 
@@ -288,9 +293,38 @@ static void put_marks(struct qt_out *out, const struct marks *marks)
     qt_out_char(out, '\n');
 }
 
-static void put_text(struct qt_out *out, const quipu_stat *stat, const struct readers *readers,
-                     const struct marks *marks)
+/* All of them in one line, and whom to ask about the first that has stopped. */
+static void put_projections(struct qt_run *run, const struct qt_items *projections)
 {
+    struct qt_out *out = &run->out;
+    const quipu_item *worst = NULL;
+    struct qt_bytes next = {0};
+
+    put_label(out, "projections");
+    qt_projection_put_summary(out, projections);
+    for (size_t i = 0; i < projections->count; i++) {
+        const quipu_item *item = qt_items_at(projections, i);
+
+        if (item->fault != NULL || (item->parked > 0 && worst == NULL))
+            worst = item;
+        if (item->fault != NULL)
+            break;
+    }
+    if (worst != NULL) {
+        qt_bytes_text(&next, "     -> quipu why ");
+        qt_value_quoted(&next, run->args.operands[0]);
+        qt_bytes_char(&next, ' ');
+        qt_value_quoted(&next, worst->name);
+    }
+    qt_out_put(out, next.data, next.size);
+    qt_bytes_release(&next);
+    qt_out_char(out, '\n');
+}
+
+static void put_text(struct qt_run *run, const quipu_stat *stat, const struct readers *readers,
+                     const struct marks *marks, const struct qt_items *projections)
+{
+    struct qt_out *out = &run->out;
     char chain[17];
 
     put_label(out, "events");
@@ -320,6 +354,8 @@ static void put_text(struct qt_out *out, const quipu_stat *stat, const struct re
     put_readers(out, readers);
     if (marks->count > 0)
         put_marks(out, marks);
+    if (projections->count > 0)
+        put_projections(run, projections);
     qt_number_hex16(stat->chain, chain);
     put_label(out, "chain");
     qt_out_text(out, chain);
@@ -334,6 +370,7 @@ static int run_stat(struct qt_run *run)
     quipu_stat stat = {QUIPU_INIT(quipu_stat), .format = 0};
     struct readers readers = {0};
     struct marks marks = {0};
+    struct qt_items projections = {0};
     quipu_error error = {0};
     int rc = qt_store_open(run, QT_STORE_READ, &store);
 
@@ -341,20 +378,23 @@ static int run_stat(struct qt_run *run)
         rc = count_readers(run, store, &readers);
     if (rc == 0)
         rc = take_marks(run, store, &marks);
+    if (rc == 0)
+        rc = qt_items_take(run, store, QUIPU_LIST_PROJECTIONS, NULL, UINT64_MAX, &projections);
     if (rc < 0)
         goto done;
     rc = quipu_stat_get(store, &stat, &error);
     if (rc < 0)
         rc = qt_store_failed(run, rc, &error);
     else if (run->json)
-        put_json(&run->out, &stat, &readers, &marks);
+        put_json(&run->out, &stat, &readers, &marks, &projections);
     else
-        put_text(&run->out, &stat, &readers, &marks);
+        put_text(run, &stat, &readers, &marks, &projections);
 
 done:
     quipu_close(store);
     qt_bytes_release(&marks.names);
     qt_bytes_release(&marks.items);
+    qt_items_release(&projections);
     return rc;
 }
 
@@ -363,9 +403,10 @@ const struct qt_command qt_command_stat = {
     .summary = "show how a store is",
     .operands = "STORE",
     .example = "quipu stat orders",
-    .text = "Events, disk, index, readers, marks. A reader that a process leaves open keeps\n"
-            "pages, so that the file grows with each commit: the oldest is named, with a\n"
-            "warning if it is 1 000 commits behind.\n\n"
+    .text = "Events, disk, index, readers, marks, projections. A reader that a process leaves\n"
+            "open keeps pages, so that the file grows with each commit: the oldest is named,\n"
+            "with a warning if it is 1 000 commits behind. Of projections that have stopped\n"
+            "or have parked events quipu why says more.\n\n"
             "Two stores with the same chain at the same position have the same history up to\n"
             "there.\n",
     .options = NULL,

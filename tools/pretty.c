@@ -93,23 +93,6 @@ static void put_json(struct qt_out *out, struct qt_span json, size_t level)
     }
 }
 
-/* UTF-8 as a JSON string. */
-static void put_string(struct qt_out *out, const char *text, size_t size)
-{
-    size_t done = 0;
-
-    qt_out_char(out, '"');
-    for (size_t at = 0; at < size; at++) {
-        if (text[at] != '"' && text[at] != '\\')
-            continue;
-        qt_text_json(out, text + done, at - done);
-        qt_out_char(out, '\\');
-        done = at; /* the mark itself goes out with what follows it */
-    }
-    qt_text_json(out, text + done, size - done);
-    qt_out_char(out, '"');
-}
-
 /* In pieces, as line.c does. */
 static void put_base64(struct qt_out *out, struct qt_span payload)
 {
@@ -127,19 +110,6 @@ static void put_base64(struct qt_out *out, struct qt_span payload)
     qt_out_char(out, '"');
 }
 
-static bool is_utf8(struct qt_span bytes)
-{
-    for (size_t at = 0; at < bytes.size;) {
-        uint32_t code;
-        size_t size = qt_utf8_decode(bytes.text + at, bytes.size - at, &code);
-
-        if (size == 0)
-            return false;
-        at += size;
-    }
-    return true;
-}
-
 enum qt_pretty_form qt_pretty_form(struct qt_bytes *scratch, struct qt_span payload, int format)
 {
     struct qt_json json;
@@ -152,7 +122,7 @@ enum qt_pretty_form qt_pretty_form(struct qt_bytes *scratch, struct qt_span payl
         return qt_msgpack_json(payload.text, payload.size, scratch) == 0 ? QT_PRETTY_MSGPACK
                                                                          : QT_PRETTY_BASE64_MSGPACK;
     }
-    return is_utf8(payload) ? QT_PRETTY_TEXT : QT_PRETTY_BASE64;
+    return qt_utf8_whole(payload.text, payload.size) ? QT_PRETTY_TEXT : QT_PRETTY_BASE64;
 }
 
 void qt_pretty_payload(struct qt_out *out, const struct qt_bytes *scratch, struct qt_span payload,
@@ -167,7 +137,7 @@ void qt_pretty_payload(struct qt_out *out, const struct qt_bytes *scratch, struc
         break;
     case QT_PRETTY_TEXT:
         qt_out_text(out, "{\"$text\": ");
-        put_string(out, payload.text, payload.size);
+        qt_text_string(out, payload.text, payload.size);
         qt_out_char(out, '}');
         break;
     default:
@@ -222,7 +192,7 @@ static void put_tags(struct qt_out *out, const quipu_event *event)
         size_t size = strlen(tag);
 
         qt_out_text(out, i == 0 ? "[" : ", ");
-        put_string(out, tag, size);
+        qt_text_string(out, tag, size);
         tag += size + 1;
     }
     qt_out_char(out, ']');
@@ -237,11 +207,11 @@ void qt_pretty_put(struct qt_out *out, struct qt_bytes *scratch, const quipu_eve
     qt_out_text(out, "{\n  \"position\": ");
     qt_out_number(out, event->position);
     put_key(out, "stream", "");
-    put_string(out, event->stream, event->stream_size);
+    qt_text_string(out, event->stream, event->stream_size);
     put_key(out, "version", "");
     qt_out_number(out, event->version);
     put_key(out, "type", "");
-    put_string(out, event->type, event->type_size);
+    qt_text_string(out, event->type, event->type_size);
     put_stamp(out, "time", event->time_ns);
     put_stamp(out, "recorded", event->recorded_ns);
     if ((event->flags & QUIPU_EVENT_HAS_ID) != 0) {

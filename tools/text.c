@@ -93,6 +93,22 @@ void qt_text_json(struct qt_out *out, const char *text, size_t size)
     put(out, text, size, true);
 }
 
+void qt_text_string(struct qt_out *out, const char *text, size_t size)
+{
+    size_t done = 0;
+
+    qt_out_char(out, '"');
+    for (size_t at = 0; at < size; at++) {
+        if (text[at] != '"' && text[at] != '\\')
+            continue;
+        put(out, text + done, at - done, true);
+        qt_out_char(out, '\\');
+        done = at; /* the mark itself goes out with what follows it */
+    }
+    put(out, text + done, size - done, true);
+    qt_out_char(out, '"');
+}
+
 void qt_text_bytes(struct qt_bytes *bytes, const char *text, size_t size)
 {
     while (size > 0) {

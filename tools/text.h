@@ -21,6 +21,9 @@ void qt_text_bytes(struct qt_bytes *bytes, const char *text, size_t size);
 /* The same for checked JSON: what must not reach the terminal becomes \uNNNN, so it stays JSON. */
 void qt_text_json(struct qt_out *out, const char *text, size_t size);
 
+/* UTF-8 as a JSON string with its quotes, in the same way. */
+void qt_text_string(struct qt_out *out, const char *text, size_t size);
+
 /* The columns that qt_text_put() takes for it, one for each code point. */
 size_t qt_text_width(const char *text, size_t size);
 

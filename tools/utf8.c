@@ -105,3 +105,16 @@ bool qt_utf8_hostile(uint32_t code)
     return code == 0x61c || code == 0x200e || code == 0x200f ||
            (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
 }
+
+bool qt_utf8_whole(const char *text, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        uint32_t code;
+        size_t taken = qt_utf8_decode(text + at, size - at, &code);
+
+        if (taken == 0)
+            return false;
+        at += taken;
+    }
+    return true;
+}

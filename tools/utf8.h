@@ -17,6 +17,9 @@ size_t qt_utf8_decode(const char *text, size_t size, uint32_t *code);
  * Returns: the bytes written, 1 to 4. */
 size_t qt_utf8_encode(uint32_t code, char *to);
 
+/* Is all of it valid? */
+bool qt_utf8_whole(const char *text, size_t size);
+
 /* A control character, or one that turns or breaks a line on a terminal. */
 bool qt_utf8_hostile(uint32_t code);
 
