@@ -146,6 +146,8 @@ static int conclude(struct diff *diff)
     char keys[QT_GROUPED_MAX];
 
     qt_out_flush(&diff->run->out);
+    if (diff->run->out.failed != 0)
+        return 0; /* whoever read it has gone, or the disk is full: that is told elsewhere */
     if (diff->run->json) {
         qt_note("{\"differ\":%" PRIu64 ",\"keys\":%" PRIu64 ",\"mark_a\":%" PRIu64
                 ",\"mark_b\":%" PRIu64 "}",

@@ -179,6 +179,8 @@ static void put_end(struct look *look, uint64_t keys, bool more)
     bool plain;
 
     qt_out_flush(&look->run->out);
+    if (look->run->out.failed != 0)
+        return;
     if (look->run->json) {
         qt_note("{\"mark\":%" PRIu64 ",\"keys\":%" PRIu64 ",\"more\":%s}", mark, keys,
                 more ? "true" : "false");
