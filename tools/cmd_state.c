@@ -5,8 +5,8 @@
 #include "filter.h"
 #include "json.h"
 #include "merge.h"
-#include "msgpack_json.h"
 #include "pager.h"
+#include "patch.h"
 #include "stamp.h"
 #include "steps.h"
 #include "store.h"
@@ -34,29 +34,6 @@ struct state {
     char last_type[256]; /* a name is at most 255 bytes */
 };
 
-/* What an event says about the state, as checked JSON: text NULL if nothing. What is no JSON,
- * though its program said so, says nothing.
- *
- * Returns: 0 or QUIPU_NO_MEMORY. */
-static int find_patch(struct state *state, const quipu_event *event, struct qt_span *patch)
-{
-    struct qt_json json;
-
-    *patch = (struct qt_span){event->data, event->data_size};
-    if (patch->size > 0 && event->data_format == QUIPU_MSGPACK) {
-        qt_bytes_clear(&state->scratch);
-        if (qt_msgpack_json(patch->text, patch->size, &state->scratch) < 0) {
-            *patch = (struct qt_span){0};
-            return state->scratch.failed ? QUIPU_NO_MEMORY : 0;
-        }
-        *patch = (struct qt_span){state->scratch.data, state->scratch.size};
-    }
-    if (patch->size == 0 || event->data_format == QUIPU_BINARY ||
-        qt_json_whole(&json, patch->text, patch->size) < 0)
-        *patch = (struct qt_span){0};
-    return 0;
-}
-
 /* One event into the state. Whatever it holds, its place in the stream counts. */
 static int fold_event(struct state *state, const quipu_event *event, struct qt_span *patch)
 {
@@ -66,7 +43,7 @@ static int fold_event(struct state *state, const quipu_event *event, struct qt_s
     state->time_ns = event->time_ns;
     assert(event->type_size < sizeof(state->last_type));
     memcpy(state->last_type, event->type, event->type_size + 1);
-    rc = find_patch(state, event, patch);
+    rc = qt_patch_find(event, &state->scratch, patch);
     if (rc < 0 || patch->size == 0)
         return rc;
     return qt_merge_apply(&state->merge, *patch) < 0 ? QUIPU_NO_MEMORY : 0;

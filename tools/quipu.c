@@ -12,7 +12,8 @@
  *     merge    JSON merge patch           steps    what each event changed
  *     batch    append --batch             step     a line of it: an event or a condition
  *     query    texts to one query         refusal  which conditions did not hold
- *     mark     a mark or source, printed
+ *     mark     a mark or source, printed  patch    what an event says about a state
+ *     builtin  projections without code   plugin   functions of a shared object
  *
  * A verb returns 0 or a status, with what to say about it in run->problem; that, and whether
  * standard output has arrived, is the exit code. Nothing here keeps anything between two calls.
@@ -42,6 +43,7 @@ const struct qt_command *const qt_commands[] = {
     &qt_command_snapshots,
     &qt_command_stat,
     &qt_command_state,
+    &qt_command_project,
     &qt_command_verify,
     &qt_command_reindex,
     &qt_command_completion,
