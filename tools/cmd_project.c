@@ -224,8 +224,7 @@ static void put_text(struct qt_out *out, const struct task *task, size_t width)
     if (task->skipped > 0)
         put_count(out, "; ", task->skipped, " skipped");
     if (task->last.parked > 0)
-        put_count(out, "; ", task->last.parked,
-                  task->last.parked == 1 ? " waits parked" : " wait parked");
+        put_count(out, "; ", task->last.parked, " waiting");
     qt_out_char(out, '\n');
 }
 

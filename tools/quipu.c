@@ -29,26 +29,11 @@
 #include <unistd.h>
 
 const struct qt_command *const qt_commands[] = {
-    &qt_command_init,
-    &qt_command_append,
-    &qt_command_import,
-    &qt_command_dump,
-    &qt_command_show,
-    &qt_command_tail,
-    &qt_command_streams,
-    &qt_command_categories,
-    &qt_command_types,
-    &qt_command_tags,
-    &qt_command_marks,
-    &qt_command_snapshots,
-    &qt_command_stat,
-    &qt_command_state,
-    &qt_command_project,
-    &qt_command_verify,
-    &qt_command_reindex,
-    &qt_command_completion,
-    &qt_command_help,
-    NULL,
+    &qt_command_init,    &qt_command_append,     &qt_command_import,  &qt_command_dump,
+    &qt_command_show,    &qt_command_tail,       &qt_command_streams, &qt_command_categories,
+    &qt_command_types,   &qt_command_tags,       &qt_command_marks,   &qt_command_snapshots,
+    &qt_command_stat,    &qt_command_state,      &qt_command_project, &qt_command_verify,
+    &qt_command_reindex, &qt_command_completion, &qt_command_help,    NULL,
 };
 
 const struct qt_option qt_common_options[] = {
