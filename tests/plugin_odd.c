@@ -8,6 +8,8 @@
  *   lives                 a live one
  *   slow                  as parks, with 5 ms for each event
  *
+ * Its upcasters make 40 events of the type ONE of one of the type MANY, and none of one of NONE.
+ *
  * QUIPU_TEST_PLUGIN makes the plugin itself one that must be refused. */
 #include <quipu.h>
 
@@ -122,11 +124,38 @@ static const quipu_projection slow = {QUIPU_INIT(quipu_projection),
 
 static const quipu_projection *const projections[] = {&parks, &skips,   &stops, &counts,
                                                       &emits, &differs, &lives, &slow};
+static int up_many(const quipu_event *event, quipu_page *out, void *payload, quipu_error *error)
+{
+    const quipu_draft one = {.type = "ONE"};
+    int rc = QUIPU_OK;
+
+    (void)event;
+    (void)payload;
+    (void)error;
+    for (int i = 0; i < 40 && rc == QUIPU_OK; i++)
+        rc = quipu_page_emit(out, NULL, &one);
+    return rc;
+}
+
+static int up_none(const quipu_event *event, quipu_page *out, void *payload, quipu_error *error)
+{
+    (void)event;
+    (void)out;
+    (void)payload;
+    (void)error;
+    return QUIPU_OK;
+}
+
+static const quipu_upcaster many = {QUIPU_INIT(quipu_upcaster), .type = "MANY", .up = up_many};
+static const quipu_upcaster none = {QUIPU_INIT(quipu_upcaster), .type = "NONE", .up = up_none};
+static const quipu_upcaster *const upcasters[] = {&many, &none};
+
 static const quipu_projection *const hollow[] = {NULL};
 
-static quipu_plugin plugin = {QUIPU_INIT(quipu_plugin), .version = QUIPU_VERSION_NUMBER,
-                              .projections = projections,
-                              .projection_count = sizeof(projections) / sizeof(projections[0])};
+static quipu_plugin plugin = {
+    QUIPU_INIT(quipu_plugin),   .version = QUIPU_VERSION_NUMBER,
+    .projections = projections, .projection_count = sizeof(projections) / sizeof(projections[0]),
+    .upcasters = upcasters,     .upcaster_count = 2};
 
 const quipu_plugin *quipu_plugin_get(void)
 {

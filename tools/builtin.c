@@ -8,7 +8,6 @@
  * What a value looks like is what its version stands for: change one, and count the other up. */
 #include "builtin.h"
 
-#include "number.h"
 #include "stamp.h"
 
 #include <inttypes.h>
@@ -16,7 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define VALUE_MAX 1024 /* a type is at most 255 bytes, each of which may need an escape */
+#define TYPE_MAX (2 * 255 + 1) /* of 255 bytes, each with an escape, and a 0 */
 
 /* A member of a value, read as one of an event's data. false: it was not written here. */
 static bool read_number(quipu_value value, const char *name, int64_t *number)
@@ -102,43 +101,35 @@ static int count_category(quipu_page *page, const void *key, size_t key_size,
 
 /* ---- last-by-stream ---- */
 
-/* A type has no control characters. */
-static char *put_type(char *to, const quipu_event *event)
+/* A type has no control characters, so these two are all that must be escaped. */
+static void escape_type(const quipu_event *event, char to[TYPE_MAX])
 {
     for (uint32_t i = 0; i < event->type_size; i++) {
         if (event->type[i] == '"' || event->type[i] == '\\')
             *to++ = '\\';
         *to++ = event->type[i];
     }
-    return to;
-}
-
-static char *put_text(char *to, const char *text)
-{
-    size_t size = strlen(text);
-
-    memcpy(to, text, size);
-    return to + size;
+    *to = '\0';
 }
 
 static int keep_last(quipu_page *page, const void *key, size_t key_size, const quipu_event *event,
                      void *payload, quipu_error *error)
 {
-    char text[VALUE_MAX];
+    char type[TYPE_MAX];
+    char time[QT_STAMP_FULL + 1];
+    char text[TYPE_MAX + 128];
     struct qt_stamp stamp = {0};
-    char *to = put_text(text, "{\"position\":");
+    int size;
 
     (void)payload;
     (void)error;
-    to = qt_number_put(to, event->position);
-    to = put_text(to, ",\"version\":");
-    to = qt_number_put(to, event->version);
-    to = put_text(to, ",\"type\":\"");
-    to = put_type(to, event);
-    to = put_text(to, "\",\"time\":\"");
-    to = qt_stamp_full(&stamp, event->time_ns, to);
-    to = put_text(to, "\"}");
-    return quipu_page_put(page, key, key_size, text, (size_t)(to - text));
+    escape_type(event, type);
+    *qt_stamp_full(&stamp, event->time_ns, time) = '\0';
+    size = snprintf(text, sizeof(text),
+                    "{\"position\":%" PRIu64 ",\"version\":%" PRIu64
+                    ",\"type\":\"%s\",\"time\":\"%s\"}",
+                    event->position, event->version, type, time);
+    return quipu_page_put(page, key, key_size, text, (size_t)size);
 }
 
 /* ---- the table ---- */

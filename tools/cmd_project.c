@@ -15,6 +15,7 @@
 #include "store.h"
 #include "text.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,11 +70,14 @@ struct project {
 
 static int add_task(struct project *project, const quipu_projection *projection)
 {
-    for (size_t i = 0; i < project->task_count; i++)
-        if (strcmp(project->tasks[i].projection->name, projection->name) == 0)
+    assert(projection != NULL);
+    for (size_t i = 0; i < project->task_count; i++) {
+        if (strcmp(project->tasks[i].projection->name, projection->name) == 0) {
             return qt_problem_say(&project->run->problem, QUIPU_MISUSE,
                                   "two projections are called %.127s; see quipu help project",
                                   projection->name);
+        }
+    }
     project->tasks[project->task_count++].projection = projection;
     return 0;
 }
@@ -292,13 +296,13 @@ static int tell_failures(struct project *project)
             continue;
         if (rc < 0)
             qt_problem_print(&run->problem, run->command->verb, run->json);
-        if (task->stopped.status < 0)
+        if (task->stopped.status < 0) {
             rc = qt_problem_say(&run->problem, task->stopped.status, "%s", task->stopped.text);
-        else
-            rc = qt_problem_say(&run->problem, QUIPU_FAULTED,
-                                "%.127s: %" PRIu64 " failed, %" PRIu64 " parked, %" PRIu64
-                                " skipped",
-                                task->projection->name, task->failed, task->parked, task->skipped);
+            continue;
+        }
+        rc = qt_problem_say(&run->problem, QUIPU_FAULTED,
+                            "%.127s: %" PRIu64 " failed, %" PRIu64 " parked, %" PRIu64 " skipped",
+                            task->projection->name, task->failed, task->parked, task->skipped);
     }
     return rc;
 }

@@ -7,6 +7,7 @@
 #include "merge.h"
 #include "pager.h"
 #include "patch.h"
+#include "plugin.h"
 #include "stamp.h"
 #include "steps.h"
 #include "store.h"
@@ -19,6 +20,7 @@
 static const struct qt_option options[] = {
     {.name = "upto", .value = "N", .help = "as of version N", .kind = QT_NUMBER, .most = INT64_MAX},
     {.name = "at", .value = "TIME", .help = "as of TIME: 2024-03-01T12:00:00Z", .kind = QT_TEXT},
+    QT_UPCAST_OPTION,
     {.name = "steps", .help = "what each event changed, before the state"},
     {0},
 };
@@ -282,6 +284,7 @@ static int step(struct qt_run *run, quipu *store, const quipu_point *point)
     qt_pager_init(&stepping.pager, run, store, &filter);
     stepping.pager.payload = &stepping;
     stepping.pager.put = take_step;
+    stepping.pager.upcasts = qt_args_has(&run->args, "plugin");
     rc = put_steps(run, &stepping);
     release(&stepping.state, NULL);
     qt_steps_release(&stepping.steps);
@@ -291,16 +294,20 @@ static int step(struct qt_run *run, quipu *store, const quipu_point *point)
 static int run_state(struct qt_run *run)
 {
     quipu *store = NULL;
+    struct qt_plugin plugin = {0};
     quipu_point point;
     int rc = take_point(run, &point);
 
     if (rc == 0)
         rc = qt_store_open(run, QT_STORE_READ, &store);
     if (rc == 0)
+        rc = qt_plugin_use(&plugin, run, store);
+    if (rc >= 0)
         rc = check_stream(run, store);
     if (rc == 0)
         rc = qt_args_has(&run->args, "steps") ? step(run, store, &point) : load(run, store, &point);
     quipu_close(store);
+    qt_plugin_unload(&plugin);
     return rc;
 }
 

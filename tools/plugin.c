@@ -108,6 +108,15 @@ int qt_plugin_register(const struct qt_plugin *plugin, struct qt_run *run, quipu
     return 0;
 }
 
+int qt_plugin_use(struct qt_plugin *plugin, struct qt_run *run, quipu *store)
+{
+    int rc = qt_plugin_load(plugin, run);
+
+    if (rc == 0)
+        rc = qt_plugin_register(plugin, run, store);
+    return rc == 0 && plugin->object != NULL ? 1 : rc;
+}
+
 const quipu_projection *qt_plugin_projection(const struct qt_plugin *plugin, const char *name)
 {
     for (size_t i = 0; i < plugin->given.projection_count; i++)

@@ -20,8 +20,19 @@ void qt_plugin_unload(struct qt_plugin *plugin);
 /* Let its upcasters take part. Returns: 0, or a status with run->problem. */
 int qt_plugin_register(const struct qt_plugin *plugin, struct qt_run *run, quipu *store);
 
+/* Load and register it: for verbs that read by it. Returns: 1 if there is one, 0 if there is none,
+ * or a status with run->problem. */
+int qt_plugin_use(struct qt_plugin *plugin, struct qt_run *run, quipu *store);
+
 /* Its projection of this name, or NULL. */
 const quipu_projection *qt_plugin_projection(const struct qt_plugin *plugin, const char *name);
+
+/* For verbs that print events. */
+#define QT_UPCAST_OPTION                                                                           \
+    {                                                                                              \
+        .name = "plugin", .value = "FILE",                                                         \
+        .help = "events as its upcasters make them: see quipu help project", .kind = QT_TEXT       \
+    }
 
 #define QT_PLUGIN_OPTION                                                                           \
     {                                                                                              \
