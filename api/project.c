@@ -204,6 +204,10 @@ static void fill_progress(struct running *running, const struct qp_run *run)
         .head = run->head,
         .applied = row->applied,
         .parked = row->building != 0 ? row->building_parked : row->parked,
+        .new_applied = run->done.applied,
+        .new_parked = run->done.parked,
+        .new_skipped = run->done.skipped,
+        .new_failed = run->done.failed,
     };
     if (generation != running->generation) {
         running->generation = generation;

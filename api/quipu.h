@@ -1186,13 +1186,17 @@ enum quipu_projection_status {
 
 typedef struct quipu_progress {
     uint32_t struct_size;
-    uint32_t status;     /* quipu_projection_status */
-    uint64_t mark;       /* of what is being folded: the view, or what is built beside it */
-    uint64_t head;       /* of the store */
-    uint64_t applied;    /* events, since the view was begun */
-    uint64_t parked;     /* events that wait */
-    double events_per_s; /* positions passed, in this call */
-    double seconds_left; /* until the head, at that rate; 0: nobody knows */
+    uint32_t status;      /* quipu_projection_status */
+    uint64_t mark;        /* of what is being folded: the view, or what is built beside it */
+    uint64_t head;        /* of the store */
+    uint64_t applied;     /* events, since the view was begun */
+    uint64_t parked;      /* events that wait */
+    double events_per_s;  /* positions passed, in this call */
+    double seconds_left;  /* until the head, at that rate; 0: nobody knows */
+    uint64_t new_applied; /* this and the next three: committed in this call; events */
+    uint64_t new_parked;  /* by key: an event with three keys may be parked three times */
+    uint64_t new_skipped;
+    uint64_t new_failed; /* all attempts in vain: parked or skipped for it, or parked before */
 } quipu_progress;
 
 /* Told after each page; other than 0 stops. */
@@ -1362,6 +1366,49 @@ enum quipu_control {
  *          QUIPU_TOO_LARGE: a name; as quipu_commit(). */
 QUIPU_API int quipu_projection_control(quipu *store, const char *projection, int control,
                                        int64_t value, const char *key, quipu_error *error);
+
+/* ---- plugins ----
+ *
+ * A *plugin* is a shared object that brings an application's functions to the command line tool:
+ * `quipu project STORE --plugin ./orders.so` runs its projections, and what other verbs are given
+ * --plugin print is brought up to date by its upcasters.
+ *
+ *     static const quipu_projection *const projections[] = {&orders};
+ *     static const quipu_plugin plugin = {QUIPU_INIT(quipu_plugin),
+ *                                         .version = QUIPU_VERSION_NUMBER,
+ *                                         .projections = projections,
+ *                                         .projection_count = 1};
+ *
+ *     const quipu_plugin *quipu_plugin_get(void)
+ *     {
+ *         return &plugin;
+ *     }
+ *
+ *     cc -shared -fPIC -I... orders.c -o orders.so
+ *
+ * It is linked to no libquipu: the program that loads it has all functions of this header, and
+ * lends them to it. A plugin is code, and may do what who runs it may. */
+
+typedef struct quipu_plugin {
+    uint32_t struct_size;
+    uint32_t version; /* QUIPU_VERSION_NUMBER of the header that it was built with: another major
+                         number than the program's is refused; one that needs functions that the
+                         program has not cannot be loaded */
+    const quipu_projection *const *projections; /* NULL with a count of 0: none, as below */
+    const quipu_fold *const *folds;
+    const quipu_upcaster *const *upcasters; /* are registered in this order */
+    size_t projection_count;
+    size_t fold_count;
+    size_t upcaster_count;
+} quipu_plugin;
+
+/* What a plugin defines, and the program that loads it calls, once. The library has no such
+ * function.
+ *
+ * Memory:  all of it is the plugin's, and stays as it is until the plugin is unloaded.
+ * Threads: one, before any function of the plugin is called.
+ * Returns: the plugin; NULL: it does not want to be used. */
+__attribute__((visibility("default"))) const quipu_plugin *quipu_plugin_get(void);
 
 /* ---- look after ---- */
 

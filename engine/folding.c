@@ -299,13 +299,19 @@ static int park(struct qp_folding *folding, struct qp_bytes key, const struct qp
     return rc;
 }
 
+static void tell_fault(struct qp_folding *folding)
+{
+    folding->failed++;
+    qp_handle_tell(folding->handle, 1, "projection %s, position %llu: %s",
+                   folding->projection->name, (unsigned long long)folding->fault.position,
+                   folding->fault.text);
+}
+
 /* All attempts were in vain. What was parked before is parked again, whatever the policy is now. */
 static int give_up(struct qp_folding *folding, struct qp_bytes key, uint32_t flags, uint32_t part,
                    quipu_error *error)
 {
-    qp_handle_tell(folding->handle, 1, "projection %s, position %llu: %s",
-                   folding->projection->name, (unsigned long long)folding->fault.position,
-                   folding->fault.text);
+    tell_fault(folding);
     if (folding->exempt.size == 0 && folding->projection->policy == QUIPU_FAULT_STOP)
         return QUIPU_FAULTED;
     if (folding->exempt.size == 0 && folding->projection->policy == QUIPU_FAULT_SKIP) {
@@ -560,6 +566,7 @@ static int replay(struct qp_folding *folding, const struct qp_parked *parked, in
     }
     if (rc != QUIPU_FAULTED)
         return rc;
+    tell_fault(folding);
     failed.flags = (parked->flags | QP_PARKED_FAILED) & ~(uint32_t)QP_PARKED_REPLAY;
     failed.part = number;
     failed.attempts += folding->projection->retries + 1;

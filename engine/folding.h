@@ -67,6 +67,7 @@ struct qp_folding {
     struct qp_buffer keys;    /* of the event under way: size u16, bytes */
     const quipu_event *event; /* the same */
     uint64_t applied;         /* events */
+    uint64_t failed;          /* all attempts in vain, by key */
     uint64_t skipped;         /* that the policy passed over, by key */
     int64_t parked_more;      /* rows of `parked`, against before */
     struct qp_fault fault;    /* the last one */

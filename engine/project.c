@@ -96,6 +96,15 @@ static void hold(struct qp_run *run, const struct look *look, struct qp_projecti
 
 /* ---- commit ---- */
 
+static void count_page(struct qp_run *run)
+{
+    run->done.applied += run->page.applied;
+    run->done.parked += run->page.parked;
+    run->done.skipped += run->page.skipped;
+    run->done.failed += run->page.failed;
+    run->page = (struct qp_run_counts){0};
+}
+
 /* What is in run->batch, with the row as it is to be. The snapshot is let go first: the file may
  * have to grow. Returns: ROW: done, or somebody was faster. */
 static int commit(struct qp_run *run, struct look *look, const struct qp_projection_row *next,
@@ -120,6 +129,7 @@ static int commit(struct qp_run *run, struct look *look, const struct qp_project
     run->lease.token = next != NULL && next->owner_pid != 0 ? next->token : 0;
     if (next != NULL)
         run->row = *next;
+    count_page(run);
     return QUIPU_ROW;
 }
 
@@ -301,6 +311,12 @@ static void move_on(struct qp_run *run, const struct look *look, const struct qp
     *mark = page->mark;
     *parked += (uint64_t)folding->parked_more;
     next->applied += folding->applied;
+    run->page = (struct qp_run_counts){
+        .applied = folding->applied,
+        .parked = folding->parked_more > 0 ? (uint64_t)folding->parked_more : 0,
+        .skipped = folding->skipped,
+        .failed = folding->failed,
+    };
     if (run->batch.draft_count > 0)
         next->flags |= QP_PROJECTION_EMITS;
     next->flags &= ~(uint32_t)QP_PROJECTION_INLINE;
@@ -532,6 +548,7 @@ int qp_run_step(struct qp_run *run, quipu_error *error)
     if (run->handle->read_only)
         return qp_fail(error, QUIPU_READ_ONLY, "the store is open for reading only");
     qp_batch_clear(&run->batch);
+    run->page = (struct qp_run_counts){0};
     rc = look(run, &looked, error);
     if (rc == QUIPU_OK)
         rc = act(run, &looked, error);

@@ -6,6 +6,14 @@
 #include "folding.h"
 #include "lease.h"
 
+/* What steps have come to. */
+struct qp_run_counts {
+    uint64_t applied; /* events */
+    uint64_t parked;  /* by key, as the two below */
+    uint64_t skipped;
+    uint64_t failed;
+};
+
 /* One who runs a projection, from step to step. One thread at a time. */
 struct qp_run {
     struct qp_handle *handle;
@@ -15,6 +23,8 @@ struct qp_run {
     void *ask_payload;
     struct qp_lease lease;
     struct qp_batch batch;
+    struct qp_run_counts page; /* of the step under way */
+    struct qp_run_counts done; /* committed */
     /* As of the last step. */
     struct qp_projection_row row;
     uint64_t head;

@@ -7,6 +7,7 @@
 #include "line.h"
 #include "number.h"
 #include "pager.h"
+#include "plugin.h"
 #include "pretty.h"
 #include "progress.h"
 #include "store.h"
@@ -21,7 +22,8 @@
 static const struct qt_option options[] = {
     {.name = "limit", .value = "N", .help = "at most N events", .kind = QT_NUMBER},
     {.name = "backwards", .help = "the same events, newest first"},
-    {.name = "raw", .help = "as stored, without upcasters: what is printed anyway"},
+    QT_UPCAST_OPTION,
+    {.name = "raw", .help = "as stored, whatever --plugin says"},
     QT_PRETTY_OPTION,
     {0},
 };
@@ -30,6 +32,7 @@ struct dump {
     struct qt_run *run;
     struct qt_filter filter;
     struct qt_pager pager;
+    struct qt_plugin plugin;
     struct qt_progress progress;
     struct qt_line line;
     struct qt_bytes scratch;
@@ -157,7 +160,9 @@ static int begin(struct dump *dump)
         pager->put = put_pretty;
     pager->backwards = qt_args_has(&run->args, "backwards");
     pager->limit = qt_args_number(&run->args, "limit", UINT64_MAX);
-    return 0;
+    rc = qt_plugin_use(&dump->plugin, run, store);
+    pager->upcasts = rc > 0 && !qt_args_has(&run->args, "raw");
+    return rc < 0 ? rc : 0;
 }
 
 static int run_dump(struct qt_run *run)
@@ -168,6 +173,7 @@ static int run_dump(struct qt_run *run)
     if (rc == 0)
         rc = put_dump(&dump);
     quipu_close(dump.pager.store);
+    qt_plugin_unload(&dump.plugin);
     qt_line_release(&dump.line);
     qt_bytes_release(&dump.scratch);
     qt_table_release(&dump.table);
@@ -187,8 +193,9 @@ const struct qt_command qt_command_dump = {
             "--pretty prints the same over several lines, for people: binary data that is\n"
             "UTF-8 as {\"$text\":...}, msgpack only as the JSON that is shown for it. That is\n"
             "for eyes and other programs: import does not read it.\n\n"
-            "Events are printed as they are stored. A program that has upcasters sees newer\n"
-            "shapes of them; --raw says that these are not meant.\n\n"
+            "Events are printed as they are stored. With --plugin they come as a program with\n"
+            "its upcasters sees them: several may have one position, and --limit counts those\n"
+            "that become something. Do not import that: it is not what is stored.\n\n"
             "A damaged event ends the dump with exit code 5, after the whole ones before it.\n"
             "With --skip-damaged it is passed over with a line on stderr, with --json also an\n"
             "error object, and the exit code is 5 at the end. Which stream it was in is not\n"

@@ -3,6 +3,7 @@
 #include "json.h"
 #include "line.h"
 #include "number.h"
+#include "plugin.h"
 #include "pretty.h"
 #include "stamp.h"
 #include "store.h"
@@ -15,6 +16,7 @@
 #define LABEL_WIDTH 9 /* of "recorded", and a blank */
 
 static const struct qt_option options[] = {
+    QT_UPCAST_OPTION,
     QT_PRETTY_OPTION,
     {0},
 };
@@ -24,6 +26,8 @@ struct show {
     quipu *store;
     const char *stream; /* NULL: the number is a position */
     uint64_t number;    /* a version or a position */
+    struct qt_plugin plugin;
+    bool upcasts;
     struct qt_line line;
     struct qt_bytes scratch;
 };
@@ -56,7 +60,9 @@ static int open_reader(struct show *show, bool newest, quipu_reader **reader, qu
 {
     quipu_range range = {
         QUIPU_INIT(quipu_range),
-        .flags = newest ? QUIPU_BACKWARDS : 0,
+        .flags = newest          ? QUIPU_BACKWARDS
+                 : show->upcasts ? QUIPU_UPCAST
+                                 : 0,
         .after = newest ? 0 : show->number - 1,
         .upto = newest ? 0 : show->number,
         .limit = 1,
@@ -202,11 +208,12 @@ static int show_event(struct show *show)
     quipu_reader *reader = NULL;
     quipu_event event = {0};
     quipu_error error = {0};
+    int shown = 0;
     int rc = show->number == 0 ? 0 : open_reader(show, false, &reader, &error);
 
     if (rc == 0 && reader != NULL)
         rc = quipu_next(reader, &event, &error);
-    if (rc == QUIPU_ROW) {
+    for (; rc == QUIPU_ROW; rc = quipu_next(reader, &event, &error), shown++) {
         if (qt_args_has(&run->args, "pretty"))
             qt_pretty_put(&run->out, &show->scratch, &event);
         else if (run->json)
@@ -215,8 +222,11 @@ static int show_event(struct show *show)
             put_event(show, &event);
     }
     quipu_reader_close(reader);
-    if (rc == 0)
+    if (rc == 0 && shown == 0 && !show->upcasts)
         return not_found(show);
+    if (rc == 0 && shown == 0)
+        return qt_problem_say(&run->problem, QUIPU_NOT_FOUND,
+                              "no such event, or %.300s makes nothing of it", show->plugin.path);
     return rc < 0 ? failed(show, rc, &event, &error) : 0;
 }
 
@@ -228,8 +238,12 @@ static int run_show(struct qt_run *run)
     if (rc == 0)
         rc = qt_store_open(run, QT_STORE_READ, &show.store);
     if (rc == 0)
+        rc = qt_plugin_use(&show.plugin, run, show.store);
+    show.upcasts = rc > 0;
+    if (rc >= 0)
         rc = show_event(&show);
     quipu_close(show.store);
+    qt_plugin_unload(&show.plugin);
     qt_line_release(&show.line);
     qt_bytes_release(&show.scratch);
     return rc;

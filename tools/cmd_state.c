@@ -5,8 +5,9 @@
 #include "filter.h"
 #include "json.h"
 #include "merge.h"
-#include "msgpack_json.h"
 #include "pager.h"
+#include "patch.h"
+#include "plugin.h"
 #include "stamp.h"
 #include "steps.h"
 #include "store.h"
@@ -19,6 +20,7 @@
 static const struct qt_option options[] = {
     {.name = "upto", .value = "N", .help = "as of version N", .kind = QT_NUMBER, .most = INT64_MAX},
     {.name = "at", .value = "TIME", .help = "as of TIME: 2024-03-01T12:00:00Z", .kind = QT_TEXT},
+    QT_UPCAST_OPTION,
     {.name = "steps", .help = "what each event changed, before the state"},
     {0},
 };
@@ -34,29 +36,6 @@ struct state {
     char last_type[256]; /* a name is at most 255 bytes */
 };
 
-/* What an event says about the state, as checked JSON: text NULL if nothing. What is no JSON,
- * though its program said so, says nothing.
- *
- * Returns: 0 or QUIPU_NO_MEMORY. */
-static int find_patch(struct state *state, const quipu_event *event, struct qt_span *patch)
-{
-    struct qt_json json;
-
-    *patch = (struct qt_span){event->data, event->data_size};
-    if (patch->size > 0 && event->data_format == QUIPU_MSGPACK) {
-        qt_bytes_clear(&state->scratch);
-        if (qt_msgpack_json(patch->text, patch->size, &state->scratch) < 0) {
-            *patch = (struct qt_span){0};
-            return state->scratch.failed ? QUIPU_NO_MEMORY : 0;
-        }
-        *patch = (struct qt_span){state->scratch.data, state->scratch.size};
-    }
-    if (patch->size == 0 || event->data_format == QUIPU_BINARY ||
-        qt_json_whole(&json, patch->text, patch->size) < 0)
-        *patch = (struct qt_span){0};
-    return 0;
-}
-
 /* One event into the state. Whatever it holds, its place in the stream counts. */
 static int fold_event(struct state *state, const quipu_event *event, struct qt_span *patch)
 {
@@ -66,7 +45,7 @@ static int fold_event(struct state *state, const quipu_event *event, struct qt_s
     state->time_ns = event->time_ns;
     assert(event->type_size < sizeof(state->last_type));
     memcpy(state->last_type, event->type, event->type_size + 1);
-    rc = find_patch(state, event, patch);
+    rc = qt_patch_find(event, &state->scratch, patch);
     if (rc < 0 || patch->size == 0)
         return rc;
     return qt_merge_apply(&state->merge, *patch) < 0 ? QUIPU_NO_MEMORY : 0;
@@ -305,6 +284,7 @@ static int step(struct qt_run *run, quipu *store, const quipu_point *point)
     qt_pager_init(&stepping.pager, run, store, &filter);
     stepping.pager.payload = &stepping;
     stepping.pager.put = take_step;
+    stepping.pager.upcasts = qt_args_has(&run->args, "plugin");
     rc = put_steps(run, &stepping);
     release(&stepping.state, NULL);
     qt_steps_release(&stepping.steps);
@@ -314,16 +294,20 @@ static int step(struct qt_run *run, quipu *store, const quipu_point *point)
 static int run_state(struct qt_run *run)
 {
     quipu *store = NULL;
+    struct qt_plugin plugin = {0};
     quipu_point point;
     int rc = take_point(run, &point);
 
     if (rc == 0)
         rc = qt_store_open(run, QT_STORE_READ, &store);
     if (rc == 0)
+        rc = qt_plugin_use(&plugin, run, store);
+    if (rc >= 0)
         rc = check_stream(run, store);
     if (rc == 0)
         rc = qt_args_has(&run->args, "steps") ? step(run, store, &point) : load(run, store, &point);
     quipu_close(store);
+    qt_plugin_unload(&plugin);
     return rc;
 }
 

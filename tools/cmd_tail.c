@@ -12,6 +12,7 @@
 #include "line.h"
 #include "number.h"
 #include "pager.h"
+#include "plugin.h"
 #include "pretty.h"
 #include "stamp.h"
 #include "store.h"
@@ -41,6 +42,7 @@ static const struct qt_option options[] = {
      .value = "N",
      .help = "how many of the newest events: 10",
      .kind = QT_NUMBER},
+    QT_UPCAST_OPTION,
     QT_PRETTY_OPTION,
     {0},
 };
@@ -50,6 +52,7 @@ struct tail {
     struct qt_filter filter;
     struct qt_pager pager;
     struct qt_interrupt interrupt;
+    struct qt_plugin plugin;
     bool follows;
     uint64_t seen; /* the position up to which all was looked at */
     struct qt_line line;
@@ -311,7 +314,9 @@ static int begin(struct tail *tail)
     tail->pager.put = run->json ? put_line : put_row;
     if (qt_args_has(&run->args, "pretty"))
         tail->pager.put = put_pretty;
-    return 0;
+    rc = qt_plugin_use(&tail->plugin, run, store);
+    tail->pager.upcasts = rc > 0;
+    return rc < 0 ? rc : 0;
 }
 
 static int run_tail(struct qt_run *run)
@@ -333,6 +338,7 @@ static int run_tail(struct qt_run *run)
         rc = qt_pager_result(&tail.pager);
     qt_out_flush(&run->out); /* as long as ctrl-C can end it */
     quipu_close(tail.pager.store);
+    qt_plugin_unload(&tail.plugin);
     qt_line_release(&tail.line);
     qt_bytes_release(&tail.scratch);
     qt_filter_release(&tail.filter);

@@ -5,6 +5,7 @@
 #include "args.h"
 #include "out.h"
 #include "problem.h"
+#include "progress.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,7 +29,8 @@ struct qt_run {
     const struct qt_command *command;
     struct qt_args args;
     struct qt_out out;
-    struct qt_problem problem; /* filled before a verb returns a failure */
+    struct qt_problem problem;   /* filled before a verb returns a failure */
+    struct qt_progress progress; /* is wiped before the library is heard */
     bool json;
 };
 
@@ -58,6 +60,7 @@ extern const struct qt_command qt_command_parked;
 extern const struct qt_command qt_command_why;
 extern const struct qt_command qt_command_stat;
 extern const struct qt_command qt_command_state;
+extern const struct qt_command qt_command_project;
 extern const struct qt_command qt_command_verify;
 extern const struct qt_command qt_command_reindex;
 extern const struct qt_command qt_command_completion;

@@ -32,6 +32,7 @@
 struct page {
     quipu_reader *reader;
     uint64_t number; /* of the event that was read last */
+    uint64_t shown;  /* of the one that was shown last: what it became counts as one */
     uint64_t events;
     uint64_t bytes;
     int64_t began_ms;
@@ -67,8 +68,10 @@ static int open_reader(const struct qt_pager *pager, uint64_t limit, quipu_reade
     struct qt_filter *filter = pager->filter;
     struct qt_problem *problem = &pager->run->problem;
     quipu_range range = {
-        QUIPU_INIT(quipu_range), .flags = pager->backwards ? QUIPU_BACKWARDS : 0,
-        .after = pager->after,   .upto = pager->upto,
+        QUIPU_INIT(quipu_range),
+        .flags = (pager->backwards ? QUIPU_BACKWARDS : 0) | (pager->upcasts ? QUIPU_UPCAST : 0),
+        .after = pager->after,
+        .upto = pager->upto,
         .limit = limit,
     };
     quipu_query query = {.items = &filter->item, .item_count = 1};
@@ -99,6 +102,7 @@ int qt_pager_head(const struct qt_pager *pager, uint64_t *head)
         return rc < 0 ? qt_store_failed(pager->run, rc, &error) : 0;
     }
     newest.backwards = true;
+    newest.upcasts = false; /* it counts what is stored */
     newest.after = 0;
     newest.upto = 0;
     rc = open_reader(&newest, 1, &reader);
@@ -177,35 +181,42 @@ static void tell_damage(struct qt_pager *pager, const quipu_event *event, const 
 static int take_event(struct qt_pager *pager, struct page *page, const quipu_event *event)
 {
     int matches = pager->filter->sifts ? qt_filter_match(pager->filter, event) : 1;
+    uint64_t number = qt_filter_number(pager->filter, event);
 
     if (matches < 0)
         return qt_problem_say(&pager->run->problem, matches, "out of memory");
     if (matches > 0) {
         if (pager->put != NULL)
             pager->put(pager->payload, event);
-        pager->shown++;
+        pager->shown += page->shown != number;
+        page->shown = number;
     }
-    page->number = qt_filter_number(pager->filter, event);
+    page->number = number;
     page->events++;
     page->bytes += (uint64_t)event->data_size + event->meta_size;
     return 0;
 }
 
 /* Events until the page is full. It ends only after a whole event: where the damaged ones before
- * it stand in their stream is not known, so one could not go on there.
+ * it stand in their stream is not known, so one could not go on there. And after all that an
+ * upcaster made of it: for that one event more is looked at, and comes again on the next page.
  *
  * Returns: QUIPU_ROW if it is full, 0 if there was nothing more, or a status with its problem. */
 static int fill_page(struct qt_pager *pager, struct page *page)
 {
+    bool full = false;
+
     for (;;) {
         quipu_event event = {0};
         quipu_error error = {0};
         int rc = quipu_next(page->reader, &event, &error);
 
-        if (can_pass(pager, rc, &event)) {
+        if (!full && can_pass(pager, rc, &event)) {
             tell_damage(pager, &event, &error);
             continue;
         }
+        if (full && (rc != QUIPU_ROW || qt_filter_number(pager->filter, &event) != page->number))
+            return rc == 0 ? 0 : QUIPU_ROW;
         if (rc < 0) {
             if (rc == QUIPU_CORRUPT)
                 pager->run->problem.position = event.position;
@@ -216,7 +227,8 @@ static int fill_page(struct qt_pager *pager, struct page *page)
         rc = take_event(pager, page, &event);
         if (rc < 0)
             return rc;
-        if (page_is_full(pager, page))
+        full = page_is_full(pager, page);
+        if (full && !pager->upcasts)
             return QUIPU_ROW;
     }
 }
@@ -229,8 +241,10 @@ int qt_pager_page(struct qt_pager *pager)
 
     assert(pager->after < pager->upto && limit > 0);
     assert(pager->run->out.used < FULL_BYTES);
-    /* The reader's own limit counts what is sifted out and what is damaged as well. */
-    if (limit > PAGE_EVENTS || pager->filter->sifts || pager->filter->skips || pager->quiet)
+    /* The reader's own limit counts what is sifted out, what is damaged, and what upcasters make
+     * nothing of as well. */
+    if (limit > PAGE_EVENTS || pager->filter->sifts || pager->filter->skips || pager->quiet ||
+        pager->upcasts)
         limit = 0;
     rc = open_reader(pager, limit, &page.reader);
     if (rc == 0)

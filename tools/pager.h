@@ -22,6 +22,7 @@ struct qt_pager {
     void *payload;
     bool backwards;
     bool quiet;     /* what is damaged is passed over without a word */
+    bool upcasts;   /* what upcasters make of the events, and not what is stored */
     bool waits;     /* somebody reads our output as it comes */
     uint64_t after; /* what is still to be read: (after, upto] */
     uint64_t upto;

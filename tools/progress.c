@@ -4,6 +4,7 @@
 #include "number.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,30 +40,46 @@ void qt_progress_begin(struct qt_progress *progress, const char *what)
     };
 }
 
+bool qt_progress_due(struct qt_progress *progress)
+{
+    int64_t now;
+
+    if (!progress->on)
+        return false;
+    now = now_ns();
+    if (now < progress->next_ns)
+        return false;
+    progress->next_ns = now + EVERY_NS;
+    return true;
+}
+
+void qt_progress_put(struct qt_progress *progress, const char *text)
+{
+    put("\r", 1);
+    put(text, strlen(text));
+    put("\033[K", 3);
+    progress->shown = true;
+}
+
 void qt_progress_show(struct qt_progress *progress, uint64_t done, uint64_t total)
 {
     char grouped[QT_GROUPED_MAX];
     char rate[QT_GROUPED_MAX];
     char line[160];
-    int64_t now;
-    int size;
+    int64_t took_ns;
 
-    if (!progress->on)
+    if (!qt_progress_due(progress))
         return;
-    now = now_ns();
-    if (now < progress->next_ns)
-        return;
+    took_ns = now_ns() - progress->began_ns;
     qt_number_grouped(done, grouped);
-    qt_number_grouped((uint64_t)((double)done * 1e9 / (double)(now - progress->began_ns)), rate);
+    qt_number_grouped((uint64_t)((double)done * 1e9 / (double)took_ns), rate);
     if (total > 0) {
-        size = snprintf(line, sizeof(line), "\r%s %s, %u %%, %s/s\033[K", grouped, progress->what,
-                        (unsigned)(100.0 * (double)done / (double)total), rate);
+        (void)snprintf(line, sizeof(line), "%s %s, %u %%, %s/s", grouped, progress->what,
+                       (unsigned)(100.0 * (double)done / (double)total), rate);
     } else {
-        size = snprintf(line, sizeof(line), "\r%s %s, %s/s\033[K", grouped, progress->what, rate);
+        (void)snprintf(line, sizeof(line), "%s %s, %s/s", grouped, progress->what, rate);
     }
-    put(line, (size_t)size);
-    progress->shown = true;
-    progress->next_ns = now + EVERY_NS;
+    qt_progress_put(progress, line);
 }
 
 void qt_progress_end(struct qt_progress *progress)

@@ -14,6 +14,8 @@
  *     query    texts to one query         refusal  which conditions did not hold
  *     mark     a mark or source, printed    items    a list of the library's, copied
  *     value    keys and values of views     projection  one of them, printed
+ *     builtin  projections without code     plugin      functions of a shared object
+ *     patch    what an event says about a state
  *
  * A verb returns 0 or a status, with what to say about it in run->problem; that, and whether
  * standard output has arrived, is the exit code. Nothing here keeps anything between two calls.
@@ -29,19 +31,15 @@
 #include <unistd.h>
 
 const struct qt_command *const qt_commands[] = {
-    &qt_command_init,        &qt_command_append,
-    &qt_command_import,      &qt_command_dump,
-    &qt_command_show,        &qt_command_tail,
-    &qt_command_streams,     &qt_command_categories,
-    &qt_command_types,       &qt_command_tags,
-    &qt_command_marks,       &qt_command_snapshots,
-    &qt_command_projections, &qt_command_projection,
-    &qt_command_views,       &qt_command_view,
-    &qt_command_diff_view,   &qt_command_parked,
-    &qt_command_why,         &qt_command_stat,
-    &qt_command_state,       &qt_command_verify,
-    &qt_command_reindex,     &qt_command_completion,
-    &qt_command_help,        NULL,
+    &qt_command_init,       &qt_command_append,      &qt_command_import,
+    &qt_command_dump,       &qt_command_show,        &qt_command_tail,
+    &qt_command_streams,    &qt_command_categories,  &qt_command_types,
+    &qt_command_tags,       &qt_command_marks,       &qt_command_snapshots,
+    &qt_command_project,    &qt_command_projections, &qt_command_projection,
+    &qt_command_views,      &qt_command_view,        &qt_command_diff_view,
+    &qt_command_parked,     &qt_command_why,         &qt_command_stat,
+    &qt_command_state,      &qt_command_verify,      &qt_command_reindex,
+    &qt_command_completion, &qt_command_help,        NULL,
 };
 
 const struct qt_option qt_common_options[] = {

@@ -6,12 +6,16 @@
 
 #include "draft.h"
 
-/* The library's warnings go to whoever called; what is only information would be noise here. */
+/* The library's warnings go to whoever called; what is only information would be noise here. A line
+ * that shows progress gives way. */
 static void tell(void *payload, int level, const char *text)
 {
-    (void)payload;
-    if (level > 0)
-        qt_note("quipu: note: %.500s", text);
+    struct qt_run *run = payload;
+
+    if (level <= 0)
+        return;
+    qt_progress_end(&run->progress);
+    qt_note("quipu: note: %.500s", text);
 }
 
 static uint32_t open_flags(enum qt_store_mode mode)
@@ -53,6 +57,7 @@ int qt_store_open(struct qt_run *run, enum qt_store_mode mode, quipu **store)
         .data_bytes_max = QT_DATA_BYTES_MAX,
         .batch_bytes_max = 2 * QT_DATA_BYTES_MAX, /* one such event and its names are a batch */
         .log = tell,
+        .log_payload = run,
     };
     int rc;
 
