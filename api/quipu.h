@@ -1370,8 +1370,9 @@ QUIPU_API int quipu_projection_control(quipu *store, const char *projection, int
 /* ---- plugins ----
  *
  * A *plugin* is a shared object that brings an application's functions to the command line tool:
- * `quipu project STORE --plugin ./orders.so` runs its projections, and what other verbs are given
- * --plugin print is brought up to date by its upcasters.
+ * `quipu project STORE --plugin ./orders.so` runs its projections, `dump`, `tail`, `show` and
+ * `state` bring events up to date by its upcasters, `verify --folds` holds snapshots against its
+ * folds.
  *
  *     static const quipu_projection *const projections[] = {&orders};
  *     static const quipu_plugin plugin = {QUIPU_INIT(quipu_plugin),

@@ -72,6 +72,7 @@ static int add_task(struct project *project, const quipu_projection *projection)
 {
     assert(projection != NULL);
     for (size_t i = 0; i < project->task_count; i++) {
+        assert(project->tasks[i].projection != NULL);
         if (strcmp(project->tasks[i].projection->name, projection->name) == 0) {
             return qt_problem_say(&project->run->problem, QUIPU_MISUSE,
                                   "two projections are called %.127s; see quipu help project",

@@ -3,12 +3,20 @@
  * Findings are printed as they are found, then the sum of it, then what to do. Damage is exit code
  * 5; a call that could not be finished says so instead, and is no statement about the store. */
 #include "command.h"
+#include "folds.h"
 #include "number.h"
+#include "plugin.h"
 #include "progress.h"
 #include "store.h"
 #include "text.h"
 
 #include <string.h>
+
+static const struct qt_option options[] = {
+    {.name = "folds", .help = "also snapshots, against the folds of --plugin"},
+    QT_PLUGIN_OPTION,
+    {0},
+};
 
 struct verify {
     struct qt_run *run;
@@ -174,7 +182,27 @@ static void put_text(struct qt_out *out, const struct verify *verify,
         put_advice(out, verify);
 }
 
-static int run_verify(struct qt_run *run)
+/* What can be said only with an application's functions. */
+static int check_folds(struct qt_run *run)
+{
+    const quipu_options reads = {QUIPU_INIT(quipu_options), .flags = QUIPU_OPEN_READ_ONLY};
+    struct qt_plugin plugin = {0};
+    quipu *store = NULL;
+    quipu_error error = {0};
+    int rc = quipu_open(run->args.operands[0], &reads, &store, &error);
+
+    if (rc < 0)
+        rc = qt_store_failed(run, rc, &error);
+    else
+        rc = qt_plugin_use(&plugin, run, store);
+    if (rc > 0)
+        rc = qt_folds_check(run, store, &plugin);
+    quipu_close(store);
+    qt_plugin_unload(&plugin);
+    return rc;
+}
+
+static int verify_store(struct qt_run *run)
 {
     struct verify verify = {.run = run};
     quipu_verified verified = {QUIPU_INIT(quipu_verified), .checked = 0};
@@ -201,6 +229,18 @@ static int run_verify(struct qt_run *run)
                           (unsigned long long)verified.findings, verified.findings == 1 ? "" : "s");
 }
 
+static int run_verify(struct qt_run *run)
+{
+    bool folds = qt_args_has(&run->args, "folds");
+    int rc;
+
+    if (folds != qt_args_has(&run->args, "plugin"))
+        return qt_problem_say(&run->problem, QUIPU_MISUSE,
+                              "--folds and --plugin FILE go together; see quipu help verify");
+    rc = verify_store(run);
+    return rc == 0 && folds ? check_folds(run) : rc;
+}
+
 const struct qt_command qt_command_verify = {
     .verb = "verify",
     .summary = "check a store from end to end",
@@ -210,7 +250,11 @@ const struct qt_command qt_command_verify = {
             "events, positions and versions without gaps, and that the index says what the\n"
             "log says. Exit code 5 if anything is damaged. Other programs may go on writing:\n"
             "what is there now is checked. A log.mdb whose pages are damaged is not read\n"
-            "further.\n",
-    .options = NULL,
+            "further.\n\n"
+            "With --folds, if all that is whole: each stream that a fold of the plugin has a\n"
+            "snapshot of is folded again from its first event on. Exit code 5 if the state is\n"
+            "another: the fold was changed without a new version, or depends on more than the\n"
+            "events.\n",
+    .options = options,
     .run = run_verify,
 };

@@ -54,12 +54,16 @@ static get_fn find_get(void *object)
     return get;
 }
 
-/* Are its projections there, and have names? All else of them the library looks at. */
+/* Are its projections and folds there, and have names? All else of them the library looks at. */
 static bool is_whole(const quipu_plugin *given)
 {
     if ((given->projections == NULL && given->projection_count > 0) ||
+        (given->folds == NULL && given->fold_count > 0) ||
         (given->upcasters == NULL && given->upcaster_count > 0))
         return false;
+    for (size_t i = 0; i < given->fold_count; i++)
+        if (given->folds[i] == NULL || given->folds[i]->name == NULL)
+            return false;
     for (size_t i = 0; i < given->projection_count; i++)
         if (given->projections[i] == NULL || given->projections[i]->name == NULL)
             return false;

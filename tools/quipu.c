@@ -16,6 +16,7 @@
  *     value    keys and values of views     projection  one of them, printed
  *     builtin  projections without code     plugin      functions of a shared object
  *     patch    what an event says about a state
+ *     folds    a plugin's, and snapshots
  *
  * A verb returns 0 or a status, with what to say about it in run->problem; that, and whether
  * standard output has arrived, is the exit code. Nothing here keeps anything between two calls.

@@ -1,0 +1,36 @@
+/* plugin_fold.c - a fold that counts a stream's events, for the tests of `quipu verify --folds`. It
+ * is a plugin, and with fold_save.c a program that saves snapshots. QUIPU_TEST_FOLD makes the fold
+ * another one: "changed" with the same version, "newer" with a higher one. */
+#include <quipu.h>
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is(const char *what)
+{
+    const char *odd = getenv("QUIPU_TEST_FOLD");
+
+    return odd != NULL && strcmp(odd, what) == 0;
+}
+
+static int apply(void *state, const quipu_event *event, void *payload, quipu_error *error)
+{
+    (void)event;
+    (void)payload;
+    (void)error;
+    *(int64_t *)state += is("changed") ? 2 : 1;
+    return QUIPU_OK;
+}
+
+static quipu_fold count = {QUIPU_INIT(quipu_fold), .version = 1, .name = "count",
+                           .state_size = sizeof(int64_t), .apply = apply};
+static const quipu_fold *const folds[] = {&count};
+static const quipu_plugin plugin = {QUIPU_INIT(quipu_plugin), .version = QUIPU_VERSION_NUMBER,
+                                    .folds = folds, .fold_count = 1};
+
+const quipu_plugin *quipu_plugin_get(void)
+{
+    count.version = is("newer") ? 2 : 1;
+    return &plugin;
+}
