@@ -355,8 +355,7 @@ static int try_apply(struct qp_folding *folding, struct qp_bytes key, const quip
     return rc;
 }
 
-/* Which keys a part has, in folding->keys. FAULTED: its function failed. */
-static int find_keys(struct qp_folding *folding, const quipu_event *part, quipu_error *error)
+static int find_keys_once(struct qp_folding *folding, const quipu_event *part, quipu_error *error)
 {
     const struct qp_bytes stream = {part->stream, part->stream_size};
     quipu_error own = {0};
@@ -375,6 +374,19 @@ static int find_keys(struct qp_folding *folding, const quipu_event *part, quipu_
         return rc;
     keep_fault(folding, stream, rc, &own);
     return QUIPU_FAULTED;
+}
+
+/* Which keys a part has, in folding->keys. Returns as try_apply(). */
+static int find_keys(struct qp_folding *folding, const quipu_event *part, quipu_error *error)
+{
+    int rc = QUIPU_FAULTED;
+
+    for (uint32_t i = 0; i <= folding->projection->retries && rc == QUIPU_FAULTED; i++) {
+        if (i > 0 && !pause_before(folding, i))
+            return qp_fail(error, QUIPU_CLOSED, "it was told to stop");
+        rc = find_keys_once(folding, part, error);
+    }
+    return rc;
 }
 
 /* The next of folding->keys; `*at` 0 at first. */
