@@ -18,6 +18,7 @@
 #include "status.h"
 #include "streams.h"
 #include "sum.h"
+#include "text.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -177,6 +178,7 @@ static int append_emitted(struct qp_folding *folding, const char *stream, const 
 int qp_folding_emit(struct qp_folding *folding, const char *stream, const quipu_draft *draft)
 {
     const quipu_options *options = &folding->handle->options;
+    size_t size;
     int rc;
 
     if (folding->keying || folding->emits == QP_EMITS_REFUSED || stream == NULL || draft == NULL ||
@@ -193,7 +195,9 @@ int qp_folding_emit(struct qp_folding *folding, const char *stream, const quipu_
          folding->batch->bytes.size + draft->data_size + draft->meta_size + EMITTED_BYTES >
              options->batch_bytes_max))
         return QUIPU_TOO_LARGE;
-    rc = check_stream(folding, stream);
+    rc = qp_text_name(stream, QP_NAME_MAX, "a stream", &size, NULL);
+    if (rc == QUIPU_OK)
+        rc = check_stream(folding, stream);
     return rc < 0 ? rc : append_emitted(folding, stream, draft);
 }
 
