@@ -483,6 +483,8 @@ static int act(struct qp_run *run, struct look *look, quipu_error *error)
         return make(run, look, error);
     if (check_version(run, row, error) < 0)
         return QUIPU_CONFLICT;
+    if ((row->flags & QP_PROJECTION_PAUSED) != 0 && (row->flags & QP_PROJECTION_DELETED) == 0)
+        return QUIPU_OK; /* whoever has the lease */
     if (!qp_lease_is_free(&run->lease, &run->handle->shared, row, is_behind(look), look->now_ns))
         return qp_fail(error, QUIPU_BUSY, "process %u runs projection %s", row->owner_pid,
                        projection->name);
@@ -491,8 +493,6 @@ static int act(struct qp_run *run, struct look *look, quipu_error *error)
     if (row->owner_pid != 0 && !holds(run, row) &&
         (run->stays || is_behind(look) || (row->flags & QP_PROJECTION_UNCLEAN) != 0))
         return take_over(run, look, error);
-    if ((row->flags & QP_PROJECTION_PAUSED) != 0)
-        return QUIPU_OK;
     if ((row->flags & QP_PROJECTION_REBUILDS) != 0 ||
         projection->version > (row->building != 0 ? row->building_version : row->version))
         return begin_building(run, look, error);
