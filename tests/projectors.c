@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 enum { STREAMS = 20, CHILDREN = 3, KILLS = 5 };
@@ -105,6 +106,7 @@ static int child(char **arguments)
     quipu_error error = {0};
     int rc;
 
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a check of the parent's may fail */
     map_shared(arguments[3]);
     open_store(arguments[2]);
     rc = quipu_runner_start(store, all, 1, (uint32_t)atoi(arguments[4]), &runner, &error);
