@@ -26,7 +26,7 @@ struct order {
     bool more;  /* another commit is needed */
     bool begun; /* it is not the first */
     bool gone;  /* the row goes */
-    bool done;  /* by somebody else: whoever runs a projection that is deleted clears its rows too */
+    bool done; /* by somebody else: whoever runs a projection that is deleted clears its rows too */
 };
 
 /* ---- parked events ---- */

@@ -109,7 +109,8 @@ static int child(char **arguments)
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a check of the parent's may fail */
     map_shared(arguments[3]);
     open_store(arguments[2]);
-    rc = quipu_runner_start(store, all, 1, (uint32_t)atoi(arguments[4]), &runner, &error);
+    rc = quipu_runner_start(store, all, 1, (uint32_t)strtoul(arguments[4], NULL, 10), &runner,
+                            &error);
     CHECK(rc == QUIPU_OK, "runner: %d %s", rc, error.text);
     atomic_fetch_add(&shared->children, 1);
     for (;;)
@@ -123,7 +124,7 @@ static int child_inline(char **arguments)
 
     open_store(arguments[2]);
     CHECK(quipu_register(store, &inlined, &error) == QUIPU_OK, "register: %s", error.text);
-    for (int i = atoi(arguments[3]); i > 0; i--) {
+    for (unsigned long i = strtoul(arguments[3], NULL, 10); i > 0; i--) {
         quipu_receipt receipt;
         int rc = quipu_append(store, "inline", QUIPU_ANY, &draft, 1, &receipt, &error);
 
