@@ -174,6 +174,14 @@ static int append_emitted(struct qp_folding *folding, const char *stream, const 
     return rc;
 }
 
+/* What earlier events of the page have emitted is not this one's fault: it is for the next page. */
+static int no_room(struct qp_folding *folding)
+{
+    folding->fault.position = folding->event->position;
+    return folding->shares ? qp_fail(&folding->failure, QUIPU_TOO_LARGE, "the page is full")
+                           : QUIPU_TOO_LARGE;
+}
+
 /* An id would be known already when a projection that was deleted is made again, and stop it. */
 int qp_folding_emit(struct qp_folding *folding, const char *stream, const quipu_draft *draft)
 {
@@ -189,12 +197,13 @@ int qp_folding_emit(struct qp_folding *folding, const char *stream, const quipu_
     if (folding->emits == QP_EMITS_IGNORED)
         return QUIPU_OK;
     if (draft->tag_count >= QP_TAGS_MAX ||
-        (uint64_t)draft->data_size + draft->meta_size > options->data_bytes_max ||
-        folding->batch->draft_count >= options->batch_events_max ||
+        (uint64_t)draft->data_size + draft->meta_size > options->data_bytes_max)
+        return QUIPU_TOO_LARGE;
+    if (folding->batch->draft_count >= options->batch_events_max ||
         (folding->batch->draft_count > 0 &&
          folding->batch->bytes.size + draft->data_size + draft->meta_size + EMITTED_BYTES >
              options->batch_bytes_max))
-        return QUIPU_TOO_LARGE;
+        return no_room(folding);
     rc = qp_text_name(stream, QP_NAME_MAX, "a stream", &size, NULL);
     if (rc == QUIPU_OK)
         rc = check_stream(folding, stream);
@@ -506,6 +515,7 @@ int qp_folding_event(struct qp_folding *folding, const quipu_event *event, quipu
     assert(event->position > 0);
     if (rc < 0 || own)
         return rc;
+    folding->shares = folding->batch != NULL && folding->batch->draft_count > 0;
     rc = fold_parts(folding, event, error);
     folding->applied += rc == QUIPU_OK;
     return rc;

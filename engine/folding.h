@@ -60,6 +60,7 @@ struct qp_folding {
     struct qp_batch *batch;      /* emitted events, and rows of parked ones */
     enum qp_folding_emits emits;
     bool owns_streams;     /* it may: what it emitted must be passed over */
+    bool shares;           /* events before this one have emitted into the batch */
     bool waits;            /* it may sleep before it tries again */
     qp_folding_ask_fn ask; /* NULL: nobody asks */
     void *ask_payload;
@@ -81,7 +82,8 @@ int qp_folding_begin(struct qp_folding *folding, struct qp_handle *handle,
 void qp_folding_release(struct qp_folding *folding);
 
 /* Fold a stored event. Returns: OK: applied, parked or passed over; FAULTED: the policy is to stop,
- * `fault` says why; CLOSED: `ask` says no; NO_MEMORY, CORRUPT, IO, FULL: the page cannot go on.
+ * `fault` says why; TOO_LARGE: what it emits has no room beside what was emitted before,
+ * `fault` says where; CLOSED: `ask` says no; NO_MEMORY, CORRUPT, IO, FULL: the page cannot go on.
  * After a failure the sheet may have a part of the event: nothing of the page can be used. */
 int qp_folding_event(struct qp_folding *folding, const quipu_event *event, quipu_error *error);
 

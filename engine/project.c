@@ -272,7 +272,7 @@ static int fold_events(struct qp_run *run, struct qp_folding *folding, struct qp
     }
 }
 
-/* FAULTED: with the page up to the event before, if there is any, or nothing. */
+/* FAULTED, TOO_LARGE: folding->fault says at which event. */
 static int fold_page(struct qp_run *run, struct look *look, struct qp_folding *folding,
                      struct page *page, quipu_error *error)
 {
@@ -315,8 +315,8 @@ static void move_on(struct qp_run *run, const struct look *look, const struct qp
         qp_lease_let_go(next);
 }
 
-/* A page, and once more without the event that it stopped at: what was folded of that one cannot be
- * taken back. If it is the first the projection stops there. */
+/* A page, and once more without the event that it stopped at, or that has no room in it: what was
+ * folded of that one cannot be taken back. The projection stops there if it must. */
 static int fold(struct qp_run *run, struct look *look, quipu_error *error)
 {
     struct qp_projection_row next = look->row;
@@ -327,7 +327,9 @@ static int fold(struct qp_run *run, struct look *look, quipu_error *error)
     struct qp_fault fault;
     int rc = fold_page(run, look, &folding, &page, error);
 
-    if (rc == QUIPU_FAULTED) {
+    if (rc == QUIPU_FAULTED || rc == QUIPU_TOO_LARGE) {
+        bool stops = rc == QUIPU_FAULTED;
+
         fault = folding.fault;
         page = (struct page){.mark = from, .upto = fault.position - 1, .until_ns = INT64_MAX};
         qp_folding_release(&folding);
@@ -337,7 +339,7 @@ static int fold(struct qp_run *run, struct look *look, quipu_error *error)
             page.mark = page.upto;
         if (rc == QUIPU_OK)
             move_on(run, look, &folding, &page, &next);
-        if (rc == QUIPU_OK && page.mark == page.upto)
+        if (rc == QUIPU_OK && stops && page.mark == page.upto)
             qp_run_stop_at(&next, &fault, look->now_ns);
     } else if (rc == QUIPU_OK) {
         move_on(run, look, &folding, &page, &next);

@@ -549,3 +549,38 @@ Test(emit, as_many_as_a_batch_takes)
     cr_expect_eq(progress.parked, 0);
     quipu_close(store);
 }
+
+/* What an event emits is up to it alone, and not to its neighbours in a page. */
+static int emit_by_data(quipu_page *page, const void *key, size_t size, const quipu_event *event,
+                        void *payload, quipu_error *error)
+{
+    const quipu_draft draft = {.type = "Out"};
+    int rc = support_note(page, key, size, event);
+
+    (void)payload;
+    (void)error;
+    for (int i = *(const char *)event->data - '0'; i > 0 && rc == 0; i--)
+        rc = quipu_page_emit(page, "out", &draft);
+    return rc;
+}
+
+Test(emit, an_event_that_has_no_room_goes_into_the_next_page)
+{
+    const quipu_options options = {QUIPU_INIT(quipu_options), .durability = QUIPU_LAZY,
+                                   .batch_events_max = 9};
+    const quipu_projection projection = {QUIPU_INIT(quipu_projection), .version = 1, .name = "p",
+                                         .retries = 1, .apply = emit_by_data};
+    quipu *store = open_store(&options);
+
+    append(store, "a", "4");
+    append(store, "b", "8");
+    append(store, "a", "0");
+    append(store, "b", "9");
+    append(store, "c", ":"); /* ten: more than any batch takes */
+    append(store, "a", "1");
+    EXPECT(QUIPU_OK, project(store, &projection));
+    cr_expect_eq(progress.parked, 1);
+    EXPECT_VIEW(store, "p", "a=1,3,6 b=2,4 @28");
+    expect_head(store, 6 + 22);
+    quipu_close(store);
+}
