@@ -105,8 +105,8 @@ int qp_folding_key(struct qp_folding *folding, struct qp_bytes key);
 int qp_folding_get(struct qp_folding *folding, struct qp_bytes key, struct qp_bytes *value);
 int qp_folding_put(struct qp_folding *folding, struct qp_bytes key, struct qp_bytes value);
 
-/* An event of the projection's own, in a stream of its own. MISUSE: no such page can, or the stream
- * is somebody else's; INVALID, TOO_LARGE: the draft. */
-int qp_folding_emit(struct qp_folding *folding, const char *stream, const quipu_draft *draft);
+/* For what functions call: a failure of the page is kept, so that whatever the function makes of it
+ * it cannot be taken for a fault. Returns `rc`. */
+int qp_folding_note(struct qp_folding *folding, int rc, const quipu_error *error);
 
 #endif

@@ -541,18 +541,23 @@ int qp_run_step(struct qp_run *run, quipu_error *error)
     return rc;
 }
 
-/* If it fails the lease ends by itself. */
+/* If it fails the lease ends by itself. Somebody may change the row just then: once more. */
 void qp_run_end(struct qp_run *run)
 {
-    struct look looked = {0};
+    int rc = QUIPU_ROW;
 
-    qp_batch_clear(&run->batch);
-    if (run->lease.token != 0 && look(run, &looked, NULL) == QUIPU_OK && holds(run, &looked.row)) {
-        struct qp_projection_row next = looked.row;
+    while (run->lease.token != 0 && rc == QUIPU_ROW) {
+        struct look looked = {0};
 
-        qp_lease_let_go(&next);
-        (void)commit(run, &looked, &next, NULL);
+        qp_batch_clear(&run->batch);
+        rc = look(run, &looked, NULL);
+        if (rc == QUIPU_OK && holds(run, &looked.row)) {
+            struct qp_projection_row next = looked.row;
+
+            qp_lease_let_go(&next);
+            rc = commit(run, &looked, &next, NULL);
+        }
+        qp_txn_end(&looked.txn);
     }
-    qp_txn_end(&looked.txn);
     qp_batch_release(&run->batch);
 }
