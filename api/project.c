@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "control.h"
 #include "determinism.h"
+#include "emitting.h"
 #include "handles.h"
 #include "inline.h"
 #include "quipu.h"
@@ -164,7 +165,7 @@ int quipu_page_emit(quipu_page *page, const char *stream, const quipu_draft *dra
     case QP_PAGE_UPCAST:
         return qp_upcast_emit(page->upcast, stream, draft);
     case QP_PAGE_PROJECT:
-        return qp_folding_emit(page->folding, stream, draft);
+        return qp_emit(page->folding, stream, draft);
     }
     return QUIPU_MISUSE;
 }

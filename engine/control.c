@@ -26,6 +26,7 @@ struct order {
     bool more;  /* another commit is needed */
     bool begun; /* it is not the first */
     bool gone;  /* the row goes */
+    bool done; /* by somebody else: whoever runs a projection that is deleted clears its rows too */
 };
 
 /* ---- parked events ---- */
@@ -243,6 +244,10 @@ static int prepare(struct order *order, int control, int64_t value, quipu_error 
 
     if (rc == QUIPU_OK)
         rc = qp_projections_get(&order->txn, order->name, &order->row, error);
+    order->done = control == QUIPU_DELETE && order->begun && rc >= 0 &&
+                  (order->row.flags & QP_PROJECTION_DELETED) == 0;
+    if (order->done)
+        return QUIPU_OK;
     if (rc == QUIPU_OK || (rc == QUIPU_ROW && control != QUIPU_DELETE &&
                            (order->row.flags & QP_PROJECTION_DELETED) != 0))
         return qp_fail(error, QUIPU_NOT_FOUND, "no projection %.*s", (int)order->name.size,
@@ -272,9 +277,10 @@ int qp_control(struct qp_handle *handle, struct qp_bytes name, int control, int6
         qp_batch_clear(&order.batch);
         rc = prepare(&order, control, value, &why);
         qp_txn_end(&order.txn);
-        if (rc < 0)
+        if (rc < 0 || order.done)
             break;
         rc = qp_commit(handle, &order.batch, NULL, &why);
+        order.begun |= rc == QUIPU_OK;
         if (rc == QUIPU_CONFLICT && ++tries < TRIES_MAX) {
             order.more = true; /* somebody was faster */
             rc = QUIPU_OK;

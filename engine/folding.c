@@ -14,10 +14,8 @@
 #include "folding.h"
 
 #include "clock.h"
-#include "moment.h"
 #include "status.h"
 #include "streams.h"
-#include "sum.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -26,10 +24,7 @@
 #define RETRY_FIRST_NS (10 * QP_NS_PER_MS)
 #define RETRY_MOST_NS  QP_NS_PER_S
 
-enum {
-    KEY_HEAD_BYTES = 2,
-    EMITTED_BYTES = 32 * 1024 /* at most: a record's header, names and tags */
-};
+enum { KEY_HEAD_BYTES = 2 };
 
 int qp_folding_begin(struct qp_folding *folding, struct qp_handle *handle,
                      const struct qp_projection *projection, struct qp_txn *txn,
@@ -58,7 +53,7 @@ void qp_folding_release(struct qp_folding *folding)
 /* ---- what the functions call ---- */
 
 /* What is not the function's own mistake is kept, so that it cannot be taken for a fault. */
-static int note(struct qp_folding *folding, int rc, const quipu_error *error)
+int qp_folding_note(struct qp_folding *folding, int rc, const quipu_error *error)
 {
     if (rc < 0 && folding->failure.status == QUIPU_OK)
         folding->failure = *error;
@@ -99,7 +94,7 @@ int qp_folding_key(struct qp_folding *folding, struct qp_bytes key)
         return rc;
     qp_set_u16(head, (uint16_t)key.size);
     if (!qp_buffer_reserve(&folding->keys, sizeof(head) + key.size))
-        return note(folding, qp_fail_memory(&error), &error);
+        return qp_folding_note(folding, qp_fail_memory(&error), &error);
     (void)qp_buffer_put(&folding->keys, head, sizeof(head));
     (void)qp_buffer_put(&folding->keys, key.data, key.size);
     return QUIPU_OK;
@@ -110,7 +105,9 @@ int qp_folding_get(struct qp_folding *folding, struct qp_bytes key, struct qp_by
     quipu_error error = {0};
     int rc = check_key(key);
 
-    return rc < 0 ? rc : note(folding, qp_sheet_get(&folding->sheet, key, value, &error), &error);
+    return rc < 0 ? rc
+                  : qp_folding_note(folding, qp_sheet_get(&folding->sheet, key, value, &error),
+                                    &error);
 }
 
 int qp_folding_put(struct qp_folding *folding, struct qp_bytes key, struct qp_bytes value)
@@ -120,81 +117,9 @@ int qp_folding_put(struct qp_folding *folding, struct qp_bytes key, struct qp_by
 
     if (rc == QUIPU_OK && value.size > QP_VIEW_VALUE_MAX)
         rc = QUIPU_TOO_LARGE;
-    return rc < 0 ? rc : note(folding, qp_sheet_put(&folding->sheet, key, value, &error), &error);
-}
-
-/* Whose is the stream, as far as can be seen? The commit looks again. */
-static int check_stream(struct qp_folding *folding, const char *stream)
-{
-    struct qp_bytes name = {stream, strlen(stream)};
-    struct qp_stream_row row = {0};
-    struct qp_stream_edge edge = {0};
-    struct qp_moment *moment = NULL;
-    quipu_error error = {0};
-    int rc = qp_streams_get(folding->sheet.txn, true, name, &row, &error);
-
-    if (rc < 0)
-        return note(folding, rc, &error);
-    if (row.owner.size > 0)
-        return qp_bytes_equal(row.owner, folding->projection->name_bytes) ? QUIPU_OK : QUIPU_MISUSE;
-    rc = qp_moment_begin(folding->handle, true, &moment, &error);
-    if (rc == QUIPU_OK)
-        rc = qp_moment_stream(moment, name, &edge, &error);
-    qp_moment_end(moment);
-    if (rc < 0)
-        return note(folding, rc, &error);
-    return edge.newest == 0 ? QUIPU_OK : QUIPU_MISUSE;
-}
-
-/* The draft with one tag more: what it was made of. */
-static int append_emitted(struct qp_folding *folding, const char *stream, const quipu_draft *draft)
-{
-    const char *tags[QP_TAGS_MAX];
-    char causation[40];
-    quipu_draft own = *draft;
-    struct qp_batch_edge before = qp_batch_edge(folding->batch);
-    int rc;
-
-    (void)snprintf(causation, sizeof(causation), "causation:%llu",
-                   (unsigned long long)folding->event->position);
-    if (draft->tag_count > 0)
-        memcpy(tags, draft->tags, draft->tag_count * sizeof(*tags));
-    tags[own.tag_count++] = causation;
-    own.tags = tags;
-    rc = qp_batch_append(folding->batch, stream, QUIPU_ANY, &own, 1);
-    if (rc == QUIPU_OK)
-        rc = qp_batch_own(folding->batch, folding->projection->name_bytes);
-    if (rc < 0) { /* told to who emits, and not remembered by the batch */
-        if (rc == QUIPU_NO_MEMORY)
-            (void)qp_fail_memory(&folding->failure);
-        folding->batch->failure = (quipu_error){0};
-        qp_batch_cut(folding->batch, &before);
-    }
-    return rc;
-}
-
-/* An id would be known already when a projection that was deleted is made again, and stop it. */
-int qp_folding_emit(struct qp_folding *folding, const char *stream, const quipu_draft *draft)
-{
-    const quipu_options *options = &folding->handle->options;
-    int rc;
-
-    if (folding->keying || folding->emits == QP_EMITS_REFUSED || stream == NULL || draft == NULL ||
-        (draft->flags & QUIPU_EVENT_HAS_ID) != 0 || (draft->tag_count > 0 && draft->tags == NULL))
-        return QUIPU_MISUSE;
-    if (folding->emits == QP_EMITS_IGNORED && folding->sheet.sums && draft->data != NULL)
-        folding->sheet.sum = qp_sum(draft->data, draft->data_size, folding->sheet.sum);
-    if (folding->emits == QP_EMITS_IGNORED)
-        return QUIPU_OK;
-    if (draft->tag_count >= QP_TAGS_MAX ||
-        (uint64_t)draft->data_size + draft->meta_size > options->data_bytes_max ||
-        folding->batch->draft_count >= options->batch_events_max ||
-        (folding->batch->draft_count > 0 &&
-         folding->batch->bytes.size + draft->data_size + draft->meta_size + EMITTED_BYTES >
-             options->batch_bytes_max))
-        return QUIPU_TOO_LARGE;
-    rc = check_stream(folding, stream);
-    return rc < 0 ? rc : append_emitted(folding, stream, draft);
+    return rc < 0 ? rc
+                  : qp_folding_note(folding, qp_sheet_put(&folding->sheet, key, value, &error),
+                                    &error);
 }
 
 /* ---- faults ---- */
@@ -361,8 +286,7 @@ static int try_apply(struct qp_folding *folding, struct qp_bytes key, const quip
     return rc;
 }
 
-/* Which keys a part has, in folding->keys. FAULTED: its function failed. */
-static int find_keys(struct qp_folding *folding, const quipu_event *part, quipu_error *error)
+static int find_keys_once(struct qp_folding *folding, const quipu_event *part, quipu_error *error)
 {
     const struct qp_bytes stream = {part->stream, part->stream_size};
     quipu_error own = {0};
@@ -381,6 +305,19 @@ static int find_keys(struct qp_folding *folding, const quipu_event *part, quipu_
         return rc;
     keep_fault(folding, stream, rc, &own);
     return QUIPU_FAULTED;
+}
+
+/* Which keys a part has, in folding->keys. Returns as try_apply(). */
+static int find_keys(struct qp_folding *folding, const quipu_event *part, quipu_error *error)
+{
+    int rc = QUIPU_FAULTED;
+
+    for (uint32_t i = 0; i <= folding->projection->retries && rc == QUIPU_FAULTED; i++) {
+        if (i > 0 && !pause_before(folding, i))
+            return qp_fail(error, QUIPU_CLOSED, "it was told to stop");
+        rc = find_keys_once(folding, part, error);
+    }
+    return rc;
 }
 
 /* The next of folding->keys; `*at` 0 at first. */
@@ -496,6 +433,7 @@ int qp_folding_event(struct qp_folding *folding, const quipu_event *event, quipu
     assert(event->position > 0);
     if (rc < 0 || own)
         return rc;
+    folding->shares = folding->batch != NULL && folding->batch->draft_count > 0;
     rc = fold_parts(folding, event, error);
     folding->applied += rc == QUIPU_OK;
     return rc;

@@ -60,6 +60,7 @@ struct qp_folding {
     struct qp_batch *batch;      /* emitted events, and rows of parked ones */
     enum qp_folding_emits emits;
     bool owns_streams;     /* it may: what it emitted must be passed over */
+    bool shares;           /* events before this one have emitted into the batch */
     bool waits;            /* it may sleep before it tries again */
     qp_folding_ask_fn ask; /* NULL: nobody asks */
     void *ask_payload;
@@ -82,7 +83,8 @@ int qp_folding_begin(struct qp_folding *folding, struct qp_handle *handle,
 void qp_folding_release(struct qp_folding *folding);
 
 /* Fold a stored event. Returns: OK: applied, parked or passed over; FAULTED: the policy is to stop,
- * `fault` says why; CLOSED: `ask` says no; NO_MEMORY, CORRUPT, IO, FULL: the page cannot go on.
+ * `fault` says why; TOO_LARGE: what it emits has no room beside what was emitted before,
+ * `fault` says where; CLOSED: `ask` says no; NO_MEMORY, CORRUPT, IO, FULL: the page cannot go on.
  * After a failure the sheet may have a part of the event: nothing of the page can be used. */
 int qp_folding_event(struct qp_folding *folding, const quipu_event *event, quipu_error *error);
 
@@ -104,8 +106,8 @@ int qp_folding_key(struct qp_folding *folding, struct qp_bytes key);
 int qp_folding_get(struct qp_folding *folding, struct qp_bytes key, struct qp_bytes *value);
 int qp_folding_put(struct qp_folding *folding, struct qp_bytes key, struct qp_bytes value);
 
-/* An event of the projection's own, in a stream of its own. MISUSE: no such page can, or the stream
- * is somebody else's; INVALID, TOO_LARGE: the draft. */
-int qp_folding_emit(struct qp_folding *folding, const char *stream, const quipu_draft *draft);
+/* For what functions call: a failure of the page is kept, so that whatever the function makes of it
+ * it cannot be taken for a fault. Returns `rc`. */
+int qp_folding_note(struct qp_folding *folding, int rc, const quipu_error *error);
 
 #endif

@@ -282,7 +282,7 @@ static int fold_events(struct qp_run *run, struct qp_folding *folding, struct qp
     }
 }
 
-/* FAULTED: with the page up to the event before, if there is any, or nothing. */
+/* FAULTED, TOO_LARGE: folding->fault says at which event. */
 static int fold_page(struct qp_run *run, struct look *look, struct qp_folding *folding,
                      struct page *page, quipu_error *error)
 {
@@ -331,8 +331,8 @@ static void move_on(struct qp_run *run, const struct look *look, const struct qp
         qp_lease_let_go(next);
 }
 
-/* A page, and once more without the event that it stopped at: what was folded of that one cannot be
- * taken back. If it is the first the projection stops there. */
+/* A page, and once more without the event that it stopped at, or that has no room in it: what was
+ * folded of that one cannot be taken back. The projection stops there if it must. */
 static int fold(struct qp_run *run, struct look *look, quipu_error *error)
 {
     struct qp_projection_row next = look->row;
@@ -343,7 +343,9 @@ static int fold(struct qp_run *run, struct look *look, quipu_error *error)
     struct qp_fault fault;
     int rc = fold_page(run, look, &folding, &page, error);
 
-    if (rc == QUIPU_FAULTED) {
+    if (rc == QUIPU_FAULTED || rc == QUIPU_TOO_LARGE) {
+        bool stops = rc == QUIPU_FAULTED;
+
         fault = folding.fault;
         page = (struct page){.mark = from, .upto = fault.position - 1, .until_ns = INT64_MAX};
         qp_folding_release(&folding);
@@ -353,7 +355,7 @@ static int fold(struct qp_run *run, struct look *look, quipu_error *error)
             page.mark = page.upto;
         if (rc == QUIPU_OK)
             move_on(run, look, &folding, &page, &next);
-        if (rc == QUIPU_OK && page.mark == page.upto)
+        if (rc == QUIPU_OK && stops && page.mark == page.upto)
             qp_run_stop_at(&next, &fault, look->now_ns);
     } else if (rc == QUIPU_OK) {
         move_on(run, look, &folding, &page, &next);
@@ -499,6 +501,8 @@ static int act(struct qp_run *run, struct look *look, quipu_error *error)
         return make(run, look, error);
     if (check_version(run, row, error) < 0)
         return QUIPU_CONFLICT;
+    if ((row->flags & QP_PROJECTION_PAUSED) != 0 && (row->flags & QP_PROJECTION_DELETED) == 0)
+        return QUIPU_OK; /* whoever has the lease */
     if (!qp_lease_is_free(&run->lease, &run->handle->shared, row, is_behind(look), look->now_ns))
         return qp_fail(error, QUIPU_BUSY, "process %u runs projection %s", row->owner_pid,
                        projection->name);
@@ -507,8 +511,6 @@ static int act(struct qp_run *run, struct look *look, quipu_error *error)
     if (row->owner_pid != 0 && !holds(run, row) &&
         (run->stays || is_behind(look) || (row->flags & QP_PROJECTION_UNCLEAN) != 0))
         return take_over(run, look, error);
-    if ((row->flags & QP_PROJECTION_PAUSED) != 0)
-        return QUIPU_OK;
     if ((row->flags & QP_PROJECTION_REBUILDS) != 0 ||
         projection->version > (row->building != 0 ? row->building_version : row->version))
         return begin_building(run, look, error);
@@ -556,18 +558,23 @@ int qp_run_step(struct qp_run *run, quipu_error *error)
     return rc;
 }
 
-/* If it fails the lease ends by itself. */
+/* If it fails the lease ends by itself. Somebody may change the row just then: once more. */
 void qp_run_end(struct qp_run *run)
 {
-    struct look looked = {0};
+    int rc = QUIPU_ROW;
 
-    qp_batch_clear(&run->batch);
-    if (run->lease.token != 0 && look(run, &looked, NULL) == QUIPU_OK && holds(run, &looked.row)) {
-        struct qp_projection_row next = looked.row;
+    while (run->lease.token != 0 && rc == QUIPU_ROW) {
+        struct look looked = {0};
 
-        qp_lease_let_go(&next);
-        (void)commit(run, &looked, &next, NULL);
+        qp_batch_clear(&run->batch);
+        rc = look(run, &looked, NULL);
+        if (rc == QUIPU_OK && holds(run, &looked.row)) {
+            struct qp_projection_row next = looked.row;
+
+            qp_lease_let_go(&next);
+            rc = commit(run, &looked, &next, NULL);
+        }
+        qp_txn_end(&looked.txn);
     }
-    qp_txn_end(&looked.txn);
     qp_batch_release(&run->batch);
 }

@@ -15,6 +15,7 @@
 
 #include <assert.h>
 #include <signal.h>
+#include <time.h>
 
 #define BUSY_NS   (200 * QP_NS_PER_MS) /* so soon a dead owner is seen */
 #define FAILED_NS QP_NS_PER_S
@@ -151,6 +152,18 @@ static void watch(struct qp_runner *runner)
     (void)pthread_cond_broadcast(&runner->changed);
 }
 
+/* Until a task is put back or is due: who watches may wait for longer than that, as it did not know
+ * the tasks that others had just then. */
+static void sleep_until(struct qp_runner *runner, int64_t due_ns)
+{
+    const struct timespec until = {.tv_sec = due_ns / QP_NS_PER_S, .tv_nsec = due_ns % QP_NS_PER_S};
+
+    if (due_ns == INT64_MAX)
+        (void)pthread_cond_wait(&runner->changed, &runner->lock);
+    else
+        (void)pthread_cond_timedwait(&runner->changed, &runner->lock, &until);
+}
+
 static void *work(void *payload)
 {
     struct qp_runner *runner = payload;
@@ -166,7 +179,7 @@ static void *work(void *payload)
             continue;
         }
         if (task == NULL) {
-            (void)pthread_cond_wait(&runner->changed, &runner->lock);
+            sleep_until(runner, next_due(runner));
             continue;
         }
         task->taken = true;
@@ -203,12 +216,16 @@ static int start_thread(struct qp_runner *runner, quipu_error *error)
 static struct qp_runner *new_runner(struct qp_handle *handle, size_t count, uint32_t threads)
 {
     struct qp_runner *runner = qp_zalloc(sizeof(*runner));
+    pthread_condattr_t attributes;
 
     if (runner == NULL)
         return NULL;
     runner->handle = handle;
     (void)pthread_mutex_init(&runner->lock, NULL);
-    (void)pthread_cond_init(&runner->changed, NULL);
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&runner->changed, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
     runner->tasks = qp_zalloc(count * sizeof(*runner->tasks));
     runner->threads = qp_zalloc(threads * sizeof(*runner->threads));
     return runner;
