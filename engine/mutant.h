@@ -112,6 +112,12 @@
     X(121, OWNER_UNSEEN, "anybody appends to a projection's streams")                              \
     X(122, PARKED_PASSED, "later events of a parked key are applied")                              \
     X(123, FAULT_KEPT, "what a failed attempt wrote is kept")                                      \
+    X(124, MARK_APART, "the rows of a page commit before its mark")                                \
+    X(125, SWAP_UNMARKED, "what was rebuilt takes the view's place with the old mark")             \
+    X(126, EMITTED_TWICE, "what a page emitted before it stopped is emitted again")                \
+    X(127, REBUILD_EMITS, "a rebuild emits what was emitted before")                               \
+    X(128, ROWS_LEFT, "the rows of a generation that is gone stay")                                \
+    X(129, SLOT_AGAIN, "a lease may name the slot of a process of today")                          \
     /* snapshots: key, keep, merger */                                                             \
     X(130, FOLD_VERSION_UNSEEN, "a snapshot of another version of the fold is used")               \
     X(131, SNAPSHOT_CHAIN, "a snapshot of another history is used")                                \

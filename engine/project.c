@@ -105,6 +105,20 @@ static void count_page(struct qp_run *run)
     run->page = (struct qp_run_counts){0};
 }
 
+/* A mistake: the rows of a page in one commit, and the mark in the next. */
+static void commit_rows_first(struct qp_run *run, struct look *looked)
+{
+    uint8_t row[QP_PROJECTION_ROW_BYTES_MAX];
+    size_t size = qp_projection_write(&looked->row, row);
+
+    (void)qp_batch_project(&run->batch, run->projection->name_bytes, looked->row.sequence, row,
+                           size, NULL);
+    qp_txn_end(&looked->txn);
+    (void)qp_commit(run->handle, &run->batch, NULL, NULL);
+    qp_batch_clear(&run->batch);
+    (void)look(run, looked, NULL);
+}
+
 /* What is in run->batch, with the row as it is to be. The snapshot is let go first: the file may
  * have to grow. Returns: ROW: done, or somebody was faster. */
 static int commit(struct qp_run *run, struct look *look, const struct qp_projection_row *next,
@@ -113,9 +127,12 @@ static int commit(struct qp_run *run, struct look *look, const struct qp_project
     uint8_t row[QP_PROJECTION_ROW_BYTES_MAX];
     size_t size = next != NULL ? qp_projection_write(next, row) : 0;
     quipu_error why = {0};
-    int rc = qp_batch_project(&run->batch, run->projection->name_bytes, look->row.sequence, row,
-                              size, &why);
+    int rc;
 
+    if (QP_MUTANT(MARK_APART) && size > 0 && run->batch.effects.size > 0)
+        commit_rows_first(run, look);
+    rc = qp_batch_project(&run->batch, run->projection->name_bytes, look->row.sequence, row, size,
+                          &why);
     qp_txn_end(&look->txn);
     if (rc == QUIPU_OK)
         rc = qp_commit(run->handle, &run->batch, NULL, &why);
@@ -158,6 +175,10 @@ static int clean(struct qp_run *run, struct look *look, quipu_error *error)
 
     if (rc < 0)
         return rc;
+    if (QP_MUTANT(ROWS_LEFT) && count > 0) {
+        qp_batch_clear(&run->batch);
+        count = 0;
+    }
     if (count == 0)
         next.flags &= ~(uint32_t)QP_PROJECTION_UNCLEAN;
     return commit(run, look, count == 0 && deleted ? NULL : &next, error);
@@ -182,7 +203,8 @@ static int begin_building(struct qp_run *run, struct look *look, quipu_error *er
 
 static void swap(struct qp_projection_row *next)
 {
-    next->mark = next->building_mark;
+    if (!QP_MUTANT(SWAP_UNMARKED))
+        next->mark = next->building_mark;
     next->generation = next->building;
     next->version = next->building_version;
     next->parked = next->building_parked;
@@ -222,7 +244,7 @@ static int begin_folding(struct qp_run *run, struct look *look, struct qp_foldin
     folding->ask_payload = run->ask_payload;
     folding->owns_streams = qp_streams_any(&look->txn); /* of an earlier life, too */
     folding->emits = QP_EMITS_TAKEN;
-    if (row->building != 0)
+    if (row->building != 0 && !QP_MUTANT(REBUILD_EMITS))
         folding->emits = QP_EMITS_IGNORED;
     if (run->projection->mode == QUIPU_INLINE)
         folding->emits = QP_EMITS_REFUSED;
@@ -349,7 +371,8 @@ static int fold(struct qp_run *run, struct look *look, quipu_error *error)
         fault = folding.fault;
         page = (struct page){.mark = from, .upto = fault.position - 1, .until_ns = INT64_MAX};
         qp_folding_release(&folding);
-        qp_batch_clear(&run->batch);
+        if (!QP_MUTANT(EMITTED_TWICE))
+            qp_batch_clear(&run->batch);
         rc = page.upto > from ? fold_page(run, look, &folding, &page, error) : QUIPU_OK;
         if (page.upto == from)
             page.mark = page.upto;

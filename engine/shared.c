@@ -100,6 +100,8 @@ static int init_mutex(pthread_mutex_t *mutex, quipu_error *error)
 }
 
 /* Nobody else can see the page yet: it has its name only after the rename. */
+/* Generations begin anywhere: rows in the store name a process by slot and generation, and must not
+ * mean another one that has the same slot of a later file. */
 static int fill_page(struct qp_shared_page *page, const bool flags[QP_SHARED_FLAGS],
                      int64_t anchor_ns, quipu_error *error)
 {
@@ -109,6 +111,9 @@ static int fill_page(struct qp_shared_page *page, const bool flags[QP_SHARED_FLA
         rc = init_mutex(&page->lock, error);
     for (size_t i = 0; i < QP_SHARED_FLAGS; i++)
         atomic_store(&page->flags[i], flags[i] ? 1U : 0U);
+    for (size_t i = 0; i < QP_PROCESSES_MAX; i++)
+        atomic_store(&page->slots[i].generation,
+                     QP_MUTANT(SLOT_AGAIN) ? 0U : (uint32_t)qp_clock_monotonic_ns());
     atomic_store(&page->anchor_wall_ns, anchor_ns);
     atomic_store(&page->anchor_boottime_ns, qp_clock_boottime_ns());
     return rc;
@@ -360,10 +365,10 @@ int64_t qp_shared_reading(const struct qp_shared *shared, uint32_t pid)
 
 enum qp_origin_life qp_shared_lives(struct qp_shared *shared, unsigned slot, uint32_t generation)
 {
-    const struct slot *there = &shared->page->slots[slot];
+    const struct slot *there = &shared->page->slots[slot % QP_PROCESSES_MAX];
     enum qp_origin_life life;
 
-    if (atomic_load(&there->generation) != generation)
+    if (slot >= QP_PROCESSES_MAX || atomic_load(&there->generation) != generation)
         return QP_ORIGIN_GONE;
     (void)pthread_mutex_lock(&shared->watching);
     life = qp_origin_lives(&shared->watched[slot], atomic_load(&there->pid),

@@ -125,6 +125,7 @@ static const struct {
     {3, model_verify, "verify"},
     {10, do_reopen, "reopen"},
     {10, do_open_twice, "open twice"},
+    {60, model_project, "project"},
 };
 
 static void one_step(uint64_t seed, uint64_t step, uint64_t steps)
@@ -162,6 +163,7 @@ static void run(uint64_t seed, uint64_t steps)
     sys_directory(model.directory, true);
     sys_join(model.path, model.directory, "store");
     model_open(QUIPU_OPEN_NEW);
+    model_project_begin();
     for (uint64_t step = 0; step < steps; step++)
         one_step(seed, step, steps);
     model_verify();
@@ -175,10 +177,10 @@ static void run(uint64_t seed, uint64_t steps)
     (void)printf("%" PRIu64 " events, %" PRIu64 " batches by others, %" PRIu64 " groups, %" PRIu64
                  " known, %" PRIu64 " with wrong ids, queries %" PRIu64 "/%" PRIu64
                  ", numbers %" PRIu64 "/%" PRIu64 ", %" PRIu64 " reads, %" PRIu64
-                 " merges, %" PRIu64 " reopens, %.1f s\n",
+                 " merges, %" PRIu64 " reopens, %" PRIu64 " views, %.1f s\n",
                  model.head, model.beside, model.groups, model.known, model.refused,
                  model.unless[0], model.unless[1], model.moved[0], model.moved[1], model.reads,
-                 model.merges, model.reopens, sys_seconds() - begin);
+                 model.merges, model.reopens, model.views, sys_seconds() - begin);
 }
 
 int main(int count, char **arguments)

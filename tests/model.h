@@ -131,6 +131,7 @@ extern struct model {
     uint64_t beside;    /* batches by another process */
     uint64_t groups;    /* of asynchronous ones */
     uint64_t reopens;
+    uint64_t views; /* of projections, looked at */
 } model;
 
 uint64_t model_below(uint64_t bound);
@@ -178,6 +179,11 @@ void model_list_terms(void);
 void model_list_marks(void);
 void model_stat(void);
 void model_verify(void);
+
+/* ---- model_project.c ---- */
+
+void model_project_begin(void);
+void model_project(void);
 
 /* ---- model.c ---- */
 

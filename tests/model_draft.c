@@ -1,6 +1,8 @@
 /* model_draft.c - names, and drafts of random events: see model.c. */
 #include "model.h"
 
+#include "support_folds.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,6 +169,8 @@ void model_make_draft(unsigned stream, bool small)
                            .data_format = pick_format(event->data_size),
                            .meta_format = pick_format(event->meta_size),
                            .schema = (uint16_t)model_below(3)};
+    if (model_chance(1) && model_chance(40))
+        draft->schema = folds_poison(model_chance(50) ? FOLDS_LISTS : FOLDS_INLINE);
     fill_payload(at, draft->meta_size, draft->meta_format);
     fill_payload(at + draft->meta_size, draft->data_size, draft->data_format);
     draft->meta = draft->meta_size > 0 ? at : NULL;

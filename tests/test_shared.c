@@ -657,6 +657,25 @@ Test(shared, who_is_there)
     cr_expect_eq(qp_shared_peek_pid(&place), 0, "another layout");
 }
 
+/* A projection's row may name a slot of the file that was there before. */
+Test(shared, nobody_is_taken_for_who_had_its_slot_in_another_file)
+{
+    struct qp_shared shared = {0};
+    uint32_t before;
+
+    create();
+    open_it(&shared);
+    before = shared.generation;
+    cr_expect(qp_shared_lives(&shared, 0, before) == QP_ORIGIN_LIVES);
+    qp_shared_close(&shared);
+    create();
+    open_it(&shared);
+    cr_expect(qp_shared_lives(&shared, 0, before) == QP_ORIGIN_GONE);
+    cr_expect(qp_shared_lives(&shared, QP_PROCESSES_MAX, before) == QP_ORIGIN_GONE, "no slot");
+    cr_expect(qp_shared_lives(&shared, UINT32_MAX, before) == QP_ORIGIN_GONE, "no slot");
+    qp_shared_close(&shared);
+}
+
 static unsigned open_files(void)
 {
     DIR *directory = opendir("/proc/self/fd");

@@ -69,6 +69,7 @@ struct failing {
         unsigned long met;
     } * told; /* shared with the child */
     unsigned long met;
+    unsigned long of_projections;
 };
 
 static void work(void *payload)
@@ -110,9 +111,11 @@ static bool fail_at(struct failing *failing, unsigned long n, bool sticky)
         return true;
     }
     failing->met += failing->told->met;
+    if (crash_part_projects(&driver->plan, failing->part))
+        failing->of_projections += failing->told->met;
     if (n == 0 || failing->told->met == 0)
         return false;
-    (void)crash_inspect_store(driver, end, end, CRASH_QUICK);
+    (void)crash_inspect_store(driver, end, end, CRASH_QUICK | CRASH_BEHIND);
     return true;
 }
 
@@ -163,5 +166,6 @@ int main(int argc, char **argv)
         fail_everywhere(&failing, crash_option(argv, "--part"), crash_option(argv, "--fail"));
     } while (crash_driver_next(&failing.driver, failing.parts));
     (void)printf("injected allocation failures: %lu\n", failing.met);
+    (void)printf("of projections: %lu allocation failures\n", failing.of_projections);
     return crash_driver_end(&failing.driver);
 }

@@ -172,7 +172,11 @@ __attribute__((format(printf, 2, 3))) static void add_word(struct words *words, 
 static void add_environment(struct words *words, const struct crash_driver *driver,
                             const struct crash_work *work, const struct crash_fault *fault)
 {
+    const char *mutant = getenv("QUIPU_MUTANT");
+
     add_word(words, "PATH=/usr/bin:/bin");
+    if (mutant != NULL)
+        add_word(words, "QUIPU_MUTANT=%s", mutant);
     if (work->state_file != NULL)
         add_word(words, "CRASH_STATE=%s", work->state_file);
     else

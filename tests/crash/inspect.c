@@ -3,6 +3,7 @@
 #include "inspect.h"
 
 #include "fold.h"
+#include "inspect_project.h"
 #include "run.h"
 #include "support_system.h"
 
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { FEW_EVENTS = 1000 };
 
 static const char after_stream[] = "after-check"; /* what inspections have appended */
 
@@ -146,6 +149,10 @@ static void check_event(struct walk *walk, const quipu_event *event)
     CHECK(event->recorded_ns >= walk->recorded_ns, "the clock runs back at %" PRIu64,
           event->position);
     walk->recorded_ns = event->recorded_ns;
+    if (folds_is_made(event->stream)) {
+        CHECK(walk->open < 0, "at %" PRIu64 " inside of another's batch", event->position);
+        return;
+    }
     if (strcmp(event->stream, after_stream) != 0) {
         check_planned(walk, event);
         return;
@@ -331,8 +338,9 @@ static void append_and_read(struct walk *walk, quipu *store)
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static void walk_read_only(const char *path, const struct crash_bounds *bounds, size_t count,
-                           bool live)
+                           unsigned flags)
 {
+    bool live = (flags & CRASH_LIVE) != 0;
     quipu_options options =
         crash_options(bounds[0].plan, &(struct crash_op){.open_flags = QUIPU_OPEN_READ_ONLY});
     quipu_error error = {0};
@@ -344,8 +352,10 @@ static void walk_read_only(const char *path, const struct crash_bounds *bounds, 
     walk_begin(&walk, bounds, count);
     walk_events(&walk, store);
     check_bounds(&walk);
-    if (!live)
+    if (!live) {
         check_streams(&walk, store);
+        crash_inspect_projects(store, bounds, walk.fingers[0].op, flags);
+    }
     walk_end(&walk);
     quipu_close(store);
 }
@@ -371,7 +381,7 @@ uint32_t crash_inspect(const char *path, const struct crash_bounds *bounds, size
     int rc;
 
     if ((flags & (CRASH_READ_FIRST | CRASH_LIVE)) != 0 && !missing)
-        walk_read_only(path, bounds, count, (flags & CRASH_LIVE) != 0);
+        walk_read_only(path, bounds, count, flags);
     if ((flags & CRASH_LIVE) != 0)
         return 0;
     rc = quipu_open(path, &options, &store, &error);
@@ -381,8 +391,11 @@ uint32_t crash_inspect(const char *path, const struct crash_bounds *bounds, size
     check_bounds(&walk);
     check_streams(&walk, store);
     check_tracked(&walk, store);
+    crash_inspect_projects(store, bounds, walk.fingers[0].op, flags);
     check_verified(path, walk.position);
     send_known(&walk, path, store, count == 1 && walk.after == 0);
+    if (walk.position < FEW_EVENTS || walk.position % 8 == 0) /* it takes its time */
+        walk.position = crash_finish_projects(store, bounds, walk.position);
     append_and_read(&walk, store);
     quipu_close(store);
     if ((flags & CRASH_QUICK) == 0)

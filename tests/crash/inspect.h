@@ -16,7 +16,8 @@ enum crash_inspect_flags {
     CRASH_READ_FIRST = 1, /* a reader is the first who opens it */
     CRASH_LIVE = 2,       /* others write meanwhile: only what holds at any moment, by a reader */
     CRASH_TIDY = 8,       /* what a dead creator left is gone too: the driver's look */
-    CRASH_QUICK = 4       /* without the second verify, after the closing */
+    CRASH_QUICK = 4,      /* without the second verify, after the closing */
+    CRASH_BEHIND = 16     /* an inline projection may have been left behind by a fault */
 };
 
 /* Check all of it, as a process that has not had it open: events to the byte, positions, versions,

@@ -24,6 +24,7 @@ struct failing {
     struct sys_random random;
     unsigned met;     /* faults that calls met: with sticky ones more than runs */
     unsigned unknown; /* commits of unknown outcome */
+    unsigned of_projections;
 };
 
 static void fail_at(struct failing *failing, unsigned part, const char *calls, const char *fail)
@@ -44,6 +45,8 @@ static void fail_at(struct failing *failing, unsigned part, const char *calls, c
     crash_base_restore(driver, name);
     rc = crash_work_run(driver, &work, &fault);
     failing->met += atomic_load(&driver->state->met);
+    if (crash_part_projects(&driver->plan, part))
+        failing->of_projections += atomic_load(&driver->state->met);
     failing->unknown += atomic_load(&driver->state->unknown);
     if (rc != 0) {
         (void)printf("crash_work ended with %d\n", rc);
@@ -51,7 +54,8 @@ static void fail_at(struct failing *failing, unsigned part, const char *calls, c
         return;
     }
     (void)crash_inspect_store(driver, end, end,
-                              sys_chance(&failing->random, 25) ? CRASH_READ_FIRST : 0);
+                              CRASH_BEHIND |
+                                  (sys_chance(&failing->random, 25) ? CRASH_READ_FIRST : 0U));
 }
 
 static unsigned count_calls(struct failing *failing, unsigned part, const char *calls)
@@ -167,5 +171,6 @@ int main(int argc, char **argv)
     } while (crash_driver_next(&failing.driver, failing.parts));
     (void)printf("injected I/O faults: %u met, %u commits of unknown outcome\n", failing.met,
                  failing.unknown);
+    (void)printf("of projections: %u I/O faults\n", failing.of_projections);
     return crash_driver_end(&failing.driver);
 }

@@ -24,6 +24,7 @@ struct killing {
     struct sys_random random;
     unsigned kills; /* real ones: it did die */
     unsigned ended; /* it was faster */
+    unsigned of_projections;
 };
 
 static void kill_at(struct killing *killing, unsigned part, const char *at)
@@ -48,6 +49,7 @@ static void kill_at(struct killing *killing, unsigned part, const char *at)
         killing->ended++;
     else
         killing->kills++;
+    killing->of_projections += rc != 0 && crash_part_projects(&driver->plan, part);
     (void)crash_inspect_store(
         driver, atomic_load(&driver->state->acked), atomic_load(&driver->state->begun),
         sys_chance(&killing->random, 25) ? CRASH_READ_FIRST | CRASH_TIDY : CRASH_TIDY);
@@ -117,5 +119,6 @@ int main(int argc, char **argv)
     } while (crash_driver_next(driver, killing.parts));
     (void)printf("kill points: %u (real kills), %u that came too late\n", killing.kills,
                  killing.ended);
+    (void)printf("of projections: %u kills\n", killing.of_projections);
     return crash_driver_end(driver);
 }

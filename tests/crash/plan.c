@@ -2,6 +2,7 @@
  * some parts is the same each time. */
 #include "plan.h"
 
+#include "plan_project.h"
 #include "support_system.h"
 
 #include <stdio.h>
@@ -19,7 +20,8 @@ struct builder {
     struct crash_plan *plan;
     struct sys_random random;
     unsigned part;
-    bool lazy; /* the open store is */
+    bool lazy;    /* the open store is */
+    bool inlines; /* with an inline projection */
 };
 
 static void *grown(void *array, size_t count, size_t size)
@@ -42,6 +44,7 @@ static struct crash_op *add_op(struct builder *builder, enum crash_op_kind kind)
     *op = (struct crash_op){.kind = kind,
                             .part = builder->part,
                             .lazy = builder->lazy && kind != CRASH_OPEN,
+                            .inlines = builder->inlines,
                             .first_step = plan->step_count,
                             .first_position = plan->events + 1};
     return op;
@@ -117,6 +120,37 @@ static void add_open(struct builder *builder, uint32_t flags, uint64_t map_bytes
     op->open_flags = flags;
     op->map_bytes = map_bytes;
     op->lazy = builder->lazy;
+}
+
+/* ---- for plan_project.c ---- */
+
+struct crash_plan *crash_builder_plan(struct builder *builder)
+{
+    return builder->plan;
+}
+
+struct crash_op *crash_builder_op(struct builder *builder, enum crash_op_kind kind)
+{
+    return add_op(builder, kind);
+}
+
+void crash_builder_open(struct builder *builder, bool inlines)
+{
+    builder->inlines = inlines;
+    add_open(builder, 0, 0);
+}
+
+void crash_builder_close(struct builder *builder)
+{
+    (void)add_op(builder, CRASH_CLOSE);
+    builder->inlines = false;
+}
+
+void crash_builder_event(struct builder *builder, unsigned stream, uint16_t poison)
+{
+    uint32_t op = add_one(builder, stream, 200, true);
+
+    builder->plan->ops[op].poison = poison;
 }
 
 /* ---- parts ----------------------------------------------------------------------------------- */
@@ -347,11 +381,24 @@ static const struct {
     const char *name;
     void (*build)(struct builder *builder);
 } parts_known[] = {
-    {"create", part_create},   {"append", part_append}, {"batch", part_batch},
-    {"refuse", part_refuse},   {"look", part_look},     {"reindex", part_reindex},
-    {"reopen", part_reopen},   {"merge", part_merge},   {"grow", part_grow},
-    {"traffic", part_traffic}, {"track", part_track},   {"lazy", part_lazy},
-    {"async", part_async},     {"thread", part_thread}, {"snapshot", part_snapshot},
+    {"create", part_create},
+    {"append", part_append},
+    {"batch", part_batch},
+    {"refuse", part_refuse},
+    {"look", part_look},
+    {"reindex", part_reindex},
+    {"reopen", part_reopen},
+    {"merge", part_merge},
+    {"grow", part_grow},
+    {"traffic", part_traffic},
+    {"track", part_track},
+    {"lazy", part_lazy},
+    {"async", part_async},
+    {"thread", part_thread},
+    {"project", crash_part_project},
+    {"snapshot", part_snapshot},
+    {"rebuild", crash_part_rebuild},
+    {"inline", crash_part_inline},
 };
 
 static void build_part(struct builder *builder, const char *name, size_t size)
@@ -489,6 +536,8 @@ static void make_event(const struct crash_plan *plan, uint32_t number, uint32_t 
         (quipu_draft){.type = types[sys_below(&random, 4)], .data = event->data, .data_size = size};
     fill_tags(event, &random, plan->writer);
     event->draft.schema = (uint16_t)sys_below(&random, 9);
+    if (op->poison != 0)
+        event->draft.schema = op->poison;
     if (sys_chance(&random, 30)) {
         event->draft.meta_size =
             (uint32_t)snprintf(event->meta, sizeof(event->meta), "{\"by\":%u}", number);

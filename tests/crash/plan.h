@@ -4,18 +4,22 @@
  * A plan belongs to one writer. Most of its streams are its own, so that their versions are known
  * beforehand; a few are shared by all writers. Each event says in its data which operation of which
  * plan it is of. A further kind of operation is a value of crash_op_kind, a line in a part
- * (plan.c), a case in run.c, and, if it leaves something, a look at it in inspect.c. */
+ * (plan.c), a case in run.c, and, if it leaves something, a look at it in inspect.c. Those of
+ * projections stand in plan_project.c, project.c and inspect_project.c. */
 #ifndef CRASH_PLAN_H
 #define CRASH_PLAN_H
 
 #include <quipu.h>
+
+#include "support_folds.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define CRASH_PARTS                                                                                \
-    "create,append,batch,refuse,look,track,lazy,async,snapshot,reindex,reopen,merge,thread,grow"
+    "create,append,batch,refuse,look,track,project,rebuild,inline,lazy,async,snapshot,reindex,"    \
+    "reopen,merge,thread,grow"
 
 enum {
     CRASH_OWN_STREAMS = 12,
@@ -42,8 +46,20 @@ enum crash_op_kind {
     CRASH_TRACKED,  /* with a number that the source has had: ALREADY_TRACKED */
     CRASH_ASYNC,    /* committed, without waiting for it */
     CRASH_FLUSH,
-    CRASH_SAVE, /* a snapshot of a stream */
-    CRASH_DROP  /* all snapshots */
+    CRASH_SAVE,    /* a snapshot of a stream */
+    CRASH_DROP,    /* all snapshots */
+    CRASH_PROJECT, /* a projection is brought to the head, or to where it stops */
+    CRASH_CONTROL  /* it gets an order */
+};
+
+/* What an operation is to a projection. */
+struct crash_project {
+    struct folds_function function;
+    uint32_t page_events;
+    int control;
+    int key;       /* a stream; -1: none */
+    int rc;        /* what it returns */
+    uint64_t mark; /* it is at least there when that is done; 0: nothing is known */
 };
 
 struct crash_step {
@@ -63,11 +79,24 @@ struct crash_op {
     uint32_t data_bytes_max;
     uint32_t of; /* another operation; of SAVE a stream */
     bool ids;
-    bool tracks; /* moves the writer's source and mark to crash_tracked_number() */
-    bool lazy;   /* with an open of QUIPU_LAZY */
+    bool tracks;     /* moves the writer's source and mark to crash_tracked_number() */
+    bool lazy;       /* with an open of QUIPU_LAZY */
+    bool inlines;    /* with an inline projection registered */
+    uint16_t poison; /* the schema of its events; 0: any that no projection fails at */
+    struct crash_project project;
     uint32_t open_flags;
     uint64_t map_bytes;
     uint64_t first_position; /* if no other plan writes to the store; of AGAIN: that of `of` */
+};
+
+/* What projections are to find and to make: for who builds the plan. */
+struct crash_folds {
+    uint64_t marks[FOLDS_COUNT];
+    uint32_t versions[FOLDS_COUNT];
+    uint64_t made[16][2]; /* positions that FOLDS_MADE has emitted: from, to */
+    size_t made_count;
+    uint64_t stops_at; /* the position of its poison; 0: none is left */
+    bool inline_waits; /* something is to be replayed first */
 };
 
 struct crash_plan {
@@ -83,6 +112,7 @@ struct crash_plan {
     uint32_t part_first[CRASH_PARTS_MAX + 1]; /* operation; the next part's is its end */
     uint64_t versions[CRASH_STREAMS];         /* of its own streams, at the end */
     unsigned tail_mib;
+    struct crash_folds folds;
 };
 
 /* An event as it is appended, with room for all that it points to. */
@@ -102,6 +132,9 @@ void crash_plan_free(struct crash_plan *plan);
 /* The part of that name: its operations are [*first, *end). */
 bool crash_plan_part(const struct crash_plan *plan, const char *name, uint32_t *first,
                      uint32_t *end);
+
+/* Does a part of the plan do something with projections? */
+bool crash_part_projects(const struct crash_plan *plan, unsigned part);
 
 /* How far the source and the mark of a writer are when `op` is in. */
 uint64_t crash_tracked_number(uint32_t op);

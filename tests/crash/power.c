@@ -49,6 +49,8 @@ struct cutting {
     unsigned cuts_more; /* where it is looked at closely */
     unsigned flags;     /* of the inspection */
     unsigned images;
+    unsigned of_projections;
+    unsigned stride; /* between changes that are looked at */
 };
 
 /* ---- one image ------------------------------------------------------------------------------- */
@@ -178,7 +180,7 @@ static void replay(struct cutting *cutting, struct crash_disk *disk)
             near = CHANGES_NEAR;
             failed = true;
         }
-        if (often || near > 0 || (points + driver->seed) % (failed ? FAR : STRIDE) == 0)
+        if (often || near > 0 || (points + driver->seed) % (failed ? FAR : cutting->stride) == 0)
             cut_at(cutting, disk, op, often || near > 0);
         near -= near > 0;
         crash_disk_end(disk, op);
@@ -202,6 +204,7 @@ static void begin_bounds(struct cutting *cutting, uint32_t first)
     cutting->writers = 1;
     memset(cutting->lazy, 0, sizeof(cutting->lazy));
     cutting->cuts_more = CUTS_MORE;
+    cutting->stride = STRIDE;
     cutting->bounds[0] = (struct crash_bounds){&cutting->driver.plan, first, first};
 }
 
@@ -214,6 +217,7 @@ static void cut_part(struct cutting *cutting, unsigned part)
                                     .end = driver->plan.part_first[part + 1],
                                     .parts = cutting->parts};
     const struct crash_fault fault = {.log = cutting->log};
+    unsigned before = cutting->images;
     struct crash_disk *disk;
     int rc;
 
@@ -224,8 +228,12 @@ static void cut_part(struct cutting *cutting, unsigned part)
     rc = crash_work_run(driver, &work, &fault);
     CHECK(rc == 0, "part %s: %d", cutting->scenario, rc);
     begin_bounds(cutting, work.first);
+    if (crash_part_projects(&driver->plan, part)) /* many small commits */
+        cutting->stride = 2 * STRIDE;
     replay(cutting, disk);
     crash_disk_free(disk);
+    if (crash_part_projects(&driver->plan, part))
+        cutting->of_projections += cutting->images - before;
 }
 
 /* The n-th write or flush of a part fails; what the program does then is replayed too. */
@@ -234,6 +242,7 @@ static void cut_fault(struct cutting *cutting, const char *part, const char *fai
     struct crash_driver *driver = &cutting->driver;
     struct crash_work work = {.parts = cutting->parts, .faulty = true};
     const struct crash_fault fault = {.log = cutting->log, .calls = "WS", .fail = fail};
+    unsigned before = cutting->images;
     struct crash_disk *disk;
     char scenario[64];
     int rc;
@@ -249,15 +258,17 @@ static void cut_fault(struct cutting *cutting, const char *part, const char *fai
     begin_bounds(cutting, work.first);
     replay(cutting, disk);
     crash_disk_free(disk);
+    if (crash_part_projects(&driver->plan, driver->plan.ops[work.first].part))
+        cutting->of_projections += cutting->images - before;
 }
 
 static void cut_faults(struct cutting *cutting)
 {
-    static const char *const parts[] = {"append", "batch", "reopen", "create"};
+    static const char *const parts[] = {"append", "batch", "reopen", "create", "project", "inline"};
     unsigned count = cutting->driver.all ? 60 : 2;
     char fail[48];
 
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
         for (unsigned j = 0; j < count; j++) {
             unsigned n =
                 cutting->driver.all ? j + 1 : 1 + (unsigned)sys_below(&cutting->random, 40);
@@ -389,5 +400,6 @@ int main(int argc, char **argv)
         crash_plan_free(&cutting.heir);
     } while (crash_driver_next(driver, cutting.parts));
     (void)printf("crash images: %u\n", cutting.images);
+    (void)printf("of projections: %u images\n", cutting.of_projections);
     return crash_driver_end(driver);
 }

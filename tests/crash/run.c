@@ -10,6 +10,7 @@
 
 #include "fold.h"
 #include "look.h"
+#include "project.h"
 #include "support_system.h"
 
 #include <inttypes.h>
@@ -26,7 +27,7 @@ static void describe(const struct crash_run *run)
     static const char *const kinds[] = {"open",    "close",    "reindex",  "look",    "commit",
                                         "execute", "again",    "conflict", "partial", "known",
                                         "twice",   "outdated", "tracked",  "async",   "flush",
-                                        "save",    "drop"};
+                                        "save",    "drop",     "project",  "control"};
     const struct crash_op *op = &run->plan->ops[run->op];
     size_t size = strcspn(sys_note, "|");
 
@@ -309,10 +310,12 @@ quipu_options crash_options(const struct crash_plan *plan, const struct crash_op
 static int do_open(struct crash_run *run, bool again)
 {
     quipu_options options = crash_options(run->plan, &run->plan->ops[run->op]);
+    int rc;
 
     if (again)
         options.flags &= ~(uint32_t)QUIPU_OPEN_NEW;
-    return quipu_open(run->path, &options, &run->store, &run->error);
+    rc = quipu_open(run->path, &options, &run->store, &run->error);
+    return rc == QUIPU_OK ? crash_project_register(run) : rc;
 }
 
 static int do_op(struct crash_run *run, bool again)
@@ -343,6 +346,10 @@ static int do_op(struct crash_run *run, bool again)
         return do_save(run);
     case CRASH_DROP:
         return quipu_snapshot_drop(run->store, NULL, NULL, NULL, &run->error);
+    case CRASH_PROJECT:
+        return crash_project_do(run);
+    case CRASH_CONTROL:
+        return crash_project_control(run, again);
     default:
         return do_commit(run);
     }
@@ -363,7 +370,7 @@ static bool commits(const struct crash_op *op)
 {
     return op->kind != CRASH_OPEN && op->kind != CRASH_CLOSE && op->kind != CRASH_REINDEX &&
            op->kind != CRASH_LOOK && op->kind != CRASH_FLUSH && op->kind != CRASH_SAVE &&
-           op->kind != CRASH_DROP;
+           op->kind != CRASH_DROP && op->kind != CRASH_PROJECT && op->kind != CRASH_CONTROL;
 }
 
 /* The last open's options, but for what made it new. */
@@ -380,6 +387,8 @@ static void open_anew(struct crash_run *run)
     options = crash_options(run->plan, &run->plan->ops[op]);
     options.flags &= ~(uint32_t)QUIPU_OPEN_NEW;
     rc = quipu_open(run->path, &options, &run->store, &run->error);
+    if (rc == QUIPU_OK)
+        rc = crash_project_register(run);
     CHECK(rc == QUIPU_OK, "open anew, the fault is over: %d %s", rc, run->error.text);
 }
 
@@ -420,7 +429,8 @@ static void do_in_spite(struct crash_run *run, int rc)
 
     run->failures++;
     CHECK(is_fault(run, rc), "a fault is told as %d: %s", rc, run->error.text);
-    if (rc != QUIPU_IO || !commits(op)) {
+    if (op->kind != CRASH_PROJECT && op->kind != CRASH_CONTROL &&
+        (rc != QUIPU_IO || !commits(op))) {
         rc = do_op(run, true);
         if (rc == QUIPU_OK)
             return;
@@ -440,7 +450,7 @@ static void do_in_spite(struct crash_run *run, int rc)
         CHECK(head_of(run) == op->first_position - 1 || !crash_op_writes(op),
               "%d, and there is something of it", rc);
     /* A flush that failed poisons, and a reader may have done without the index that it could not
-     * read: another open mends both. */
+     * read, and who could not give back a lease has it: another open mends all that. */
     if (run->store != NULL && !commits(op) && op->kind != CRASH_CLOSE)
         open_anew(run);
     rc = do_op(run, true);
