@@ -110,6 +110,14 @@ static int copy_projection(const quipu_projection *given, struct qp_projection *
     return QUIPU_OK;
 }
 
+static int check_kept(const struct qp_projection *projection, quipu_error *error)
+{
+    if (projection->mode != QUIPU_LIVE)
+        return QUIPU_OK;
+    return qp_fail(error, QUIPU_MISUSE, "projection %s is live: nothing of it is kept",
+                   projection->name);
+}
+
 /* ---- pages ---- */
 
 static struct qp_folding *folding_of(quipu_page *page)
@@ -200,7 +208,7 @@ static void fill_progress(struct running *running, const struct qp_run *run)
 
     *progress = (quipu_progress){
         .struct_size = sizeof(*progress),
-        .status = qp_run_status(row, run->head),
+        .status = qp_projection_status(row, run->head),
         .mark = row->building != 0 ? row->building_mark : row->mark,
         .head = run->head,
         .applied = row->applied,
@@ -255,12 +263,12 @@ int quipu_project(quipu *store, const quipu_projection *projection, quipu_projec
 
     if (rc == QUIPU_OK)
         rc = copy_projection(projection, &own, error);
-    if (rc == QUIPU_OK && own->mode == QUIPU_LIVE)
-        rc =
-            qp_fail(error, QUIPU_MISUSE, "projection %s is live: nothing of it is kept", own->name);
+    if (own == NULL)
+        return rc;
+    rc = check_kept(own, error);
     if (rc == QUIPU_OK)
         rc = project(store, own, &running, error);
-    if (progress != NULL && own != NULL)
+    if (progress != NULL)
         qp_struct_out(&running.progress, sizeof(running.progress), progress);
     free_projection(own);
     return rc;
@@ -274,7 +282,7 @@ int quipu_register(quipu *store, const quipu_projection *projection, quipu_error
     if (rc < 0)
         return rc;
     rc = copy_projection(projection, &own, error);
-    if (rc == QUIPU_OK && own->mode == QUIPU_ASYNC)
+    if (own != NULL && own->mode == QUIPU_ASYNC)
         rc = qp_fail(error, QUIPU_MISUSE, "projection %s is async: it is run, not registered",
                      own->name);
     if (rc == QUIPU_OK)
@@ -341,6 +349,14 @@ static void free_all(struct qp_projection **projections, size_t count)
         free_projection(projections[i]);
 }
 
+static bool stands_before(struct qp_projection *const *projections, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (qp_bytes_equal(projections[i]->name_bytes, projections[count]->name_bytes))
+            return true;
+    return false;
+}
+
 static int copy_all(const quipu_projection *const *given, size_t count,
                     struct qp_projection **projections, quipu_error *error)
 {
@@ -348,12 +364,11 @@ static int copy_all(const quipu_projection *const *given, size_t count,
 
     for (size_t i = 0; i < count && rc == QUIPU_OK; i++) {
         rc = copy_projection(given[i], &projections[i], error);
-        for (size_t j = 0; j < i && rc == QUIPU_OK; j++)
-            if (strcmp(projections[i]->name, projections[j]->name) == 0)
-                rc = qp_fail(error, QUIPU_MISUSE, "projection %s stands there twice",
-                             projections[i]->name);
-        if (rc == QUIPU_OK && projections[i]->mode == QUIPU_LIVE)
-            rc = qp_fail(error, QUIPU_MISUSE, "projection %s is live: nothing of it is kept",
+        if (projections[i] == NULL)
+            return rc;
+        rc = check_kept(projections[i], error);
+        if (rc == QUIPU_OK && stands_before(projections, i))
+            rc = qp_fail(error, QUIPU_MISUSE, "projection %s stands there twice",
                          projections[i]->name);
     }
     return rc;
@@ -366,10 +381,11 @@ int quipu_runner_start(quipu *store, const quipu_projection *const *projections,
     quipu_runner *runner = NULL;
     int rc = qp_api_enter(store, error);
 
-    if (out != NULL)
-        *out = NULL;
-    if (rc == QUIPU_OK && (out == NULL || projections == NULL || count == 0))
-        rc = qp_fail(error, QUIPU_MISUSE, "a runner needs projections, and a place for itself");
+    if (out == NULL)
+        return rc < 0 ? rc : qp_fail(error, QUIPU_MISUSE, "out is NULL");
+    *out = NULL;
+    if (rc == QUIPU_OK && (projections == NULL || count == 0))
+        rc = qp_fail(error, QUIPU_MISUSE, "a runner needs projections");
     if (rc == QUIPU_OK && (count > QP_RUNNER_MAX || threads > QP_RUNNER_MAX))
         rc = qp_fail(error, QUIPU_TOO_LARGE, "a runner has at most %d projections and threads",
                      QP_RUNNER_MAX);
@@ -380,9 +396,11 @@ int quipu_runner_start(quipu *store, const quipu_projection *const *projections,
     rc = own != NULL && runner != NULL ? copy_all(projections, count, own, error)
                                        : qp_fail_memory(error);
     if (rc == QUIPU_OK) {
+        const struct qp_runner_owner owner = {is_open, &runner->running, free_projection};
+
         qp_child_begin(store, &runner->running.child);
-        rc = qp_runner_start(store->handle, own, count, threads > 0 ? threads : 1, is_open,
-                             &runner->running, free_projection, &runner->runner, error);
+        rc = qp_runner_start(store->handle, own, count, threads > 0 ? threads : 1, &owner,
+                             &runner->runner, error);
         if (rc < 0)
             qp_child_end(&runner->running.child);
     }

@@ -1156,7 +1156,7 @@ QUIPU_API int quipu_page_delete(quipu_page *page, const void *key, size_t size);
  * view and the mark. It gets the tag "causation:POSITION" of the event that it was made of; it
  * brings no id. The stream becomes the projection's own with its first event: appends of others
  * there are QUIPU_MISUSE, and the projection itself passes its own events over. While a projection
- * is rebuilt nothing is emitted: it was before.
+ * is rebuilt nothing is emitted for the events that it had passed before: that was done then.
  *
  * Without one, for `up`: the event becomes this draft, and with further calls these too. Type,
  * schema, data, formats and tags are the draft's; so are the time with QUIPU_EVENT_HAS_TIME, and

@@ -30,10 +30,9 @@ int quipu_view_open(quipu *store, const char *projection, quipu_view **out, quip
     size_t size;
     int rc = qp_api_enter(store, error);
 
-    if (out != NULL)
-        *out = NULL;
-    if (rc == QUIPU_OK && out == NULL)
-        rc = qp_fail(error, QUIPU_MISUSE, "out is NULL");
+    if (out == NULL)
+        return rc < 0 ? rc : qp_fail(error, QUIPU_MISUSE, "out is NULL");
+    *out = NULL;
     if (rc == QUIPU_OK)
         rc = check_name(projection, &size, error);
     if (rc < 0)
@@ -72,10 +71,11 @@ int quipu_view_get(quipu_view *view, const void *key, size_t size, quipu_value *
     struct qp_bytes value = {0};
     int rc = enter(view, error);
 
-    if (rc == QUIPU_OK && (key == NULL || size == 0 || out == NULL))
-        rc = qp_fail(error, QUIPU_MISUSE, "a key has at least one byte, and `out` takes its value");
     if (rc < 0)
         return rc;
+    if (key == NULL || size == 0 || out == NULL)
+        return qp_fail(error, QUIPU_MISUSE,
+                       "a key has at least one byte, and `out` takes its value");
     *out = (quipu_value){0};
     if (size > QP_VIEW_KEY_MAX)
         return QUIPU_OK; /* no such key can be */
@@ -116,10 +116,10 @@ int quipu_view_next(quipu_view *view, quipu_value *key, quipu_value *value, quip
     struct qp_bytes found = {0};
     int rc = enter(view, error);
 
-    if (rc == QUIPU_OK && (key == NULL || value == NULL))
-        rc = qp_fail(error, QUIPU_MISUSE, "key and value must not be NULL");
     if (rc < 0)
         return rc;
+    if (key == NULL || value == NULL)
+        return qp_fail(error, QUIPU_MISUSE, "key and value must not be NULL");
     rc = qp_view_next(view->view, &found_key, &found, error);
     *key = (quipu_value){found_key.data, found_key.size};
     *value = rc == QUIPU_ROW && found.data != NULL ? (quipu_value){found.data, found.size}
@@ -133,10 +133,10 @@ int quipu_view_count(quipu_view *view, const void *prefix, size_t size, uint64_t
     int rc =
         scan(view, (struct qp_bytes){prefix, size}, (struct qp_bytes){0}, QUIPU_SCAN_KEYS, error);
 
-    if (rc == QUIPU_OK && count == NULL)
-        rc = qp_fail(error, QUIPU_MISUSE, "count is NULL");
     if (rc < 0)
         return rc;
+    if (count == NULL)
+        return qp_fail(error, QUIPU_MISUSE, "count is NULL");
     *count = 0;
     for (;;) {
         struct qp_bytes key;

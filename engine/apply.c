@@ -58,19 +58,19 @@ static int apply_effect(struct qp_txn *txn, const struct qp_effect *effect, quip
     int rc;
 
     assert(effect->table == QP_TABLE_VIEWS || effect->table == QP_TABLE_PARKED);
-    if (effect->table == QP_TABLE_VIEWS && effect->deletes)
-        rc = qp_blobs_delete(txn, &qp_view_home, effect->key, error);
-    else if (effect->table == QP_TABLE_VIEWS)
+    if (effect->deletes) {
+        rc = effect->table == QP_TABLE_VIEWS
+                 ? qp_blobs_delete(txn, &qp_view_home, effect->key, error)
+                 : qp_delete(txn, effect->table, effect->key, error);
+        return rc < 0 ? rc : QUIPU_OK;
+    }
+    if (effect->table == QP_TABLE_VIEWS) {
         return qp_blobs_put(txn, &qp_view_home, effect->key, (struct qp_bytes){0}, effect->value,
                             error);
-    else if (effect->deletes)
-        rc = qp_delete(txn, effect->table, effect->key, error);
-    else {
-        assert(effect->value.size <= sizeof(row));
-        memcpy(row, effect->value.data, effect->value.size);
-        rc = qp_put_row(txn, effect->table, effect->key, row, effect->value.size, error);
     }
-    return rc < 0 ? rc : QUIPU_OK;
+    assert(effect->value.size <= sizeof(row));
+    memcpy(row, effect->value.data, effect->value.size);
+    return qp_put_row(txn, effect->table, effect->key, row, effect->value.size, error);
 }
 
 static int apply_project(struct qp_txn *txn, const struct qp_batch *batch,

@@ -85,13 +85,12 @@ int qp_catch_up_wait(struct qp_handle *handle, struct qp_bytes name, uint64_t po
                            (const char *)name.data);
         if (row.mark >= position)
             return QUIPU_ROW;
-        if ((row.flags & QP_PROJECTION_STOPPED) != 0)
+        if ((row.flags & QP_PROJECTION_STOPPED) != 0) {
             return qp_fail(error, QUIPU_FAULTED,
-                           "projection %.*s has stopped at position %llu: "
-                           "%.*s",
-                           (int)name.size, (const char *)name.data,
-                           (unsigned long long)row.fault_position, (int)row.fault_text_size,
-                           row.fault_text);
+                           "projection %.*s has stopped at position %llu: %.*s", (int)name.size,
+                           (const char *)name.data, (unsigned long long)row.fault_position,
+                           (int)row.fault_text_size, row.fault_text);
+        }
         rc = qp_wait_commit(handle, transaction, deadline_ns, ask, payload, &transaction, error);
         if (rc != QUIPU_ROW)
             return rc;

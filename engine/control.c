@@ -145,10 +145,11 @@ static int drain(struct order *order, struct qp_cursor *cursor, quipu_error *err
     rc = first_parked(order, cursor, &parked, error);
     if (rc < 0)
         return rc;
-    if ((parked.flags & QP_PARKED_FAILED) != 0)
+    if ((parked.flags & QP_PARKED_FAILED) != 0) {
         return qp_fail(error, QUIPU_CONFLICT,
                        "the key's first event, at position %llu, has failed: skip it first",
                        (unsigned long long)parked.position);
+    }
     return mark_replay(order, &parked, error);
 }
 

@@ -73,10 +73,11 @@ int qp_determinism_check(struct qp_handle *handle, const struct qp_projection *p
             break;
         qp_event_fill(&record, handle->uuid, *position, &event);
         rc = fold_both(&pair, &event, &same, error);
-        if (rc == QUIPU_OK && !same)
+        if (rc == QUIPU_OK && !same) {
             rc = qp_fail(error, QUIPU_INVALID,
                          "projection %s makes two things of the event at position %llu",
                          projection->name, (unsigned long long)*position);
+        }
     }
     if (rc == QUIPU_OK)
         *position = 0;

@@ -41,7 +41,7 @@ struct qp_fault {
 
 enum qp_folding_emits {
     QP_EMITS_REFUSED, /* an inline or a live one has no batch to emit into */
-    QP_EMITS_IGNORED, /* a rebuild: they were emitted before */
+    QP_EMITS_IGNORED, /* nothing is kept of this fold */
     QP_EMITS_TAKEN
 };
 
@@ -58,6 +58,7 @@ struct qp_folding {
     struct qp_bytes exempt;      /* a key whose parked event is being replayed: size 0: none */
     bool keying;                 /* `keys` runs, and not `apply` */
     struct qp_batch *batch;      /* emitted events, and rows of parked ones */
+    uint64_t emitted;            /* events up to here have emitted what they make */
     enum qp_folding_emits emits;
     bool owns_streams;     /* it may: what it emitted must be passed over */
     bool shares;           /* events before this one have emitted into the batch */

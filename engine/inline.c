@@ -77,6 +77,8 @@ static int fold(struct inlining *inlining, struct qp_fault *fault, quipu_error *
         rc = qp_sheet_write(&folding.sheet, &inlining->batch, error);
     if (rc == QUIPU_OK) {
         inlining->row.mark = inlining->upto;
+        if (inlining->row.emitted < inlining->upto)
+            inlining->row.emitted = inlining->upto; /* nothing: it cannot */
         inlining->row.applied += folding.applied;
         inlining->row.parked += (uint64_t)folding.parked_more;
     }
@@ -196,17 +198,16 @@ int qp_inline_register(struct qp_handle *handle, struct qp_projection *projectio
                        quipu_error *error)
 {
     struct qp_registered *registered = &handle->registered;
-    struct qp_registered_item *item = NULL;
+    struct qp_registered_item *item;
     int rc = QUIPU_OK;
 
     if (projection->mode == QUIPU_INLINE)
         rc = make_row(handle, projection, error);
-    if (rc == QUIPU_OK) {
-        item = qp_zalloc(sizeof(*item));
-        rc = item != NULL ? QUIPU_OK : qp_fail_memory(error);
-    }
     if (rc < 0)
         return rc;
+    item = qp_zalloc(sizeof(*item));
+    if (item == NULL)
+        return qp_fail_memory(error);
     *item =
         (struct qp_registered_item){.projection = projection, .free_projection = free_projection};
     (void)pthread_mutex_lock(&registered->lock);

@@ -188,10 +188,13 @@ static bool can_be_put(const struct qp_request *request)
 
     if (batch == NULL)
         return false;
-    for (size_t i = 0; i < batch->step_count; i++)
-        if (batch->steps[i].query != NULL || batch->steps[i].kind == QP_STEP_PROJECT ||
-            changes_numbers_alone(batch, &batch->steps[i]))
+    for (size_t i = 0; i < batch->step_count; i++) {
+        const struct qp_step *step = &batch->steps[i];
+
+        if (step->query != NULL || step->kind == QP_STEP_PROJECT ||
+            changes_numbers_alone(batch, step))
             return false;
+    }
     return true;
 }
 

@@ -28,7 +28,10 @@
 #include <assert.h>
 #include <string.h>
 
-enum { CLOCK_EVENTS = 64 /* between two looks at the clock */ };
+enum {
+    CLOCK_EVENTS = 64, /* between two looks at the clock */
+    REFUSED_MAX = 100  /* pages one after the other, each for another stream */
+};
 
 /* What a step begins with: one snapshot. */
 struct look {
@@ -64,18 +67,6 @@ static int look(struct qp_run *run, struct look *look, quipu_error *error)
     run->head = look->head;
     run->transaction = qp_txn_number(&look->txn);
     return rc;
-}
-
-enum quipu_projection_status qp_run_status(const struct qp_projection_row *row, uint64_t head)
-{
-    if ((row->flags & QP_PROJECTION_STOPPED) != 0)
-        return QUIPU_PROJECTION_FAULTED;
-    if ((row->flags & QP_PROJECTION_PAUSED) != 0)
-        return QUIPU_PROJECTION_PAUSED;
-    if (row->building != 0 || (row->flags & QP_PROJECTION_REBUILDS) != 0)
-        return QUIPU_PROJECTION_REBUILDING;
-    return row->mark + QP_INLINE_BEHIND_MAX < head ? QUIPU_PROJECTION_CATCHING_UP
-                                                   : QUIPU_PROJECTION_LIVE;
 }
 
 static bool is_behind(const struct look *look)
@@ -136,13 +127,17 @@ static int commit(struct qp_run *run, struct look *look, const struct qp_project
     qp_txn_end(&look->txn);
     if (rc == QUIPU_OK)
         rc = qp_commit(run->handle, &run->batch, NULL, &why);
-    if (rc == QUIPU_CONFLICT || rc == QUIPU_MISUSE)
-        return QUIPU_ROW; /* MISUSE: somebody has just begun a stream that was to be our own */
+    if (rc == QUIPU_CONFLICT)
+        return QUIPU_ROW;
+    /* Somebody has just begun a stream that was to be our own: the next look sees that. */
+    if (rc == QUIPU_MISUSE && ++run->refused < REFUSED_MAX)
+        return QUIPU_ROW;
     if (rc < 0) {
         if (error != NULL)
             *error = why;
         return rc;
     }
+    run->refused = 0;
     run->lease.token = next != NULL && next->owner_pid != 0 ? next->token : 0;
     if (next != NULL)
         run->row = *next;
@@ -201,32 +196,17 @@ static int begin_building(struct qp_run *run, struct look *look, quipu_error *er
     return commit(run, look, &next, error);
 }
 
-static void swap(struct qp_projection_row *next)
+void qp_run_stop_at(struct qp_projection_row *row, const struct qp_fault *fault, int64_t now_ns)
 {
-    if (!QP_MUTANT(SWAP_UNMARKED))
-        next->mark = next->building_mark;
-    next->generation = next->building;
-    next->version = next->building_version;
-    next->parked = next->building_parked;
-    next->building = 0;
-    next->building_version = 0;
-    next->building_mark = 0;
-    next->building_parked = 0;
-    next->flags |= QP_PROJECTION_UNCLEAN;
-    next->flags &= ~(uint32_t)QP_PROJECTION_REPLAYS;
-}
-
-void qp_run_stop_at(struct qp_projection_row *next, const struct qp_fault *fault, int64_t now_ns)
-{
-    next->flags |= QP_PROJECTION_STOPPED;
-    next->fault_position = fault->position;
-    next->fault_ns = now_ns;
-    next->fault_status = fault->status;
-    next->fault_key_size = (uint32_t)fault->key_size;
-    next->fault_text_size = (uint32_t)strlen(fault->text);
-    memcpy(next->fault_key, fault->key, fault->key_size);
-    memcpy(next->fault_text, fault->text, next->fault_text_size);
-    qp_lease_let_go(next);
+    row->flags |= QP_PROJECTION_STOPPED;
+    row->fault_position = fault->position;
+    row->fault_ns = now_ns;
+    row->fault_status = fault->status;
+    row->fault_key_size = (uint32_t)fault->key_size;
+    row->fault_text_size = (uint32_t)strlen(fault->text);
+    memcpy(row->fault_key, fault->key, fault->key_size);
+    memcpy(row->fault_text, fault->text, row->fault_text_size);
+    qp_lease_let_go(row);
 }
 
 /* Begin a page over the generation that is being folded. */
@@ -243,11 +223,8 @@ static int begin_folding(struct qp_run *run, struct look *look, struct qp_foldin
     folding->ask = run->ask;
     folding->ask_payload = run->ask_payload;
     folding->owns_streams = qp_streams_any(&look->txn); /* of an earlier life, too */
-    folding->emits = QP_EMITS_TAKEN;
-    if (row->building != 0 && !QP_MUTANT(REBUILD_EMITS))
-        folding->emits = QP_EMITS_IGNORED;
-    if (run->projection->mode == QUIPU_INLINE)
-        folding->emits = QP_EMITS_REFUSED;
+    folding->emits = run->projection->mode == QUIPU_INLINE ? QP_EMITS_REFUSED : QP_EMITS_TAKEN;
+    folding->emitted = QP_MUTANT(REBUILD_EMITS) ? 0 : row->emitted;
     return qp_folding_begin(folding, run->handle, run->projection, &look->txn, &place, parked > 0,
                             error);
 }
@@ -339,8 +316,8 @@ static void move_on(struct qp_run *run, const struct look *look, const struct qp
         .skipped = folding->skipped,
         .failed = folding->failed,
     };
-    if (run->batch.draft_count > 0)
-        next->flags |= QP_PROJECTION_EMITS;
+    if (page->mark > next->emitted)
+        next->emitted = page->mark;
     next->flags &= ~(uint32_t)QP_PROJECTION_INLINE;
     if (run->projection->mode == QUIPU_INLINE)
         next->flags |= QP_PROJECTION_INLINE;
@@ -348,7 +325,7 @@ static void move_on(struct qp_run *run, const struct look *look, const struct qp
     if (!page->reached)
         return;
     if (next->building != 0)
-        swap(next);
+        qp_projection_swap(next);
     if (!run->stays)
         qp_lease_let_go(next);
 }
@@ -410,7 +387,7 @@ static int replay_all(struct qp_run *run, struct qp_folding *folding, struct qp_
 {
     const struct qp_view_place *place = &folding->sheet.place;
     struct qp_cursor cursor = {0};
-    struct qp_parked parked;
+    struct qp_parked parked = {0};
     uint8_t key[QP_VIEW_KEY_MAX];
     struct qp_bytes replaying = {key, 0}; /* size 0: no key of which all went well so far */
     int rc = qp_cursor_open(&cursor, folding->sheet.txn, QP_TABLE_PARKED, error);
@@ -448,6 +425,8 @@ static int replay(struct qp_run *run, struct look *look, quipu_error *error)
     struct page page = {.mark = next.mark,
                         .until_ns = qp_clock_monotonic_ns() + QP_PAGE_MS * QP_NS_PER_MS};
     int rc = begin_folding(run, look, &folding, error);
+
+    folding.emitted = 0; /* what they make could not be emitted when they were passed */
 
     if (rc == QUIPU_OK)
         rc = qp_log_open(&log, &look->txn, true, error);
@@ -537,10 +516,11 @@ static int act(struct qp_run *run, struct look *look, quipu_error *error)
     if ((row->flags & QP_PROJECTION_REBUILDS) != 0 ||
         projection->version > (row->building != 0 ? row->building_version : row->version))
         return begin_building(run, look, error);
-    if ((row->flags & QP_PROJECTION_STOPPED) != 0)
+    if ((row->flags & QP_PROJECTION_STOPPED) != 0) {
         return qp_fail(error, QUIPU_FAULTED, "projection %s has stopped at position %llu: %.*s",
                        projection->name, (unsigned long long)row->fault_position,
                        (int)row->fault_text_size, row->fault_text);
+    }
     return go_on(run, look, error);
 }
 

@@ -22,6 +22,7 @@ struct qp_run {
     qp_folding_ask_fn ask;
     void *ask_payload;
     struct qp_lease lease;
+    unsigned refused; /* pages, one after the other */
     struct qp_batch batch;
     struct qp_run_counts page; /* of the step under way */
     struct qp_run_counts done; /* committed */
@@ -49,8 +50,5 @@ int qp_run_step(struct qp_run *run, quipu_error *error);
 
 /* The row says from now on that the projection has stopped at an event, and nobody runs it. */
 void qp_run_stop_at(struct qp_projection_row *row, const struct qp_fault *fault, int64_t now_ns);
-
-/* What a row says, as the public status. */
-enum quipu_projection_status qp_run_status(const struct qp_projection_row *row, uint64_t head);
 
 #endif

@@ -102,7 +102,7 @@ static void fill_projection(struct qp_projected *projected, quipu_item *item)
 
     *item = (quipu_item){
         .name = projected->name,
-        .text = status_name(qp_run_status(row, projected->head)),
+        .text = status_name(qp_projection_status(row, projected->head)),
         .version = row->version,
         .mark = row->mark,
         .lag = behind(projected, row->mark),

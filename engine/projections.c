@@ -3,7 +3,8 @@
  *     0 sum  8 sequence  16 mark  24 changed  32 generation  36 version  40 flags  44 next
  *     48 building  52 its version  56 its mark  64 token  72 owner slot  76 owner generation
  *     80 owner pid  84 fault status  88 lease until  96 applied  104 parked  112 building's parked
- *     120 fault position  128 fault time  136 key size u16  138 text size u16  140 key, text
+ *     120 fault position  128 fault time  136 key size u16  138 text size u16  140 emitted
+ *     148 key, text
  *
  * Knows nothing of what a change means: that is who proposes it. */
 #include "projections.h"
@@ -15,7 +16,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { FIXED_BYTES = 140, SEQUENCE_OFFSET = 8, CHANGED_OFFSET = 24 };
+enum { FIXED_BYTES = 148, SEQUENCE_OFFSET = 8, CHANGED_OFFSET = 24 };
 
 static_assert(FIXED_BYTES + QP_VIEW_KEY_MAX + sizeof(((struct qp_projection_row *)0)->fault_text) <=
                   QP_PROJECTION_ROW_BYTES_MAX,
@@ -49,6 +50,7 @@ size_t qp_projection_write(const struct qp_projection_row *row, uint8_t *out)
     qp_set_u64(out + 112, row->building_parked);
     qp_set_u64(out + 120, row->fault_position);
     qp_set_u64(out + 128, (uint64_t)row->fault_ns);
+    qp_set_u64(out + 140, row->emitted);
     qp_set_u16(out + 136, (uint16_t)row->fault_key_size);
     qp_set_u16(out + 138, (uint16_t)row->fault_text_size);
     memcpy(out + FIXED_BYTES, row->fault_key, row->fault_key_size);
@@ -91,6 +93,7 @@ bool qp_projection_read(struct qp_bytes value, struct qp_projection_row *row)
     row->building_parked = qp_get_u64(at + 112);
     row->fault_position = qp_get_u64(at + 120);
     row->fault_ns = (int64_t)qp_get_u64(at + 128);
+    row->emitted = qp_get_u64(at + 140);
     row->fault_key_size = key_size;
     row->fault_text_size = text_size;
     memcpy(row->fault_key, at + FIXED_BYTES, key_size);
@@ -112,11 +115,42 @@ const char *qp_projection_wrong(const struct qp_projection_row *row)
     if (row->building == 0 &&
         (row->building_version != 0 || row->building_mark != 0 || row->building_parked != 0))
         return "it tells of a generation that is not being built";
-    if (row->mark > QP_POSITION_MAX || row->building_mark > QP_POSITION_MAX)
+    if (row->mark > QP_POSITION_MAX || row->building_mark > QP_POSITION_MAX ||
+        row->emitted > QP_POSITION_MAX)
         return "its mark is no position";
     if (stopped && row->fault_position <= mark)
         return "it has stopped at an event that it has passed";
     return NULL;
+}
+
+/* ---- what it says ---- */
+
+enum quipu_projection_status qp_projection_status(const struct qp_projection_row *row,
+                                                  uint64_t head)
+{
+    if ((row->flags & QP_PROJECTION_STOPPED) != 0)
+        return QUIPU_PROJECTION_FAULTED;
+    if ((row->flags & QP_PROJECTION_PAUSED) != 0)
+        return QUIPU_PROJECTION_PAUSED;
+    if (row->building != 0 || (row->flags & QP_PROJECTION_REBUILDS) != 0)
+        return QUIPU_PROJECTION_REBUILDING;
+    return row->mark + QP_INLINE_BEHIND_MAX < head ? QUIPU_PROJECTION_CATCHING_UP
+                                                   : QUIPU_PROJECTION_LIVE;
+}
+
+void qp_projection_swap(struct qp_projection_row *row)
+{
+    if (!QP_MUTANT(SWAP_UNMARKED))
+        row->mark = row->building_mark;
+    row->generation = row->building;
+    row->version = row->building_version;
+    row->parked = row->building_parked;
+    row->building = 0;
+    row->building_version = 0;
+    row->building_mark = 0;
+    row->building_parked = 0;
+    row->flags |= QP_PROJECTION_UNCLEAN;
+    row->flags &= ~(uint32_t)QP_PROJECTION_REPLAYS;
 }
 
 /* ---- rows ---- */

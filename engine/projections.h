@@ -10,12 +10,11 @@ enum qp_projection_flags {
     QP_PROJECTION_PAUSED = 1,
     QP_PROJECTION_STOPPED = 2, /* at an event that it could not apply: `fault` */
     QP_PROJECTION_INLINE = 4,
-    QP_PROJECTION_EMITS = 8,     /* it owns streams */
     QP_PROJECTION_UNCLEAN = 16,  /* rows of generations that are gone may be left */
     QP_PROJECTION_REPLAYS = 32,  /* parked events are to be tried again */
     QP_PROJECTION_REBUILDS = 64, /* it was told to be built anew */
     QP_PROJECTION_DELETED = 128, /* nothing is left to see; its rows are on their way out */
-    QP_PROJECTION_FLAGS = 255
+    QP_PROJECTION_FLAGS = 247
 };
 
 struct qp_projection_row {
@@ -42,6 +41,7 @@ struct qp_projection_row {
     uint64_t applied; /* events, to the generation that is being folded */
     uint64_t parked;  /* events that wait in `parked`, of the view's generation */
     uint64_t building_parked;
+    uint64_t emitted; /* what events up to here made was emitted: a rebuild begins after them */
 
     /* What it stopped at. */
     uint64_t fault_position;
@@ -53,7 +53,7 @@ struct qp_projection_row {
     char fault_text[240]; /* without a 0 */
 };
 
-#define QP_PROJECTION_ROW_BYTES_MAX 640
+#define QP_PROJECTION_ROW_BYTES_MAX 656
 
 /* A row as bytes, without its sum, and back. false: no such row can be. */
 size_t qp_projection_write(const struct qp_projection_row *row, uint8_t *out);
@@ -61,6 +61,13 @@ bool qp_projection_read(struct qp_bytes value, struct qp_projection_row *row);
 
 /* What is wrong with a row that could be read, whatever the log is like; NULL: nothing. */
 const char *qp_projection_wrong(const struct qp_projection_row *row);
+
+/* What it says, as the public status. */
+enum quipu_projection_status qp_projection_status(const struct qp_projection_row *row,
+                                                  uint64_t head);
+
+/* What was built beside the view takes its place. */
+void qp_projection_swap(struct qp_projection_row *row);
 
 /* Returns: ROW; OK: there is none, and `*row` is zeroed; CORRUPT; IO. */
 int qp_projections_get(struct qp_txn *txn, struct qp_bytes name, struct qp_projection_row *row,

@@ -278,8 +278,7 @@ static int add_task(struct qp_runner *runner, struct qp_projection *projection, 
 }
 
 int qp_runner_start(struct qp_handle *handle, struct qp_projection **projections, size_t count,
-                    uint32_t threads, qp_folding_ask_fn ask, void *payload,
-                    void (*free_item)(struct qp_projection *item), struct qp_runner **out,
+                    uint32_t threads, const struct qp_runner_owner *owner, struct qp_runner **out,
                     quipu_error *error)
 {
     struct qp_runner *runner = new_runner(handle, count, threads);
@@ -292,8 +291,8 @@ int qp_runner_start(struct qp_handle *handle, struct qp_projection **projections
     for (size_t i = 0; i < count && rc == QUIPU_OK; i++)
         rc = add_task(runner, projections[i], error);
     if (rc == QUIPU_OK) {
-        runner->ask = ask;
-        runner->ask_payload = payload;
+        runner->ask = owner->ask;
+        runner->ask_payload = owner->payload;
     }
     for (uint32_t i = 0; i < threads && rc == QUIPU_OK; i++)
         rc = start_thread(runner, error);
@@ -303,7 +302,7 @@ int qp_runner_start(struct qp_handle *handle, struct qp_projection **projections
         free_runner(runner);
         return rc;
     }
-    runner->free_item = free_item;
+    runner->free_item = owner->free_item;
     *out = runner;
     return QUIPU_OK;
 }

@@ -167,7 +167,8 @@ static int check_projection(struct check *check, struct qp_bytes key, struct qp_
         wrong = "it is no projection's row";
     else
         wrong = qp_projection_wrong(&row);
-    if (wrong == NULL && (row.mark > check->head || row.building_mark > check->head))
+    if (wrong == NULL &&
+        (row.mark > check->head || row.building_mark > check->head || row.emitted > check->head))
         wrong = "its mark is after the newest event";
     if (wrong == NULL && row.fault_position > check->head)
         wrong = "it has stopped at an event after the newest one";

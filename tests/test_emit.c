@@ -281,6 +281,38 @@ Test(emit, a_rebuild_emits_nothing)
     quipu_close(store);
 }
 
+static int stop_behind(void *payload, const quipu_progress *now)
+{
+    return now->mark >= *(const uint64_t *)payload ? QUIPU_APPLICATION : 0;
+}
+
+/* What the view had not passed was never emitted: the rebuild does it, and no later one again, also
+ * if it was given up half-way. */
+Test(emit, a_rebuild_emits_what_is_new)
+{
+    quipu *store = open_store(&lazily);
+    struct script script = {.poison = 0};
+    quipu_projection projection = projection_of(&script, "p");
+    uint64_t behind = 3;
+
+    append(store, "a", "x");
+    EXPECT(QUIPU_OK, project(store, &projection));
+    append(store, "a", "y");
+    append(store, "a", "z");
+    projection.version = 2;
+    projection.page_events = 1;
+    EXPECT(QUIPU_APPLICATION, quipu_project(store, &projection, stop_behind, &behind, NULL, &why));
+    EXPECT_STREAM(store, "out-a", "Out:x+ causation:1;Out:y+ causation:3;");
+    EXPECT_VIEW(store, "p", "a=1 @2");
+    projection.version = 3;
+    EXPECT(QUIPU_OK, project(store, &projection));
+    EXPECT_STREAM(store, "out-a", "Out:x+ causation:1;Out:y+ causation:3;Out:z+ causation:4;");
+    EXPECT(QUIPU_OK, quipu_projection_control(store, "p", QUIPU_REWIND, 0, NULL, &why));
+    EXPECT(QUIPU_OK, project(store, &projection));
+    EXPECT_STREAM(store, "out-a", "Out:x+ causation:1;Out:y+ causation:3;Out:z+ causation:4;");
+    quipu_close(store);
+}
+
 /* ---- streams that are its own ---------------------------------------------------------------- */
 
 static int count_events(void *state, const quipu_event *event, void *payload, quipu_error *error)

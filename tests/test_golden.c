@@ -344,8 +344,7 @@ static void put_projection(struct qp_txn *txn)
     struct qp_projection_row row = {.mark = 900,
                                     .generation = 3,
                                     .version = 7,
-                                    .flags = QP_PROJECTION_STOPPED | QP_PROJECTION_EMITS |
-                                             QP_PROJECTION_UNCLEAN,
+                                    .flags = QP_PROJECTION_STOPPED | QP_PROJECTION_UNCLEAN,
                                     .next_generation = 6,
                                     .building = 5,
                                     .building_version = 8,
@@ -358,6 +357,7 @@ static void put_projection(struct qp_txn *txn)
                                     .applied = 880,
                                     .parked = 3,
                                     .building_parked = 1,
+                                    .emitted = 901,
                                     .fault_position = 401,
                                     .fault_ns = T0 + 7,
                                     .fault_status = -5,

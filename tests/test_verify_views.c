@@ -547,13 +547,13 @@ Test(verify_views, generations_of_nobody)
     cr_expect_eq(verify(), QUIPU_CORRUPT);
     cr_expect(said.count == 2 && was_said("views", "none of the projection's") &&
               was_said("parked", "none of the projection's"));
-    set_projection(AT_FLAGS, 4, QP_PROJECTION_EMITS | QP_PROJECTION_UNCLEAN);
+    set_projection(AT_FLAGS, 4, QP_PROJECTION_UNCLEAN);
     expect_clean("unclean");
     use(true);
     make_whole_again();
 
     abandon_building();
-    set_projection(AT_FLAGS, 4, QP_PROJECTION_EMITS | QP_PROJECTION_DELETED);
+    set_projection(AT_FLAGS, 4, QP_PROJECTION_DELETED);
     take_out(QP_TABLE_PARKED, parked_key(OLD, POISON));
     expect_clean("on its way out");
     make_whole_again();
