@@ -384,8 +384,8 @@ int quipu_runner_start(quipu *store, const quipu_projection *const *projections,
     if (out == NULL)
         return rc < 0 ? rc : qp_fail(error, QUIPU_MISUSE, "out is NULL");
     *out = NULL;
-    if (rc == QUIPU_OK && (projections == NULL || count == 0))
-        rc = qp_fail(error, QUIPU_MISUSE, "a runner needs projections");
+    if (projections == NULL || count == 0)
+        return rc < 0 ? rc : qp_fail(error, QUIPU_MISUSE, "a runner needs projections");
     if (rc == QUIPU_OK && (count > QP_RUNNER_MAX || threads > QP_RUNNER_MAX))
         rc = qp_fail(error, QUIPU_TOO_LARGE, "a runner has at most %d projections and threads",
                      QP_RUNNER_MAX);
