@@ -127,6 +127,16 @@ static inline bool qp_bytes_equal(struct qp_bytes left, struct qp_bytes right)
     return left.size == right.size && __builtin_memcmp(left.data, right.data, left.size) == 0;
 }
 
+/* LMDB's order of keys: by bytes, and of two where one begins the other the shorter first. Below 0,
+ * 0, above 0. */
+static inline int qp_bytes_order(struct qp_bytes left, struct qp_bytes right)
+{
+    size_t size = left.size < right.size ? left.size : right.size;
+    int order = size > 0 ? __builtin_memcmp(left.data, right.data, size) : 0;
+
+    return order != 0 ? order : (left.size > right.size) - (left.size < right.size);
+}
+
 #define QP_LITERAL(text) ((struct qp_bytes){(text), sizeof(text) - 1})
 
 #endif

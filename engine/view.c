@@ -98,13 +98,12 @@ static int fold_live(struct qp_view *view, struct qp_projection *projection, qui
 {
     const struct qp_range range = {.check = true, .renew = true};
     struct qp_reader *reader = NULL;
-    struct qp_batch parked = {0}; /* it waits for nobody */
+    struct qp_batch parked = {0}; /* rows of parked events: they are not kept */
     int rc;
 
     view->folding.batch = &parked;
     rc = qp_folding_begin(&view->folding, view->handle, projection, NULL, &view->place, false,
                           error);
-
     if (rc == QUIPU_OK)
         rc = qp_reader_open(view->handle, NULL, &projection->query, &range, &reader, error);
     while (rc == QUIPU_OK) {
@@ -181,16 +180,6 @@ uint64_t qp_view_mark(const struct qp_view *view)
 
 /* ---- by key ---- */
 
-static int order(struct qp_bytes left, struct qp_bytes right)
-{
-    size_t size = left.size < right.size ? left.size : right.size;
-    int order = memcmp(left.data, right.data, size);
-
-    if (order != 0)
-        return order;
-    return left.size < right.size ? -1 : left.size > right.size;
-}
-
 /* Of a live view: the first that is not before the key. */
 static size_t first_from(const struct qp_view *view, struct qp_bytes key)
 {
@@ -203,7 +192,7 @@ static size_t first_from(const struct qp_view *view, struct qp_bytes key)
         struct qp_bytes value;
 
         (void)qp_sheet_at(&view->folding.sheet, middle, &at, &value);
-        if (order(at, key) < 0)
+        if (qp_bytes_order(at, key) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -226,9 +215,15 @@ int qp_view_get(struct qp_view *view, struct qp_bytes key, struct qp_bytes *valu
 
 /* ---- in order ---- */
 
+/* What each key of the generation begins with: name, 0, generation. */
+static size_t owner_bytes(const struct qp_view *view)
+{
+    return view->name.size + 1 + sizeof(view->place.generation);
+}
+
 static struct qp_bytes without_owner(const struct qp_view *view, struct qp_bytes key)
 {
-    size_t owner = view->name.size + 5;
+    size_t owner = owner_bytes(view);
 
     return (struct qp_bytes){(const uint8_t *)key.data + owner, key.size - owner};
 }
@@ -255,7 +250,7 @@ static void find_bound(struct qp_view *view, struct qp_bytes after)
         after_prefix(&view->prefix, &view->from);
     view->includes = !view->backwards;
     if (after.size == 0 ||
-        (order(qp_key_bytes(&behind), qp_key_bytes(&view->from)) < 0) != view->backwards)
+        (qp_bytes_order(qp_key_bytes(&behind), qp_key_bytes(&view->from)) < 0) != view->backwards)
         return;
     view->from = behind;
     view->includes = false;
@@ -269,7 +264,7 @@ static void find_start(struct qp_view *view)
     struct qp_bytes value;
 
     view->at = view->folding.sheet.count;
-    if (from.size > view->name.size + 5U || !view->backwards)
+    if (from.size > owner_bytes(view) || !view->backwards)
         view->at = first_from(view, without_owner(view, from));
     if (!view->backwards && !view->includes &&
         qp_sheet_at(&view->folding.sheet, view->at, &key, &value) &&
@@ -336,7 +331,7 @@ static int next_kept(struct qp_view *view, struct qp_bytes *key, struct qp_bytes
     *key = without_owner(view, full);
     rc = qp_blobs_read(&view->txn, &qp_view_home, full, stored,
                        view->values ? &view->scanned : NULL, &row, error);
-    *value = view->values ? row.value : (struct qp_bytes){0};
+    *value = row.value;
     return rc;
 }
 
@@ -350,8 +345,6 @@ static int next_live(struct qp_view *view, struct qp_bytes *key, struct qp_bytes
         return QUIPU_OK;
     }
     view->at = view->backwards ? at : at + 1;
-    if (!view->values)
-        *value = (struct qp_bytes){0};
     return QUIPU_ROW;
 }
 
