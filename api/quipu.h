@@ -1044,14 +1044,15 @@ typedef struct quipu_upcaster {
     void *payload;
 } quipu_upcaster;
 
-/* Let an upcaster take part in quipu_load(), quipu_execute() and readers with QUIPU_UPCAST. Those
- * of one type make a chain without gaps, which grows at both of its ends. What is under way goes on
- * with the upcasters that there were when it began: register them before the first use.
+/* Let an upcaster take part in quipu_load(), quipu_execute(), projections and readers with
+ * QUIPU_UPCAST. Those of one type make a chain without gaps, which grows at both of its ends. What
+ * is under way goes on with the upcasters that there were when it began: register them before the
+ * first use.
  *
  * They belong to the store as this process has it open, however often it has, and are gone when its
- * files are closed: with its last quipu_close(), or with the last reader or list that outlives it.
- * Nothing of them is stored. Queries, ranges and points in time look at what is stored, and so do
- * lists, quipu_verify() and the command line tool.
+ * files are closed: with its last quipu_close(), or with the last reader, list, view or runner that
+ * outlives it. Nothing of them is stored. Queries, ranges and points in time look at what is
+ * stored, and so do lists, quipu_verify() and, without a plugin, the command line tool.
  *
  * Memory:  `upcaster` and its type are copied; what `payload` points to must live until then.
  * Threads: any; `up` is called by any thread that reads, by several at once.
