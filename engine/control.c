@@ -7,6 +7,7 @@
 
 #include "clean.h"
 #include "commit.h"
+#include "lease.h"
 #include "projections.h"
 #include "status.h"
 
@@ -26,7 +27,7 @@ struct order {
     bool more;  /* another commit is needed */
     bool begun; /* it is not the first */
     bool gone;  /* the row goes */
-    bool done; /* by somebody else: whoever runs a projection that is deleted clears its rows too */
+    bool done;  /* by somebody else: who runs a projection that is deleted clears its rows too */
 };
 
 /* ---- parked events ---- */
@@ -202,8 +203,7 @@ static int delete_it(struct order *order, quipu_error *error)
     order->gone = (order->row.flags & QP_PROJECTION_DELETED) != 0 && count == 0;
     order->more = !order->gone;
     order->row.flags |= QP_PROJECTION_DELETED;
-    order->row.owner_pid = 0;
-    order->row.lease_until_ns = 0;
+    qp_lease_let_go(&order->row);
     return rc;
 }
 
