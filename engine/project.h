@@ -39,7 +39,7 @@ void qp_run_begin(struct qp_run *run, struct qp_handle *handle,
  * READ_ONLY; CORRUPT; as qp_commit(). */
 int qp_run_make(struct qp_run *run, quipu_error *error);
 
-/* Give the lease back, if it holds one. */
+/* In any case, at the end: give the lease back if it holds one, and free what steps have used. */
 void qp_run_end(struct qp_run *run);
 
 /* One step. Returns: ROW: something was done, or has changed: look again; OK: there is nothing to
@@ -48,7 +48,7 @@ void qp_run_end(struct qp_run *run);
  * a row is damaged; as qp_commit(). */
 int qp_run_step(struct qp_run *run, quipu_error *error);
 
-/* The row says from now on that the projection has stopped at an event, and nobody runs it. */
-void qp_run_stop_at(struct qp_projection_row *row, const struct qp_fault *fault, int64_t now_ns);
+/* `next` says from now on that the projection has stopped at an event, and nobody runs it. */
+void qp_run_stop_at(struct qp_projection_row *next, const struct qp_fault *fault, int64_t now_ns);
 
 #endif
