@@ -81,6 +81,10 @@
 #define QP_RETRIES_DEFAULT     3
 #define QP_RUNNER_MAX          1024 /* projections, and threads, of one runner */
 
+/* Rows that one commit cleans up, or changes by an order: some milliseconds under the store lock.
+ */
+#define QP_CLEAN_ROWS_MAX 1000
+
 /* An inline projection folds so many events within a commit, beside the commit's own. */
 #define QP_INLINE_BEHIND_MAX 1000
 

@@ -1,9 +1,9 @@
 /* view.c - two kinds of view behind one face:
  *
- *     kept    rows of the table `views`, in a snapshot of the log's file
+ *     stored  rows of the table `views`, in a snapshot of the log's file
  *     live    a sheet, folded from the first event on when it is opened, and sorted
  *
- * A kept one takes a transaction of its own and no moment: it needs neither index nor tail. The
+ * A stored one takes a transaction of its own and no moment: it needs neither index nor tail. The
  * keys of a scan lie between two bounds, and it begins at one of them:
  *
  *     ... | prefix ............ after ............ | first key that does not begin so ...
@@ -76,7 +76,7 @@ int qp_view_row(struct qp_handle *handle, struct qp_bytes name, struct qp_projec
     return rc;
 }
 
-static int open_kept(struct qp_view *view, bool building, quipu_error *error)
+static int open_stored(struct qp_view *view, bool building, quipu_error *error)
 {
     struct qp_projection_row row = {0};
     uint64_t head;
@@ -152,7 +152,7 @@ int qp_view_open(struct qp_handle *handle, const char *name, struct qp_view **ou
     if (projection != NULL && !building)
         rc = fold_live(view, projection, error);
     else
-        rc = open_kept(view, building, error);
+        rc = open_stored(view, building, error);
     if (rc < 0)
         qp_view_close(view);
     else
@@ -314,8 +314,8 @@ static bool begins_with(struct qp_bytes key, struct qp_bytes prefix)
            (prefix.size == 0 || memcmp(key.data, prefix.data, prefix.size) == 0);
 }
 
-static int next_kept(struct qp_view *view, struct qp_bytes *key, struct qp_bytes *value,
-                     quipu_error *error)
+static int next_stored(struct qp_view *view, struct qp_bytes *key, struct qp_bytes *value,
+                       quipu_error *error)
 {
     struct qp_long_row row = {0};
     struct qp_bytes stored;
@@ -355,7 +355,7 @@ int qp_view_next(struct qp_view *view, struct qp_bytes *key, struct qp_bytes *va
 
     if (!view->scanning)
         return QUIPU_OK;
-    rc = view->is_live ? next_live(view, key, value) : next_kept(view, key, value, error);
+    rc = view->is_live ? next_live(view, key, value) : next_stored(view, key, value, error);
     if (!view->values)
         *value = (struct qp_bytes){0};
     return rc;
