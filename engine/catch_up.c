@@ -1,4 +1,5 @@
-/* catch_up.c - the loops around steps and looks. */
+/* catch_up.c - one loop does steps until the projection has what the log had at the first of them;
+ * while another one runs it, it waits for that one's. The other loop only looks at the row. */
 #include "catch_up.h"
 
 #include "clock.h"
