@@ -48,7 +48,7 @@ void qp_run_end(struct qp_run *run);
  * a row is damaged; as qp_commit(). */
 int qp_run_step(struct qp_run *run, quipu_error *error);
 
-/* `next` says from now on that the projection has stopped at an event, and nobody runs it. */
-void qp_run_stop_at(struct qp_projection_row *next, const struct qp_fault *fault, int64_t now_ns);
+/* The row says from now on that the projection has stopped at an event, and nobody runs it. */
+void qp_run_stop_at(struct qp_projection_row *row, const struct qp_fault *fault, int64_t now_ns);
 
 #endif
