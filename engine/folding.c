@@ -425,6 +425,11 @@ static int fold_parts(struct qp_folding *folding, const quipu_event *event, quip
     return rc == QUIPU_OK ? fold_each(folding, error) : rc;
 }
 
+static bool has_emitted(const struct qp_folding *folding)
+{
+    return folding->batch != NULL && folding->batch->draft_count > 0;
+}
+
 int qp_folding_event(struct qp_folding *folding, const quipu_event *event, quipu_error *error)
 {
     bool own = false;
@@ -433,7 +438,7 @@ int qp_folding_event(struct qp_folding *folding, const quipu_event *event, quipu
     assert(event->position > 0);
     if (rc < 0 || own)
         return rc;
-    folding->shares = folding->batch != NULL && folding->batch->draft_count > 0;
+    folding->shares = has_emitted(folding);
     rc = fold_parts(folding, event, error);
     folding->applied += rc == QUIPU_OK;
     return rc;
@@ -482,6 +487,15 @@ static int replay_unkeyed(struct qp_folding *folding, const struct qp_parked *pa
     return here ? QUIPU_OK : QUIPU_ROW;
 }
 
+int qp_folding_replay_later(struct qp_folding *folding, const struct qp_parked *parked,
+                            quipu_error *error)
+{
+    struct qp_parked later = *parked;
+
+    later.flags |= QP_PARKED_REPLAY;
+    return write_parked(folding, &later, false, error);
+}
+
 /* `begun`: what upcasters said to the event. */
 static int replay(struct qp_folding *folding, const struct qp_parked *parked, int begun,
                   quipu_error *error)
@@ -502,6 +516,12 @@ static int replay(struct qp_folding *folding, const struct qp_parked *parked, in
         rc = write_parked(folding, parked, true, error);
         return rc < 0 ? rc : QUIPU_ROW;
     }
+    if (rc == QUIPU_TOO_LARGE && folding->shares) { /* from its next part on, in the next page */
+        folding->failure = (quipu_error){0};
+        failed.part = number;
+        rc = qp_folding_replay_later(folding, &failed, error);
+        return rc < 0 ? rc : QUIPU_TOO_LARGE;
+    }
     if (rc != QUIPU_FAULTED)
         return rc;
     tell_fault(folding);
@@ -514,20 +534,12 @@ static int replay(struct qp_folding *folding, const struct qp_parked *parked, in
     return write_parked(folding, &failed, false, error);
 }
 
-int qp_folding_replay_later(struct qp_folding *folding, const struct qp_parked *parked,
-                            quipu_error *error)
-{
-    struct qp_parked later = *parked;
-
-    later.flags |= QP_PARKED_REPLAY;
-    return write_parked(folding, &later, false, error);
-}
-
 int qp_folding_replay(struct qp_folding *folding, const struct qp_parked *parked,
                       const quipu_event *event, quipu_error *error)
 {
     int rc = begin_event(folding, event, error);
 
+    folding->shares = (parked->flags & QP_PARKED_UNKEYED) == 0 && has_emitted(folding);
     if (rc == QUIPU_OK || rc == QUIPU_FAULTED)
         rc = replay(folding, parked, rc, error);
     folding->applied += rc == QUIPU_ROW;

@@ -90,7 +90,8 @@ void qp_folding_release(struct qp_folding *folding);
 int qp_folding_event(struct qp_folding *folding, const quipu_event *event, quipu_error *error);
 
 /* Fold a parked event again, for its key alone, and write what becomes of its row. Returns: ROW: it
- * is applied, and parked no more; OK: it failed again; else as qp_folding_event(). */
+ * is applied, and parked no more; OK: it failed again; TOO_LARGE: it is for the next page; else as
+ * qp_folding_event(). */
 int qp_folding_replay(struct qp_folding *folding, const struct qp_parked *parked,
                       const quipu_event *event, quipu_error *error);
 

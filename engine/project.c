@@ -351,8 +351,6 @@ static int fold(struct qp_run *run, struct look *look, quipu_error *error)
         if (!QP_MUTANT(EMITTED_TWICE))
             qp_batch_clear(&run->batch);
         rc = page.upto > from ? fold_page(run, look, &folding, &page, error) : QUIPU_OK;
-        if (page.upto == from)
-            page.mark = page.upto;
         if (rc == QUIPU_OK)
             move_on(run, look, &folding, &page, &next);
         if (rc == QUIPU_OK && stops && page.mark == page.upto)
@@ -402,6 +400,10 @@ static int replay_all(struct qp_run *run, struct qp_folding *folding, struct qp_
         if (go) {
             rc = replay_event(run, folding, log, &parked, error);
             page->events++;
+        }
+        if (rc == QUIPU_TOO_LARGE) { /* no room for what it emits */
+            rc = QUIPU_ROW;
+            break;
         }
         if (go && rc == QUIPU_ROW) {
             memcpy(key, parked.key.data, parked.key.size);

@@ -94,8 +94,9 @@ static void put_back(struct qp_runner *runner, struct task *task, int rc, const 
         task->due_ns = rc == QUIPU_ROW ? now : INT64_MAX;
         task->failure = (quipu_error){0};
         return;
-    case QUIPU_BUSY:
+    case QUIPU_BUSY: /* somebody else's failure, if any */
         task->due_ns = now + BUSY_NS;
+        task->failure = (quipu_error){0};
         return;
     case QUIPU_CLOSED:
         runner->ending = true;

@@ -616,3 +616,32 @@ Test(emit, an_event_that_has_no_room_goes_into_the_next_page)
     expect_head(store, 6 + 22);
     quipu_close(store);
 }
+
+static bool failing;
+
+static int emit_or_fail(quipu_page *page, const void *key, size_t size, const quipu_event *event,
+                        void *payload, quipu_error *error)
+{
+    if (failing)
+        return QUIPU_INVALID;
+    return emit_by_data(page, key, size, event, payload, error);
+}
+
+Test(emit, a_replay_that_has_no_room_goes_into_the_next_page)
+{
+    const quipu_options options = {QUIPU_INIT(quipu_options), .durability = QUIPU_LAZY,
+                                   .batch_events_max = 9};
+    const quipu_projection projection = {QUIPU_INIT(quipu_projection), .version = 1, .name = "p",
+                                         .retries = 1, .apply = emit_or_fail};
+    quipu *store = open_store(&options);
+
+    append(store, "a", "4");
+    append(store, "b", "8");
+    failing = true;
+    EXPECT(QUIPU_OK, project(store, &projection));
+    failing = false;
+    EXPECT(QUIPU_OK, quipu_projection_control(store, "p", QUIPU_REPLAY, 0, NULL, &why));
+    EXPECT(QUIPU_OK, project(store, &projection));
+    cr_expect_eq(progress.parked, 0, "parked %llu", (unsigned long long)progress.parked);
+    quipu_close(store);
+}
