@@ -39,6 +39,18 @@ static int fold_both(struct pair *pair, const quipu_event *event, bool *same, qu
     return rc;
 }
 
+/* Why the functions cannot go on, as of a view that is folded for who looks. */
+static int stopped_at(const struct pair *pair, const struct qp_projection *projection,
+                      uint64_t position, quipu_error *error)
+{
+    const struct qp_fault *fault = &pair->foldings[0].fault;
+
+    if (fault->position != position)
+        fault = &pair->foldings[1].fault; /* the first one has passed: they differ in that too */
+    return qp_fail(error, QUIPU_FAULTED, "projection %s stops at position %llu: %.150s",
+                   projection->name, (unsigned long long)position, fault->text);
+}
+
 static int begin(struct pair *pair, struct qp_handle *handle,
                  const struct qp_projection *projection, quipu_error *error)
 {
@@ -82,6 +94,8 @@ int qp_determinism_check(struct qp_handle *handle, const struct qp_projection *p
             break;
         qp_event_fill(&record, handle->uuid, *position, &event);
         rc = fold_both(&pair, &event, &same, error);
+        if (rc == QUIPU_FAULTED)
+            rc = stopped_at(&pair, projection, *position, error);
         if (rc == QUIPU_OK && !same) {
             rc = qp_fail(error, QUIPU_INVALID,
                          "projection %s makes two things of the event at position %llu",

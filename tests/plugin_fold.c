@@ -1,9 +1,11 @@
 /* plugin_fold.c - a fold that counts a stream's events, for the tests of `quipu verify --folds`. It
  * is a plugin, and with fold_save.c a program that saves snapshots. QUIPU_TEST_FOLD makes the fold
- * another one: "changed" with the same version, "newer" with a higher one. */
+ * another one: "changed" with the same version, "newer" with a higher one; "fails" at each event.
+ */
 #include <quipu.h>
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +20,10 @@ static int apply(void *state, const quipu_event *event, void *payload, quipu_err
 {
     (void)event;
     (void)payload;
-    (void)error;
+    if (is("fails")) {
+        (void)snprintf(error->text, sizeof(error->text), "no \033[1mmore");
+        return QUIPU_APPLICATION;
+    }
     *(int64_t *)state += is("changed") ? 2 : 1;
     return QUIPU_OK;
 }

@@ -7,6 +7,7 @@
  *     --values KIND    of the last event of the key: json {"v":N}, packed the same as msgpack,
  *                      text "v N", bytes N in eight, none
  *     --odd            more keys for each event: what a terminal takes for an order, and no UTF-8
+ *     --broken         one more, of a byte that is no UTF-8
  *     --mended         events of type POISON are applied too; else they fail
  *     --stop           at an event that fails
  *     --inline         append nothing: register it, so that it has a row
@@ -24,6 +25,7 @@
 static struct {
     const char *values;
     bool odd;
+    bool broken;
     bool mended;
     bool runs;
     int pages; /* 0: all */
@@ -38,6 +40,8 @@ static int keys(quipu_page *page, const quipu_event *event, void *payload, quipu
     (void)error;
     if (given.odd && (quipu_page_key(page, escape, sizeof(escape) - 1) < 0 ||
                       quipu_page_key(page, bytes, sizeof(bytes)) < 0))
+        return QUIPU_NO_MEMORY;
+    if (given.broken && quipu_page_key(page, "b\377", 2) < 0)
         return QUIPU_NO_MEMORY;
     return quipu_page_key(page, event->stream, event->stream_size);
 }
@@ -107,6 +111,8 @@ static bool read_options(int argc, char **argv, quipu_projection *projection)
     for (int i = 3; i < argc; i++) {
         if (strcmp(argv[i], "--odd") == 0)
             given.odd = true;
+        else if (strcmp(argv[i], "--broken") == 0)
+            given.broken = true;
         else if (strcmp(argv[i], "--mended") == 0)
             given.mended = true;
         else if (strcmp(argv[i], "--stop") == 0)

@@ -332,7 +332,9 @@ static int run_task(struct project *project, struct task *task)
         qt_note("quipu: note: %s", error.text);
     }
     task->stopped = rc == QUIPU_FAULTED ? error : (quipu_error){0};
-    return rc == 0 || rc == QUIPU_FAULTED ? 0 : qt_store_failed(run, rc, &error);
+    if (rc == 0 || rc == QUIPU_FAULTED)
+        return 0;
+    return qt_problem_library(&run->problem, rc, &error, task->projection->name);
 }
 
 /* All of them, to the head.
@@ -440,7 +442,8 @@ static void put_checked(struct qt_out *out, const char *name, bool same, uint64_
     qt_out_text(out, "}\n");
 }
 
-/* All are checked; what differs makes the exit code, and the last one's text. */
+/* All are checked; each that differs, or must stop, is told, and the last one makes the exit code.
+ */
 static int check_all(struct project *project)
 {
     struct qt_run *run = project->run;
@@ -452,9 +455,14 @@ static int check_all(struct project *project)
         uint64_t position = 0;
         int rc = quipu_projection_check(project->store, projection, &position, &error);
 
-        if (rc < 0 && rc != QUIPU_INVALID)
+        if (rc < 0 && failed < 0) {
+            qt_out_flush(&run->out);
+            qt_problem_print(&run->problem, run->command->verb, run->json);
+        }
+        if (rc < 0 && rc != QUIPU_INVALID && rc != QUIPU_FAULTED)
             return qt_problem_library(&run->problem, rc, &error, projection->name);
-        put_checked(&run->out, projection->name, rc == 0, position, run->json);
+        if (rc != QUIPU_FAULTED)
+            put_checked(&run->out, projection->name, rc == 0, position, run->json);
         if (rc < 0) {
             failed = qt_problem_library(&run->problem, rc, &error, projection->name);
             run->problem.position = position;

@@ -65,8 +65,13 @@ static void tell_json(struct qt_run *run, const struct order *order)
     if (run->args.operand_count == 4) {
         const char *key = run->args.operands[3];
 
-        qt_out_key(out, qt_args_has(&run->args, "base64") ? "key_base64" : "key");
-        qt_out_json(out, key, strlen(key));
+        if (qt_args_has(&run->args, "base64")) {
+            qt_out_key(out, "key_base64");
+            qt_out_json(out, key, strlen(key));
+        } else {
+            qt_out_char(out, ',');
+            qt_value_key(out, (struct qt_span){key, strlen(key)}); /* it need not be UTF-8 */
+        }
     }
     qt_out_text(out, "}\n");
 }

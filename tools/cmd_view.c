@@ -17,7 +17,10 @@
 #define VALUE_WIDTH 40 /* on a terminal that is narrower than this, lines break */
 
 static const struct qt_option options[] = {
-    {.name = "prefix", .value = "TEXT", .help = "keys that begin with TEXT", .kind = QT_TEXT},
+    {.name = "prefix",
+     .value = "TEXT",
+     .help = "scan, count: keys that begin with TEXT",
+     .kind = QT_TEXT},
     {.name = "after", .value = "KEY", .help = "scan: only behind KEY", .kind = QT_TEXT},
     {.name = "limit", .value = "N", .help = "scan: at most N keys", .kind = QT_NUMBER},
     {.name = "backwards", .help = "scan: from the last key to the first"},
@@ -46,6 +49,29 @@ static int take_bytes(struct look *look, const char *text, struct qt_bytes *byte
     return qt_problem_say(&look->run->problem, QUIPU_MISUSE, "\"%.300s\" is no base64", text);
 }
 
+/* An option that would count for nothing is refused: who gives it expects another answer.
+ *
+ * Returns: 0, or MISUSE with its problem. */
+static int check_options(struct look *look)
+{
+    static const char *const of_scan[] = {"after", "limit", "backwards", "keys"};
+    struct qt_run *run = look->run;
+    bool one = strcmp(look->action, "get") == 0;
+
+    if (strcmp(look->action, "scan") == 0)
+        return 0;
+    if (one && (qt_args_has(&run->args, "prefix") || qt_args_has(&run->args, "after")))
+        return qt_problem_say(&run->problem, QUIPU_MISUSE, "get has one KEY, and no bounds");
+    for (size_t i = 0; i < sizeof(of_scan) / sizeof(of_scan[0]); i++) {
+        if (qt_args_has(&run->args, of_scan[i])) {
+            return qt_problem_say(&run->problem, QUIPU_MISUSE,
+                                  "--%s is for scan, not for %s; see quipu help view", of_scan[i],
+                                  look->action);
+        }
+    }
+    return 0;
+}
+
 /* The word before STORE goes: from here on STORE is the first operand, as of any verb. */
 static int take_arguments(struct look *look)
 {
@@ -65,8 +91,9 @@ static int take_arguments(struct look *look)
     if (wants_key != (key != NULL))
         return qt_problem_say(&run->problem, QUIPU_MISUSE, "%s; see quipu help view",
                               wants_key ? "the KEY to get is missing" : "only get has a KEY");
-    if (wants_key && (qt_args_has(args, "prefix") || qt_args_has(args, "after")))
-        return qt_problem_say(&run->problem, QUIPU_MISUSE, "get has one KEY, and no bounds");
+    rc = check_options(look);
+    if (rc < 0)
+        return rc;
     memmove(args->operands, args->operands + 1, sizeof(args->operands) - sizeof(*args->operands));
     args->operand_count--;
     look->name = args->operands[1];

@@ -21,6 +21,7 @@ enum situation {
     INLINE,   /* the next commit does what is to be done */
     MOVING,   /* it comes nearer */
     PARKED,   /* it moves, but some keys do not */
+    WAITING,  /* likewise: what they waited behind was skipped, and they wait to be drained */
     FAULTED,  /* it has stopped at an event */
     PAUSED,   /* it was told to */
     NOBODY,   /* it is behind, and nobody runs it */
@@ -31,7 +32,7 @@ struct why {
     struct qt_run *run;
     quipu *store;
     const quipu_item *item;
-    const quipu_item *parked; /* the first one that failed, or NULL */
+    const quipu_item *parked; /* the first one that failed, or else the first; or NULL */
     enum situation situation;
     int64_t since_ns; /* 0: it does not stand */
     uint64_t position;
@@ -83,7 +84,7 @@ static enum situation find_situation(const struct why *why)
     if (is_behind(item) && item->pid != 0 && lease_has_ended(item))
         return STANDING;
     if (why->parked != NULL)
-        return PARKED;
+        return why->parked->status < 0 ? PARKED : WAITING;
     if (!is_behind(item))
         return CURRENT;
     return item->pid != 0 ? MOVING : INLINE;
@@ -103,7 +104,7 @@ static void take_fault(struct why *why)
         why->status = item->status;
         why->reason = item->fault;
     } else if (why->parked != NULL) {
-        if (why->situation == PARKED)
+        if (why->situation == PARKED || why->situation == WAITING)
             why->since_ns = why->parked->time_ns;
         why->position = why->parked->position;
         why->key = (struct qt_span){why->parked->key, (size_t)why->parked->key_size};
@@ -199,6 +200,11 @@ static void take_advice(struct why *why)
         advise_order(why, "skip", true, "forgets the event");
         advise_order(why, "drain", true, "applies what waits behind one that was skipped");
         break;
+    case WAITING:
+        advise_order(why, "drain", true, "applies what waits behind one that was skipped");
+        if (why->item->pid == 0)
+            advise_running(why, "carries it out; or start the program that does");
+        break;
     case NOBODY:
         advise_running(why, "runs it; or start the program that does");
         break;
@@ -219,6 +225,7 @@ static const char *verdict(const struct why *why)
         [INLINE] = "moving with the next commit of who has registered it",
         [MOVING] = "moving",
         [PARKED] = "moving, but for keys with parked events",
+        [WAITING] = "moving, but for keys that wait to be drained",
         [FAULTED] = "stuck: it has stopped at an event",
         [PAUSED] = "stuck: it was told to pause",
         [NOBODY] = "stuck: nobody runs it",
@@ -230,7 +237,7 @@ static const char *verdict(const struct why *why)
 
 static bool moves(const struct why *why)
 {
-    return why->situation <= PARKED;
+    return why->situation <= WAITING;
 }
 
 static void put_json(struct why *why)
@@ -257,7 +264,8 @@ static void put_json(struct why *why)
             qt_out_char(out, ',');
             qt_value_key(out, why->key);
         }
-        qt_projection_put_failure(out, why->status, why->reason);
+        if (why->status < 0)
+            qt_projection_put_failure(out, why->status, why->reason);
         qt_out_char(out, '}');
     }
     qt_out_text(out, ",\"next\":[");
@@ -294,6 +302,8 @@ static void put_place(struct why *why)
         qt_value_key_text(out, why->key, 0);
         qt_out_char(out, '\n');
     }
+    if (why->status >= 0)
+        return;
     put_label(out, "error");
     qt_out_text(out, quipu_status_name(why->status));
     qt_out_text(out, ": ");
@@ -377,12 +387,13 @@ static void put_text(struct why *why)
 
 /* ---- the verb ---- */
 
-static const quipu_item *first_failed(const struct qt_items *parked)
+/* One that failed, or else, when all of these were skipped, the first of those behind them. */
+static const quipu_item *first_parked(const struct qt_items *parked)
 {
     for (size_t i = 0; i < parked->count; i++)
         if (qt_items_at(parked, i)->status < 0)
             return qt_items_at(parked, i);
-    return NULL;
+    return parked->count > 0 ? qt_items_at(parked, 0) : NULL;
 }
 
 static void release(struct why *why)
@@ -409,7 +420,7 @@ static void explain(struct why *why)
 /* Returns: 0, or a status with its problem. */
 static int look_into(struct why *why, const struct qt_items *items, struct qt_items *parked)
 {
-    enum { PARKED_MAX = 1000 }; /* the first of a key has failed: it is among the first */
+    enum { PARKED_MAX = 1000 }; /* of a key the first has failed, or was skipped */
     struct qt_run *run = why->run;
     const char *name = run->args.operands[1];
     const quipu_item *item = qt_items_find(items, name);
@@ -422,7 +433,7 @@ static int look_into(struct why *why, const struct qt_items *items, struct qt_it
     if (rc < 0)
         return rc;
     why->item = item;
-    why->parked = first_failed(parked);
+    why->parked = first_parked(parked);
     explain(why);
     return 0;
 }

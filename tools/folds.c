@@ -47,6 +47,16 @@ static void put_difference(struct folds *folds, const quipu_error *error)
     qt_out_text(out, "}\n");
 }
 
+/* The fold could once: what has changed is its function. */
+static void put_failure(struct folds *folds, const quipu_error *error)
+{
+    quipu_error said = {0};
+
+    (void)snprintf(said.text, sizeof(said.text), "fold %.60s at %.80s fails: %.80s", folds->fold,
+                   folds->stream, error->text);
+    put_difference(folds, &said);
+}
+
 /* One that is of another version of the fold is nothing to compare with. */
 static int check_row(struct folds *folds, const quipu_item *item)
 {
@@ -63,10 +73,13 @@ static int check_row(struct folds *folds, const quipu_item *item)
     if (rc == QUIPU_NOT_FOUND)
         return 0;
     folds->checked++;
-    if (rc != QUIPU_CORRUPT)
-        return rc < 0 ? qt_store_failed(folds->run, rc, &error) : 0;
+    if (rc != QUIPU_CORRUPT && rc > QUIPU_APPLICATION)
+        return rc < 0 ? qt_problem_library(&folds->run->problem, rc, &error, folds->stream) : 0;
     folds->differ++;
-    put_difference(folds, &error);
+    if (rc == QUIPU_CORRUPT)
+        put_difference(folds, &error);
+    else
+        put_failure(folds, &error);
     return 0;
 }
 
