@@ -128,10 +128,10 @@ const char *qp_projection_wrong(const struct qp_projection_row *row)
 enum quipu_projection_status qp_projection_status(const struct qp_projection_row *row,
                                                   uint64_t head)
 {
-    if ((row->flags & QP_PROJECTION_STOPPED) != 0)
-        return QUIPU_PROJECTION_FAULTED;
     if ((row->flags & QP_PROJECTION_PAUSED) != 0)
         return QUIPU_PROJECTION_PAUSED;
+    if ((row->flags & QP_PROJECTION_STOPPED) != 0)
+        return QUIPU_PROJECTION_FAULTED;
     if (row->building != 0 || (row->flags & QP_PROJECTION_REBUILDS) != 0)
         return QUIPU_PROJECTION_REBUILDING;
     return row->mark + QP_INLINE_BEHIND_MAX < head ? QUIPU_PROJECTION_CATCHING_UP
