@@ -120,7 +120,7 @@ static int fold_live(struct qp_view *view, struct qp_projection *projection, qui
     if (rc == QUIPU_OK)
         view->mark = qp_reader_head(reader);
     if (rc == QUIPU_FAULTED)
-        (void)qp_fail(error, rc, "projection %s, position %llu: %.150s", view->text,
+        (void)qp_fail(error, rc, "projection %s stops at position %llu: %.150s", view->text,
                       (unsigned long long)view->folding.fault.position, view->folding.fault.text);
     qp_reader_close(reader);
     view->folding.batch = NULL;
