@@ -596,6 +596,18 @@ static int emit_by_data(quipu_page *page, const void *key, size_t size, const qu
     return rc;
 }
 
+static int fail_always(quipu_page *page, const void *key, size_t size, const quipu_event *event,
+                       void *payload, quipu_error *error)
+{
+    (void)page;
+    (void)key;
+    (void)size;
+    (void)event;
+    (void)payload;
+    (void)error;
+    return QUIPU_INVALID;
+}
+
 Test(emit, an_event_that_has_no_room_goes_into_the_next_page)
 {
     const quipu_options options = {QUIPU_INIT(quipu_options), .durability = QUIPU_LAZY,
@@ -614,5 +626,44 @@ Test(emit, an_event_that_has_no_room_goes_into_the_next_page)
     cr_expect_eq(progress.parked, 1);
     EXPECT_VIEW(store, "p", "a=1,3,6 b=2,4 @28");
     expect_head(store, 6 + 22);
+    quipu_close(store);
+}
+
+/* The same for events that were parked: what others emitted before them is not their fault. */
+Test(emit, a_parked_event_that_has_no_room_goes_into_the_next_page, .timeout = 60)
+{
+    const quipu_options options = {QUIPU_INIT(quipu_options), .durability = QUIPU_LAZY,
+                                   .batch_events_max = 9, .batch_bytes_max = 1};
+    quipu_options roomy = options;
+    quipu_projection projection = {QUIPU_INIT(quipu_projection), .version = 1, .name = "p",
+                                   .retries = 1, .apply = fail_always};
+    quipu *store;
+
+    roomy.batch_bytes_max = 0;
+    store = open_store(&roomy);
+    append(store, "a", "4");
+    append(store, "b", "8");
+    append(store, "c", "0");
+    append(store, "d", "9");
+    EXPECT(QUIPU_OK, project(store, &projection));
+    cr_expect_eq(progress.parked, 4);
+    projection.apply = emit_by_data;
+    EXPECT(QUIPU_OK, quipu_projection_control(store, "p", QUIPU_REPLAY, 0, NULL, &why));
+    EXPECT(QUIPU_OK, project(store, &projection));
+    cr_expect_eq(progress.parked, 0);
+    cr_expect_eq(progress.new_failed, 0);
+    EXPECT_VIEW(store, "p", "a=1 b=2 c=3 d=4 @25");
+    expect_head(store, 4 + 21);
+
+    projection.apply = fail_always; /* a page has one event, however little a batch may have */
+    append(store, "e", "1");
+    append(store, "f", "1");
+    EXPECT(QUIPU_OK, project(store, &projection));
+    quipu_close(store);
+    store = open_store(&options);
+    projection.apply = emit_by_data;
+    EXPECT(QUIPU_OK, quipu_projection_control(store, "p", QUIPU_REPLAY, 0, NULL, &why));
+    EXPECT(QUIPU_OK, project(store, &projection));
+    cr_expect_eq(progress.parked, 0);
     quipu_close(store);
 }

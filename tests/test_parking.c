@@ -761,9 +761,6 @@ Test(parking, a_live_one_with_each_policy)
         EXPECT(QUIPU_FAULTED, quipu_view_open(store, names[i], &view, &why));
         expect_text("stop, position 2: poison at 2");
         EXPECT(QUIPU_MISUSE, project(store, &projection));
-        why = (quipu_error){0};
-        EXPECT(QUIPU_FAULTED, quipu_projection_check(store, &projection, NULL, &why));
-        expect_text("stop, position 2: poison at 2");
     }
     quipu_close(store);
 }
