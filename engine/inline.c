@@ -14,6 +14,7 @@
 #include "event.h"
 #include "project.h"
 #include "status.h"
+#include "streams.h"
 
 /* One projection in one commit. */
 struct inlining {
@@ -68,9 +69,11 @@ static int fold(struct inlining *inlining, struct qp_fault *fault, quipu_error *
 {
     const struct qp_view_place place = {inlining->projection->name_bytes, inlining->row.generation};
     struct qp_folding folding = {.batch = &inlining->batch, .emits = QP_EMITS_REFUSED};
-    int rc = qp_folding_begin(&folding, inlining->handle, inlining->projection, inlining->txn,
-                              &place, inlining->row.parked > 0, error);
+    int rc;
 
+    folding.owns_streams = qp_streams_any(inlining->txn); /* when it was an async one */
+    rc = qp_folding_begin(&folding, inlining->handle, inlining->projection, inlining->txn, &place,
+                          inlining->row.parked > 0, error);
     if (rc == QUIPU_OK)
         rc = fold_log(inlining, &folding, error);
     if (rc == QUIPU_OK)

@@ -667,3 +667,36 @@ Test(emit, a_parked_event_that_has_no_room_goes_into_the_next_page, .timeout = 6
     cr_expect_eq(progress.parked, 0);
     quipu_close(store);
 }
+
+/* What it has emitted it passes over within commits too, after it was made inline. */
+static int note(quipu_page *page, const void *key, size_t size, const quipu_event *event,
+                void *payload, quipu_error *error)
+{
+    (void)payload;
+    (void)error;
+    return support_note(page, key, size, event);
+}
+
+static int stop_at_once(void *payload, const quipu_progress *seen)
+{
+    (void)payload;
+    return seen->mark > 0;
+}
+
+Test(emit, an_inline_one_passes_over_what_it_made_before)
+{
+    quipu *store = open_store(&lazily);
+    struct script script = {.poison = 0};
+    quipu_projection projection = projection_of(&script, "p");
+
+    append(store, "a", "x");
+    append(store, "a", "y");
+    EXPECT(QUIPU_OK, quipu_project(store, &projection, stop_at_once, NULL, NULL, &why));
+    EXPECT_VIEW(store, "p", "a=1,2 @2");
+    projection.mode = QUIPU_INLINE;
+    projection.apply = note;
+    EXPECT(QUIPU_OK, quipu_register(store, &projection, &why));
+    append(store, "a", "z");
+    EXPECT_VIEW(store, "p", "a=1,2,5 @5");
+    quipu_close(store);
+}
