@@ -7,11 +7,13 @@
 
 #include "clean.h"
 #include "commit.h"
-#include "lease.h"
 #include "projections.h"
 #include "status.h"
 
-enum { TRIES_MAX = 1000 /* against a runner that commits page after page */ };
+enum {
+    ROWS_MAX = 1000, /* a commit */
+    TRIES_MAX = 1000 /* against a runner that commits page after page */
+};
 
 /* One try. */
 struct order {
@@ -24,7 +26,7 @@ struct order {
     bool more;  /* another commit is needed */
     bool begun; /* it is not the first */
     bool gone;  /* the row goes */
-    bool done;  /* by somebody else: who runs a projection that is deleted clears its rows too */
+    bool done; /* by somebody else: whoever runs a projection that is deleted clears its rows too */
 };
 
 /* ---- parked events ---- */
@@ -82,7 +84,7 @@ static int mark_all(struct order *order, struct qp_cursor *cursor, quipu_error *
     size_t count = 0;
     int rc = qp_parked_begin(cursor, &place, &parked, error);
 
-    while (rc == QUIPU_ROW && count < QP_CLEAN_ROWS_MAX) {
+    while (rc == QUIPU_ROW && count < ROWS_MAX) {
         bool first = last.size == 0 || !qp_bytes_equal(last, parked.key);
 
         last = parked.key;
@@ -93,7 +95,7 @@ static int mark_all(struct order *order, struct qp_cursor *cursor, quipu_error *
         if (rc >= 0)
             rc = qp_parked_next(cursor, &place, &parked, error);
     }
-    order->more = count == QP_CLEAN_ROWS_MAX;
+    order->more = count == ROWS_MAX;
     return rc < 0 ? rc : QUIPU_OK;
 }
 
@@ -165,7 +167,7 @@ static int drop(struct order *order, struct qp_cursor *cursor, quipu_error *erro
     if (rc == QUIPU_OK && !order->begun)
         return not_parked(order, error);
     order->begun = true;
-    while (rc == QUIPU_ROW && count < QP_CLEAN_ROWS_MAX) {
+    while (rc == QUIPU_ROW && count < ROWS_MAX) {
         if (order->key != NULL && !qp_bytes_equal(*order->key, parked.key))
             break;
         count++;
@@ -173,7 +175,7 @@ static int drop(struct order *order, struct qp_cursor *cursor, quipu_error *erro
         if (rc == QUIPU_OK)
             rc = qp_parked_next(cursor, &place, &parked, error);
     }
-    order->more = count == QP_CLEAN_ROWS_MAX;
+    order->more = count == ROWS_MAX;
     return rc < 0 ? rc : QUIPU_OK;
 }
 
@@ -200,7 +202,8 @@ static int delete_it(struct order *order, quipu_error *error)
     order->gone = (order->row.flags & QP_PROJECTION_DELETED) != 0 && count == 0;
     order->more = !order->gone;
     order->row.flags |= QP_PROJECTION_DELETED;
-    qp_lease_let_go(&order->row);
+    order->row.owner_pid = 0;
+    order->row.lease_until_ns = 0;
     return rc;
 }
 

@@ -4,8 +4,7 @@
 
 #include "folding.h"
 
-/* Fold it twice from the first event on, in memory. Returns: OK: `*position` is 0; INVALID: it is
- * the first event that makes a difference; FAULTED: it is the one that cannot be applied; CORRUPT;
+/* Returns: OK; INVALID: `*position` is the first event that makes a difference; FAULTED; CORRUPT;
  * IO; NO_MEMORY. */
 int qp_determinism_check(struct qp_handle *handle, const struct qp_projection *projection,
                          uint64_t *position, quipu_error *error);

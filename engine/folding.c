@@ -24,7 +24,7 @@
 #define RETRY_FIRST_NS (10 * QP_NS_PER_MS)
 #define RETRY_MOST_NS  QP_NS_PER_S
 
-enum { KEY_HEAD_BYTES = 2 };
+enum { KEY_HEAD_BYTES = 2, KEYS_FEW_BYTES = 512 };
 
 int qp_folding_begin(struct qp_folding *folding, struct qp_handle *handle,
                      const struct qp_projection *projection, struct qp_txn *txn,
@@ -47,6 +47,7 @@ void qp_folding_release(struct qp_folding *folding)
     qp_sheet_release(&folding->sheet);
     qp_upcast_release(&folding->upcast);
     qp_buffer_release(&folding->keys);
+    qp_sheet_release(&folding->keys_many);
     *folding = (struct qp_folding){0};
 }
 
@@ -67,20 +68,24 @@ static int check_key(struct qp_bytes key)
     return key.size > QP_VIEW_KEY_MAX ? QUIPU_TOO_LARGE : QUIPU_OK;
 }
 
-/* The first `size` bytes of keys: has one of them these bytes? */
-static bool has_key(const struct qp_folding *folding, struct qp_bytes key)
+/* Said before? The first few are looked at one by one, all others stand in a hash table. */
+static int has_key(struct qp_folding *folding, struct qp_bytes key, quipu_error *error)
 {
+    size_t few = folding->keys_few > 0 ? folding->keys_few : folding->keys.size;
+    struct qp_bytes found;
     size_t at = 0;
 
-    while (at < folding->keys.size) {
+    while (at < few) {
         const uint8_t *head = folding->keys.bytes + at;
         struct qp_bytes other = {head + KEY_HEAD_BYTES, qp_get_u16(head)};
 
         if (qp_bytes_equal(other, key))
-            return true;
+            return QUIPU_ROW;
         at += KEY_HEAD_BYTES + other.size;
     }
-    return false;
+    if (folding->keys_few == 0)
+        return QUIPU_OK;
+    return qp_sheet_get(&folding->keys_many, key, &found, error);
 }
 
 /* One that is there already is the same key. */
@@ -90,11 +95,20 @@ int qp_folding_key(struct qp_folding *folding, struct qp_bytes key)
     quipu_error error = {0};
     int rc = folding->keying ? check_key(key) : QUIPU_MISUSE;
 
-    if (rc < 0 || has_key(folding, key))
+    if (rc < 0)
         return rc;
+    if (folding->keys_few == 0 && folding->keys.size >= KEYS_FEW_BYTES)
+        folding->keys_few = folding->keys.size;
+    rc = has_key(folding, key, &error);
+    if (rc == QUIPU_ROW)
+        return QUIPU_OK;
+    if (rc == QUIPU_OK && folding->keys_few > 0)
+        rc = qp_sheet_put(&folding->keys_many, key, (struct qp_bytes){head, 0}, &error);
+    if (rc == QUIPU_OK && !qp_buffer_reserve(&folding->keys, sizeof(head) + key.size))
+        rc = qp_fail_memory(&error);
+    if (rc < 0)
+        return qp_folding_note(folding, rc, &error);
     qp_set_u16(head, (uint16_t)key.size);
-    if (!qp_buffer_reserve(&folding->keys, sizeof(head) + key.size))
-        return qp_folding_note(folding, qp_fail_memory(&error), &error);
     (void)qp_buffer_put(&folding->keys, head, sizeof(head));
     (void)qp_buffer_put(&folding->keys, key.data, key.size);
     return QUIPU_OK;
@@ -293,6 +307,8 @@ static int find_keys_once(struct qp_folding *folding, const quipu_event *part, q
     int rc;
 
     folding->keys.size = 0;
+    folding->keys_few = 0;
+    qp_sheet_release(&folding->keys_many);
     folding->keying = true;
     if (folding->projection->keys == NULL)
         rc = qp_folding_key(folding, stream);
@@ -516,12 +532,6 @@ static int replay(struct qp_folding *folding, const struct qp_parked *parked, in
         rc = write_parked(folding, parked, true, error);
         return rc < 0 ? rc : QUIPU_ROW;
     }
-    if (rc == QUIPU_TOO_LARGE && folding->shares) { /* from its next part on, in the next page */
-        folding->failure = (quipu_error){0};
-        failed.part = number;
-        rc = qp_folding_replay_later(folding, &failed, error);
-        return rc < 0 ? rc : QUIPU_TOO_LARGE;
-    }
     if (rc != QUIPU_FAULTED)
         return rc;
     tell_fault(folding);
@@ -539,7 +549,7 @@ int qp_folding_replay(struct qp_folding *folding, const struct qp_parked *parked
 {
     int rc = begin_event(folding, event, error);
 
-    folding->shares = (parked->flags & QP_PARKED_UNKEYED) == 0 && has_emitted(folding);
+    folding->shares = has_emitted(folding);
     if (rc == QUIPU_OK || rc == QUIPU_FAULTED)
         rc = replay(folding, parked, rc, error);
     folding->applied += rc == QUIPU_ROW;

@@ -65,8 +65,10 @@ struct qp_folding {
     bool waits;            /* it may sleep before it tries again */
     qp_folding_ask_fn ask; /* NULL: nobody asks */
     void *ask_payload;
-    int64_t now_ns;           /* on the store's clock */
-    struct qp_buffer keys;    /* of the event under way: size u16, bytes */
+    int64_t now_ns;        /* on the store's clock */
+    struct qp_buffer keys; /* of the event under way: size u16, bytes */
+    size_t keys_few;       /* so many bytes of them are not in: 0: all */
+    struct qp_sheet keys_many;
     const quipu_event *event; /* the same */
     uint64_t applied;         /* events */
     uint64_t failed;          /* all attempts in vain, by key */

@@ -14,6 +14,7 @@
 #include "event.h"
 #include "project.h"
 #include "status.h"
+#include "streams.h"
 
 /* One projection in one commit. */
 struct inlining {
@@ -68,9 +69,11 @@ static int fold(struct inlining *inlining, struct qp_fault *fault, quipu_error *
 {
     const struct qp_view_place place = {inlining->projection->name_bytes, inlining->row.generation};
     struct qp_folding folding = {.batch = &inlining->batch, .emits = QP_EMITS_REFUSED};
-    int rc = qp_folding_begin(&folding, inlining->handle, inlining->projection, inlining->txn,
-                              &place, inlining->row.parked > 0, error);
+    int rc;
 
+    folding.owns_streams = qp_streams_any(inlining->txn); /* when it was an async one */
+    rc = qp_folding_begin(&folding, inlining->handle, inlining->projection, inlining->txn, &place,
+                          inlining->row.parked > 0, error);
     if (rc == QUIPU_OK)
         rc = fold_log(inlining, &folding, error);
     if (rc == QUIPU_OK)
@@ -219,8 +222,7 @@ int qp_inline_register(struct qp_handle *handle, struct qp_projection *projectio
         item = NULL;
     }
     if (rc == QUIPU_OK && projection->mode == QUIPU_INLINE) {
-        if (handle->fold_inline == NULL)
-            handle->fold_inline = fold_all; /* once: commits read it without the lock */
+        handle->fold_inline = fold_all;
         atomic_fetch_add(&registered->inlines, 1);
     }
     (void)pthread_mutex_unlock(&registered->lock);

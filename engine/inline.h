@@ -1,5 +1,4 @@
-/* inline.h - projections that a process has registered: inline ones fold within the commit which
- * appended, live ones when somebody looks. */
+/* inline.h - projections that fold within the commit which appended. */
 #ifndef QP_INLINE_H
 #define QP_INLINE_H
 

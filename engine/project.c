@@ -153,6 +153,7 @@ static int make(struct qp_run *run, struct look *look, quipu_error *error)
         .generation = 1,
         .next_generation = 2,
         .version = run->projection->version,
+        .token = (uint64_t)look->now_ns, /* one of its earlier life never comes again */
         .flags = run->projection->mode == QUIPU_INLINE ? QP_PROJECTION_INLINE : 0,
     };
 
@@ -234,6 +235,7 @@ struct page {
     uint64_t mark;
     uint64_t upto; /* 0: the head */
     uint64_t events;
+    uint64_t events_max; /* 0: as the projection says */
     int64_t until_ns;
     bool reached; /* the head */
 };
@@ -243,7 +245,7 @@ static bool is_full(const struct qp_run *run, const struct qp_folding *folding,
 {
     const quipu_options *options = &run->handle->options;
 
-    return page->events >= run->projection->page_events ||
+    return page->events >= run->projection->page_events || page->events == page->events_max ||
            folding->sheet.bytes + run->batch.effects.size + run->batch.bytes.size >=
                QP_PAGE_BYTES ||
            run->batch.draft_count >= (options->batch_events_max + 1) / 2 ||
@@ -392,7 +394,7 @@ static int replay_all(struct qp_run *run, struct qp_folding *folding, struct qp_
 
     if (rc == QUIPU_OK)
         rc = qp_parked_begin(&cursor, place, &parked, error);
-    while (rc == QUIPU_ROW && !is_full(run, folding, page)) {
+    while (rc == QUIPU_ROW && (page->events == 0 || !is_full(run, folding, page))) {
         bool go = (parked.flags & QP_PARKED_REPLAY) != 0 ||
                   (replaying.size > 0 && qp_bytes_equal(replaying, parked.key));
 
@@ -400,10 +402,6 @@ static int replay_all(struct qp_run *run, struct qp_folding *folding, struct qp_
         if (go) {
             rc = replay_event(run, folding, log, &parked, error);
             page->events++;
-        }
-        if (rc == QUIPU_TOO_LARGE) { /* no room for what it emits */
-            rc = QUIPU_ROW;
-            break;
         }
         if (go && rc == QUIPU_ROW) {
             memcpy(key, parked.key.data, parked.key.size);
@@ -419,32 +417,45 @@ static int replay_all(struct qp_run *run, struct qp_folding *folding, struct qp_
     return rc < 0 ? rc : QUIPU_OK;
 }
 
-static int replay(struct qp_run *run, struct look *look, quipu_error *error)
+static int replay_page(struct qp_run *run, struct look *look, struct qp_folding *folding,
+                       struct page *page, quipu_error *error)
 {
-    struct qp_projection_row next = look->row;
     struct qp_log_cursor log = {0};
-    struct qp_folding folding = {0};
-    struct page page = {.mark = next.mark,
-                        .until_ns = qp_clock_monotonic_ns() + QP_PAGE_MS * QP_NS_PER_MS};
-    int rc = begin_folding(run, look, &folding, error);
+    int rc = begin_folding(run, look, folding, error);
 
-    folding.emitted = 0; /* what they make could not be emitted when they were passed */
-
+    folding->emitted = 0; /* what they make could not be emitted when they were passed */
     if (rc == QUIPU_OK)
         rc = qp_log_open(&log, &look->txn, true, error);
     if (rc == QUIPU_OK)
-        rc = replay_all(run, &folding, &log, &page, error);
+        rc = replay_all(run, folding, &log, page, error);
     if (rc == QUIPU_OK)
-        rc = qp_sheet_write(&folding.sheet, &run->batch, error);
-    if (rc == QUIPU_OK) {
-        bool done = page.reached;
-
-        page.reached = false;
-        move_on(run, look, &folding, &page, &next);
-        if (done)
-            next.flags &= ~(uint32_t)QP_PROJECTION_REPLAYS;
-    }
+        rc = qp_sheet_write(&folding->sheet, &run->batch, error);
     qp_log_close(&log);
+    return rc;
+}
+
+/* A page, and once more without the event that has no room in it. */
+static int replay(struct qp_run *run, struct look *look, quipu_error *error)
+{
+    struct qp_projection_row next = look->row;
+    struct qp_folding folding = {0};
+    struct page page = {.mark = next.mark,
+                        .until_ns = qp_clock_monotonic_ns() + QP_PAGE_MS * QP_NS_PER_MS};
+    int rc = replay_page(run, look, &folding, &page, error);
+
+    if (rc == QUIPU_TOO_LARGE && page.events > 1) {
+        page.events_max = page.events - 1;
+        page.events = 0;
+        qp_folding_release(&folding);
+        qp_batch_clear(&run->batch);
+        rc = replay_page(run, look, &folding, &page, error);
+    }
+    if (rc == QUIPU_OK) {
+        if (page.reached)
+            next.flags &= ~(uint32_t)QP_PROJECTION_REPLAYS;
+        page.reached = false; /* that was of what is parked */
+        move_on(run, look, &folding, &page, &next);
+    }
     qp_folding_release(&folding);
     return rc == QUIPU_OK ? commit(run, look, &next, error) : rc;
 }

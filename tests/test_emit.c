@@ -596,6 +596,18 @@ static int emit_by_data(quipu_page *page, const void *key, size_t size, const qu
     return rc;
 }
 
+static int fail_always(quipu_page *page, const void *key, size_t size, const quipu_event *event,
+                       void *payload, quipu_error *error)
+{
+    (void)page;
+    (void)key;
+    (void)size;
+    (void)event;
+    (void)payload;
+    (void)error;
+    return QUIPU_INVALID;
+}
+
 Test(emit, an_event_that_has_no_room_goes_into_the_next_page)
 {
     const quipu_options options = {QUIPU_INIT(quipu_options), .durability = QUIPU_LAZY,
@@ -617,31 +629,74 @@ Test(emit, an_event_that_has_no_room_goes_into_the_next_page)
     quipu_close(store);
 }
 
-static bool failing;
-
-static int emit_or_fail(quipu_page *page, const void *key, size_t size, const quipu_event *event,
-                        void *payload, quipu_error *error)
-{
-    if (failing)
-        return QUIPU_INVALID;
-    return emit_by_data(page, key, size, event, payload, error);
-}
-
-Test(emit, a_replay_that_has_no_room_goes_into_the_next_page)
+/* The same for events that were parked: what others emitted before them is not their fault. */
+Test(emit, a_parked_event_that_has_no_room_goes_into_the_next_page, .timeout = 60)
 {
     const quipu_options options = {QUIPU_INIT(quipu_options), .durability = QUIPU_LAZY,
-                                   .batch_events_max = 9};
-    const quipu_projection projection = {QUIPU_INIT(quipu_projection), .version = 1, .name = "p",
-                                         .retries = 1, .apply = emit_or_fail};
-    quipu *store = open_store(&options);
+                                   .batch_events_max = 9, .batch_bytes_max = 1};
+    quipu_options roomy = options;
+    quipu_projection projection = {QUIPU_INIT(quipu_projection), .version = 1, .name = "p",
+                                   .retries = 1, .apply = fail_always};
+    quipu *store;
 
+    roomy.batch_bytes_max = 0;
+    store = open_store(&roomy);
     append(store, "a", "4");
     append(store, "b", "8");
-    failing = true;
+    append(store, "c", "0");
+    append(store, "d", "9");
     EXPECT(QUIPU_OK, project(store, &projection));
-    failing = false;
+    cr_expect_eq(progress.parked, 4);
+    projection.apply = emit_by_data;
     EXPECT(QUIPU_OK, quipu_projection_control(store, "p", QUIPU_REPLAY, 0, NULL, &why));
     EXPECT(QUIPU_OK, project(store, &projection));
-    cr_expect_eq(progress.parked, 0, "parked %llu", (unsigned long long)progress.parked);
+    cr_expect_eq(progress.parked, 0);
+    cr_expect_eq(progress.new_failed, 0);
+    EXPECT_VIEW(store, "p", "a=1 b=2 c=3 d=4 @25");
+    expect_head(store, 4 + 21);
+
+    projection.apply = fail_always; /* a page has one event, however little a batch may have */
+    append(store, "e", "1");
+    append(store, "f", "1");
+    EXPECT(QUIPU_OK, project(store, &projection));
+    quipu_close(store);
+    store = open_store(&options);
+    projection.apply = emit_by_data;
+    EXPECT(QUIPU_OK, quipu_projection_control(store, "p", QUIPU_REPLAY, 0, NULL, &why));
+    EXPECT(QUIPU_OK, project(store, &projection));
+    cr_expect_eq(progress.parked, 0);
+    quipu_close(store);
+}
+
+/* What it has emitted it passes over within commits too, after it was made inline. */
+static int note(quipu_page *page, const void *key, size_t size, const quipu_event *event,
+                void *payload, quipu_error *error)
+{
+    (void)payload;
+    (void)error;
+    return support_note(page, key, size, event);
+}
+
+static int stop_at_once(void *payload, const quipu_progress *seen)
+{
+    (void)payload;
+    return seen->mark > 0;
+}
+
+Test(emit, an_inline_one_passes_over_what_it_made_before)
+{
+    quipu *store = open_store(&lazily);
+    struct script script = {.poison = 0};
+    quipu_projection projection = projection_of(&script, "p");
+
+    append(store, "a", "x");
+    append(store, "a", "y");
+    EXPECT(QUIPU_OK, quipu_project(store, &projection, stop_at_once, NULL, NULL, &why));
+    EXPECT_VIEW(store, "p", "a=1,2 @2");
+    projection.mode = QUIPU_INLINE;
+    projection.apply = note;
+    EXPECT(QUIPU_OK, quipu_register(store, &projection, &why));
+    append(store, "a", "z");
+    EXPECT_VIEW(store, "p", "a=1,2,5 @5");
     quipu_close(store);
 }

@@ -620,3 +620,57 @@ Test(project, an_inline_one_of_another_version)
     cr_expect_str_eq(support_view(store, "p"), "s= @3");
     quipu_close(store);
 }
+
+/* ---- many keys ------------------------------------------------------------------------------- */
+
+enum { MANY_KEYS = 150000 };
+
+/* Each is said twice; all are still one key each. */
+static int say_many(quipu_page *page, const quipu_event *event, void *payload, quipu_error *error)
+{
+    int rc = QUIPU_OK;
+
+    (void)event;
+    (void)payload;
+    (void)error;
+    for (int i = 0; i < 2 * MANY_KEYS && rc == QUIPU_OK; i++) {
+        char key[16];
+        int size = snprintf(key, sizeof(key), "%d", i / 2 * 7 % MANY_KEYS);
+
+        rc = quipu_page_key(page, key, (size_t)size);
+    }
+    return rc;
+}
+
+static int count_calls(quipu_page *page, const void *key, size_t size, const quipu_event *event,
+                       void *payload, quipu_error *error)
+{
+    (void)event;
+    (void)error;
+    ++*(int *)payload;
+    return quipu_page_put(page, key, size, key, size);
+}
+
+Test(project, an_event_with_many_keys, .timeout = 30)
+{
+    int calls = 0;
+    const quipu_projection projection = {
+        QUIPU_INIT(quipu_projection), .version = 1,     .name = "p", .keys = say_many,
+        .apply = count_calls,         .payload = &calls};
+    const quipu_draft draft = {.type = "T"};
+    char path[SUPPORT_PATH_BYTES];
+    quipu *store = NULL;
+    quipu_view *view = NULL;
+    uint64_t count = 0;
+
+    cr_assert_eq(quipu_open(support_path(path, "many"), NULL, &store, NULL), QUIPU_OK);
+    cr_expect_eq(quipu_append(store, "a", QUIPU_ANY, &draft, 1, NULL, NULL), QUIPU_OK);
+    cr_expect_eq(quipu_append(store, "a", QUIPU_ANY, &draft, 1, NULL, NULL), QUIPU_OK);
+    cr_expect_eq(quipu_project(store, &projection, NULL, NULL, NULL, NULL), QUIPU_OK);
+    cr_expect_eq(calls, 2 * MANY_KEYS);
+    cr_assert_eq(quipu_view_open(store, "p", &view, NULL), QUIPU_OK);
+    cr_expect_eq(quipu_view_count(view, NULL, 0, &count, NULL), QUIPU_OK);
+    cr_expect_eq(count, MANY_KEYS);
+    quipu_view_close(view);
+    quipu_close(store);
+}

@@ -1,6 +1,7 @@
 /* test_runner.c - projections that are kept at the head by threads, what others say to them
  * meanwhile, and who waits for a view. */
 #include "handles.h"
+#include "project.h"
 #include "support_suite.h"
 #include "support_view.h"
 
@@ -578,5 +579,50 @@ Test(runner, a_newer_version_elsewhere)
     EXPECT(QUIPU_CONFLICT, quipu_project(store, &projection, NULL, NULL, NULL, &why));
     cr_expect_not_null(strstr(why.text, "has version 2, this is 1"), "%s", why.text);
     cr_expect_eq(atomic_load(&script.calls), calls);
+    quipu_close(store);
+}
+
+/* ---- leases ---------------------------------------------------------------------------------- */
+
+static int note_apply(struct qp_folding *folding, struct qp_bytes key, const quipu_event *event,
+                      quipu_error *error)
+{
+    (void)event;
+    (void)error;
+    return qp_folding_put(folding, key, key);
+}
+
+static void step_all(struct qp_run *run)
+{
+    int rc = QUIPU_ROW;
+
+    for (int i = 0; i < 20 && rc == QUIPU_ROW; i++)
+        rc = qp_run_step(run, &why);
+    cr_expect_eq(rc, QUIPU_OK, "%s", why.text);
+}
+
+/* Who had the lease of one that was deleted does not have that of the one that was made anew. */
+Test(runner, a_lease_ends_with_its_projection)
+{
+    quipu *store = open_store();
+    struct qp_projection projection = {
+        .name = "p", .version = 1, .retries = 1, .page_events = 9, .apply = note_apply};
+    struct qp_run before;
+    struct qp_run after;
+
+    projection.name_bytes = (struct qp_bytes){projection.name, 1};
+    append_many(store, 3);
+    qp_run_begin(&before, store->handle, &projection);
+    before.stays = true;
+    step_all(&before);
+    cr_expect_eq(control(store, "p", QUIPU_DELETE), QUIPU_OK);
+    qp_run_begin(&after, store->handle, &projection);
+    after.stays = true;
+    step_all(&after);
+    append_many(store, 1);
+    cr_expect_eq(qp_run_step(&before, &why), QUIPU_BUSY, "it has no lease");
+    step_all(&after);
+    qp_run_end(&before);
+    qp_run_end(&after);
     quipu_close(store);
 }
