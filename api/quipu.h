@@ -1087,7 +1087,8 @@ QUIPU_API int quipu_register_upcaster(quipu *store, const quipu_upcaster *upcast
  *
  * Its functions must be pure, as a fold's are: they see events in the order of positions, and the
  * view as the events before have left it. They may read the store, in readers and views of their
- * own; they must not write to it, and an inline one must not wait for anything. Upcasters apply. */
+ * own; they must not write to it, for which an inline one gets QUIPU_MISUSE, and that one must not
+ * wait for anything. Upcasters apply. */
 
 /* Bytes of the library's, or of the caller's: which, and how long they live, the calls say. */
 typedef struct quipu_value { /* frozen */

@@ -136,6 +136,23 @@ struct group {
     bool planned;           /* what becomes of the parcels stands in their boxes */
 };
 
+/* An inline projection's function that commits would wait for itself. */
+static bool is_within_inline(const struct qp_handle *handle)
+{
+    return atomic_load(&handle->inliner) == (unsigned long long)pthread_self();
+}
+
+static int fold_inline(struct qp_handle *handle, struct qp_txn *txn, uint64_t before,
+                       struct qp_edge *edge, bool *committed, quipu_error *error)
+{
+    int rc;
+
+    atomic_store(&handle->inliner, (unsigned long long)pthread_self());
+    rc = handle->fold_inline(handle, txn, before, edge, committed, error);
+    atomic_store(&handle->inliner, 0);
+    return rc;
+}
+
 /* Should this process die now, the log's end says whether it was committed. Only if it moves, or if
  * nothing is written: a commit of marks alone leaves it where it was, and then nothing is planned.
  * Then nothing of what was taken along is in it either, as that changes marks only together with
@@ -147,7 +164,7 @@ static int apply_and_plan(struct qp_handle *handle, struct qp_txn *txn, struct g
     int rc = apply_group(txn, group->all, edge, committed, error);
 
     if (rc == QUIPU_OK && edge->position > before && atomic_load(&handle->registered.inlines) > 0)
-        rc = handle->fold_inline(handle, txn, before, edge, committed, error);
+        rc = fold_inline(handle, txn, before, edge, committed, error);
     group->planned = rc == QUIPU_OK && (edge->position > before || !*committed);
     if (group->planned)
         qp_post_plan(&handle->post, group->parcels, edge->position, edge->chain);
@@ -351,6 +368,8 @@ static int check_batch(const struct qp_handle *handle, const struct qp_batch *ba
 {
     const quipu_options *options = &handle->options;
 
+    if (is_within_inline(handle))
+        return qp_fail(error, QUIPU_MISUSE, "an inline projection must not write to its store");
     if (handle->read_only)
         return qp_fail(error, QUIPU_READ_ONLY, "the store is open for reading only");
     if (batch->failure.status != QUIPU_OK) {
@@ -435,6 +454,8 @@ int qp_commit_flush(struct qp_handle *handle, quipu_error *error)
 
     if (handle->read_only)
         return qp_fail(error, QUIPU_READ_ONLY, "the store is open for reading only");
+    if (is_within_inline(handle))
+        return qp_fail(error, QUIPU_MISUSE, "an inline projection must not write to its store");
     if (qp_queue_is_telling(&handle->queue))
         return qp_fail(error, QUIPU_MISUSE, "a flush within a callback would wait for itself");
     before = qp_queue_count_submitted(

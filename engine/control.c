@@ -39,17 +39,11 @@ static struct qp_view_place place_of(const struct order *order)
 static int put_parked(struct order *order, const struct qp_parked *parked, bool deletes,
                       quipu_error *error)
 {
-    uint8_t row[QP_PARKED_ROW_BYTES_MAX];
-    struct qp_effect effect = {.table = QP_TABLE_PARKED, .deletes = deletes};
-    struct qp_key key;
+    const struct qp_view_place place = place_of(order);
 
-    qp_key_parked(&key, order->name, order->row.generation, parked->key, parked->position);
-    effect.key = qp_key_bytes(&key);
-    if (!deletes)
-        effect.value = (struct qp_bytes){row, qp_parked_write(parked, row)};
     if (deletes)
         order->row.parked--;
-    return qp_batch_effect(&order->batch, &effect, error);
+    return qp_parked_effect(&order->batch, &place, parked, deletes, error);
 }
 
 static int not_parked(const struct order *order, quipu_error *error)

@@ -30,19 +30,22 @@ int qp_folding_begin(struct qp_folding *folding, struct qp_handle *handle,
                      const struct qp_projection *projection, struct qp_txn *txn,
                      const struct qp_view_place *place, bool any_parked, quipu_error *error)
 {
+    int rc = QUIPU_OK;
+
     folding->handle = handle;
     folding->projection = projection;
     folding->now_ns = qp_shared_now_ns(&handle->shared);
     qp_sheet_begin(&folding->sheet, txn, place);
     qp_upcast_begin(&folding->upcast, &handle->upcasters, false);
-    if (!any_parked)
-        return QUIPU_OK;
-    return qp_cursor_open(&folding->parked, txn, QP_TABLE_PARKED, error);
+    if (any_parked)
+        rc = qp_cursor_open(&folding->parked, txn, QP_TABLE_PARKED, error);
+    return rc == QUIPU_OK ? qp_emitted_open(&folding->before, txn, error) : rc;
 }
 
 void qp_folding_release(struct qp_folding *folding)
 {
     qp_cursor_close(&folding->parked);
+    qp_emitted_close(&folding->before);
     qp_sheet_release(&folding->parked_here);
     qp_sheet_release(&folding->sheet);
     qp_upcast_release(&folding->upcast);
@@ -164,11 +167,11 @@ static int own_failure(const struct qp_folding *folding, quipu_error *error)
 }
 
 /* Before it is tried again. false: somebody asks to stop. */
-static bool pause_before(const struct qp_folding *folding, uint32_t attempt)
+static bool pause_before(const struct qp_folding *folding, uint64_t attempt)
 {
     int64_t pause = RETRY_FIRST_NS;
 
-    for (uint32_t i = 1; i < attempt && pause < RETRY_MOST_NS; i++)
+    for (uint64_t i = 1; i < attempt && pause < RETRY_MOST_NS; i++)
         pause *= 5;
     if (folding->waits)
         qp_clock_sleep_ns(pause < RETRY_MOST_NS ? pause : RETRY_MOST_NS);
@@ -198,16 +201,7 @@ static int is_parked(struct qp_folding *folding, struct qp_bytes key, bool *here
 static int write_parked(struct qp_folding *folding, const struct qp_parked *parked, bool deletes,
                         quipu_error *error)
 {
-    const struct qp_view_place *place = &folding->sheet.place;
-    uint8_t row[QP_PARKED_ROW_BYTES_MAX];
-    struct qp_effect effect = {.table = QP_TABLE_PARKED, .deletes = deletes};
-    struct qp_key key;
-
-    qp_key_parked(&key, place->name, place->generation, parked->key, parked->position);
-    effect.key = qp_key_bytes(&key);
-    if (!deletes)
-        effect.value = (struct qp_bytes){row, qp_parked_write(parked, row)};
-    return qp_batch_effect(folding->batch, &effect, error);
+    return qp_parked_effect(folding->batch, &folding->sheet.place, parked, deletes, error);
 }
 
 /* The event under way waits: as the first of its key, for `fault`, or behind it. */
@@ -217,7 +211,7 @@ static int park(struct qp_folding *folding, struct qp_bytes key, const struct qp
     uint8_t position[sizeof(uint64_t)];
     struct qp_parked parked = {.key = key,
                                .position = folding->event->position,
-                               .flags = flags,
+                               .flags = flags | (folding->before.silent ? QP_PARKED_EMITTED : 0U),
                                .part = part,
                                .first_ns = folding->now_ns,
                                .last_ns = folding->now_ns};
@@ -286,7 +280,7 @@ static int try_apply(struct qp_folding *folding, struct qp_bytes key, const quip
 
     if (folding->batch != NULL)
         before = qp_batch_edge(folding->batch);
-    for (uint32_t i = 0; i <= folding->projection->retries && rc == QUIPU_FAULTED; i++) {
+    for (uint64_t i = 0; i <= folding->projection->retries && rc == QUIPU_FAULTED; i++) {
         if (i > 0 && !pause_before(folding, i))
             return qp_fail(error, QUIPU_CLOSED, "it was told to stop");
         qp_sheet_next(&folding->sheet);
@@ -328,7 +322,7 @@ static int find_keys(struct qp_folding *folding, const quipu_event *part, quipu_
 {
     int rc = QUIPU_FAULTED;
 
-    for (uint32_t i = 0; i <= folding->projection->retries && rc == QUIPU_FAULTED; i++) {
+    for (uint64_t i = 0; i <= folding->projection->retries && rc == QUIPU_FAULTED; i++) {
         if (i > 0 && !pause_before(folding, i))
             return qp_fail(error, QUIPU_CLOSED, "it was told to stop");
         rc = find_keys_once(folding, part, error);
@@ -356,16 +350,22 @@ static int fold_part(struct qp_folding *folding, const quipu_event *part, uint32
     size_t at = 0;
     int rc = find_keys(folding, part, error);
 
-    if (rc == QUIPU_FAULTED)
-        return give_up(folding, key, QP_PARKED_UNKEYED, number, error);
+    if (rc == QUIPU_FAULTED) {
+        rc = qp_emitted_begin(&folding->before, part, key, number, error);
+        return rc < 0 ? rc : give_up(folding, key, QP_PARKED_UNKEYED, number, error);
+    }
     while (rc == QUIPU_OK && next_key(folding, &at, &key)) {
-        rc = is_parked(folding, key, &here, error);
+        rc = qp_emitted_begin(&folding->before, part, key, number, error);
+        if (rc == QUIPU_OK)
+            rc = is_parked(folding, key, &here, error);
         if (rc == QUIPU_ROW) { /* if an earlier part stands there, this one goes with it */
             rc = here ? QUIPU_OK : park(folding, key, NULL, 0, number, error);
             continue;
         }
         if (rc == QUIPU_OK)
             rc = try_apply(folding, key, part, error);
+        if (rc == QUIPU_OK)
+            rc = qp_emitted_end(&folding->before, part, key, folding->batch, error);
         if (rc == QUIPU_FAULTED)
             rc = give_up(folding, key, 0, number, error);
     }
@@ -550,6 +550,8 @@ int qp_folding_replay(struct qp_folding *folding, const struct qp_parked *parked
     int rc = begin_event(folding, event, error);
 
     folding->shares = has_emitted(folding);
+    folding->before.silent = (parked->flags & QP_PARKED_EMITTED) != 0;
+    folding->before.upto = folding->before.silent ? parked->position : 0;
     if (rc == QUIPU_OK || rc == QUIPU_FAULTED)
         rc = replay(folding, parked, rc, error);
     folding->applied += rc == QUIPU_ROW;

@@ -5,6 +5,7 @@
 #ifndef QP_FOLDING_H
 #define QP_FOLDING_H
 
+#include "emitted.h"
 #include "handle.h"
 #include "query.h"
 #include "sheet.h"
@@ -58,7 +59,7 @@ struct qp_folding {
     struct qp_bytes exempt;      /* a key whose parked event is being replayed: size 0: none */
     bool keying;                 /* `keys` runs, and not `apply` */
     struct qp_batch *batch;      /* emitted events, and rows of parked ones */
-    uint64_t emitted;            /* events up to here have emitted what they make */
+    struct qp_emitted before;    /* what was emitted when the view passed the event */
     enum qp_folding_emits emits;
     bool owns_streams;     /* it may: what it emitted must be passed over */
     bool shares;           /* events before this one have emitted into the batch */
@@ -79,7 +80,8 @@ struct qp_folding {
 };
 
 /* `txn` and `place`: the view below, NULL without one. `any_parked`: its generation has parked
- * events. Release it in any case. Returns: OK; as qp_cursor_open(). */
+ * events. `before` is set. Release it in any case. Returns: OK; as
+ * qp_cursor_open(). */
 int qp_folding_begin(struct qp_folding *folding, struct qp_handle *handle,
                      const struct qp_projection *projection, struct qp_txn *txn,
                      const struct qp_view_place *place, bool any_parked, quipu_error *error);

@@ -225,7 +225,9 @@ static int begin_folding(struct qp_run *run, struct look *look, struct qp_foldin
     folding->ask_payload = run->ask_payload;
     folding->owns_streams = qp_streams_any(&look->txn); /* of an earlier life, too */
     folding->emits = run->projection->mode == QUIPU_INLINE ? QP_EMITS_REFUSED : QP_EMITS_TAKEN;
-    folding->emitted = QP_MUTANT(REBUILD_EMITS) ? 0 : row->emitted;
+    folding->before.upto = QP_MUTANT(REBUILD_EMITS) ? 0 : row->emitted;
+    if (row->building != 0 && row->parked > 0)
+        folding->before.live = (struct qp_view_place){place.name, row->generation};
     return qp_folding_begin(folding, run->handle, run->projection, &look->txn, &place, parked > 0,
                             error);
 }
@@ -423,7 +425,6 @@ static int replay_page(struct qp_run *run, struct look *look, struct qp_folding 
     struct qp_log_cursor log = {0};
     int rc = begin_folding(run, look, folding, error);
 
-    folding->emitted = 0; /* what they make could not be emitted when they were passed */
     if (rc == QUIPU_OK)
         rc = qp_log_open(&log, &look->txn, true, error);
     if (rc == QUIPU_OK)

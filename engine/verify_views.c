@@ -269,7 +269,8 @@ static int check_view(struct check *check, struct qp_bytes key, struct qp_bytes 
 /* One that waits behind another was never tried. */
 static const char *wrong_parked(const struct qp_parked *parked)
 {
-    const uint32_t flags = QP_PARKED_FAILED | QP_PARKED_REPLAY | QP_PARKED_UNKEYED;
+    const uint32_t flags =
+        QP_PARKED_FAILED | QP_PARKED_REPLAY | QP_PARKED_UNKEYED | QP_PARKED_EMITTED;
     bool failed = (parked->flags & QP_PARKED_FAILED) != 0;
 
     if ((parked->flags & ~flags) != 0)

@@ -68,6 +68,20 @@ bool qp_parked_read(struct qp_bytes value, struct qp_parked *parked)
     return true;
 }
 
+int qp_parked_effect(struct qp_batch *batch, const struct qp_view_place *place,
+                     const struct qp_parked *parked, bool deletes, quipu_error *error)
+{
+    uint8_t row[QP_PARKED_ROW_BYTES_MAX];
+    struct qp_effect effect = {.table = QP_TABLE_PARKED, .deletes = deletes};
+    struct qp_key key;
+
+    qp_key_parked(&key, place->name, place->generation, parked->key, parked->position);
+    effect.key = qp_key_bytes(&key);
+    if (!deletes)
+        effect.value = (struct qp_bytes){row, qp_parked_write(parked, row)};
+    return qp_batch_effect(batch, &effect, error);
+}
+
 /* Move, and see whether the row there begins as it must. */
 static int seek(struct qp_cursor *cursor, enum qp_seek how, struct qp_bytes from,
                 struct qp_bytes prefix, struct qp_parked *parked, quipu_error *error)
@@ -97,6 +111,15 @@ int qp_parked_first(struct qp_cursor *cursor, const struct qp_view_place *place,
 
     qp_key_parked_of(&prefix, place->name, place->generation, key);
     return seek(cursor, QP_AT_LEAST, qp_key_bytes(&prefix), qp_key_bytes(&prefix), parked, error);
+}
+
+int qp_parked_find(struct qp_cursor *cursor, const struct qp_view_place *place, struct qp_bytes key,
+                   uint64_t position, struct qp_parked *parked, quipu_error *error)
+{
+    struct qp_key whole;
+
+    qp_key_parked(&whole, place->name, place->generation, key, position);
+    return seek(cursor, QP_AT_LEAST, qp_key_bytes(&whole), qp_key_bytes(&whole), parked, error);
 }
 
 int qp_parked_begin(struct qp_cursor *cursor, const struct qp_view_place *place,

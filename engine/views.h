@@ -4,6 +4,7 @@
 #ifndef QP_VIEWS_H
 #define QP_VIEWS_H
 
+#include "batch.h"
 #include "blobs.h"
 
 /* One generation of one projection. */
@@ -21,9 +22,10 @@ int qp_views_get(struct qp_txn *txn, const struct qp_view_place *place, struct q
 /* ---- parked events ---- */
 
 enum qp_parked_flags {
-    QP_PARKED_FAILED = 1, /* it was tried; else it waits behind one that was */
-    QP_PARKED_REPLAY = 2, /* it is to be tried again */
-    QP_PARKED_UNKEYED = 4 /* its keys could not be told: it stands under its stream's name */
+    QP_PARKED_FAILED = 1,  /* it was tried; else it waits behind one that was */
+    QP_PARKED_REPLAY = 2,  /* it is to be tried again */
+    QP_PARKED_UNKEYED = 4, /* its keys could not be told: it stands under its stream's name */
+    QP_PARKED_EMITTED = 8  /* what it makes was emitted, before a rebuild parked it */
 };
 
 struct qp_parked {
@@ -44,11 +46,19 @@ struct qp_parked {
 size_t qp_parked_write(const struct qp_parked *parked, uint8_t *out);
 bool qp_parked_read(struct qp_bytes value, struct qp_parked *parked);
 
+/* Its row, or the end of it, as an effect of a batch. NO_MEMORY. */
+int qp_parked_effect(struct qp_batch *batch, const struct qp_view_place *place,
+                     const struct qp_parked *parked, bool deletes, quipu_error *error);
+
 /* The first parked event of a key: is it parked? Or the first at or behind a key of the table.
  * `cursor` is one of `parked`. What comes out lives as long as the transaction. Returns: ROW; OK:
  * there is none; CORRUPT; IO. */
 int qp_parked_first(struct qp_cursor *cursor, const struct qp_view_place *place,
                     struct qp_bytes key, struct qp_parked *parked, quipu_error *error);
+
+/* The row of one event under one key. */
+int qp_parked_find(struct qp_cursor *cursor, const struct qp_view_place *place, struct qp_bytes key,
+                   uint64_t position, struct qp_parked *parked, quipu_error *error);
 
 /* The first of all keys, and the next. */
 int qp_parked_begin(struct qp_cursor *cursor, const struct qp_view_place *place,

@@ -313,6 +313,63 @@ Test(emit, a_rebuild_emits_what_is_new)
     quipu_close(store);
 }
 
+/* An event that was parked has emitted nothing: whoever rebuilds the view does it, once, however
+ * often that is begun. */
+Test(emit, a_rebuild_emits_for_what_was_parked)
+{
+    quipu *store = open_store(&lazily);
+    struct script script = {.poison = 2};
+    quipu_projection projection = projection_of(&script, "p");
+    uint64_t behind = 2;
+
+    append(store, "a", "x");
+    append(store, "b", "y");
+    append(store, "b", "z");
+    EXPECT(QUIPU_OK, project(store, &projection));
+    cr_expect_eq(progress.parked, 2);
+    EXPECT_STREAM(store, "out-b", "(none)");
+    script.poison = 0; /* mended */
+    projection.version = 2;
+    projection.page_events = 1;
+    EXPECT(QUIPU_APPLICATION, quipu_project(store, &projection, stop_behind, &behind, NULL, &why));
+    EXPECT_STREAM(store, "out-b", "Out:y+ causation:2;");
+    projection.version = 3;
+    EXPECT(QUIPU_OK, project(store, &projection));
+    EXPECT_STREAM(store, "out-a", "Out:x+ causation:1;");
+    EXPECT_STREAM(store, "out-b", "Out:y+ causation:2;Out:z+ causation:3;");
+    cr_expect_eq(progress.parked, 0);
+    quipu_close(store);
+}
+
+/* And one that a rebuild parks has emitted before, or has not: that stays so. */
+Test(emit, what_a_rebuild_parks_emits_once)
+{
+    quipu *store = open_store(&lazily);
+    struct script script = {.poison = 2};
+    quipu_projection projection = projection_of(&script, "p");
+
+    append(store, "a", "x");
+    append(store, "b", "y");
+    EXPECT(QUIPU_OK, project(store, &projection));
+    cr_expect_eq(progress.parked, 1);
+    script.poison = 1; /* b goes now, a does not */
+    projection.version = 2;
+    EXPECT(QUIPU_OK, project(store, &projection));
+    cr_expect_eq(progress.parked, 1);
+    EXPECT_STREAM(store, "out-b", "Out:y+ causation:2;");
+    script.poison = 2; /* and again: it has emitted by now */
+    projection.version = 3;
+    EXPECT(QUIPU_OK, project(store, &projection));
+    cr_expect_eq(progress.parked, 1);
+    script.poison = 0;
+    EXPECT(QUIPU_OK, quipu_projection_control(store, "p", QUIPU_REPLAY, 0, NULL, &why));
+    EXPECT(QUIPU_OK, project(store, &projection));
+    cr_expect_eq(progress.parked, 0);
+    EXPECT_STREAM(store, "out-a", "Out:x+ causation:1;");
+    EXPECT_STREAM(store, "out-b", "Out:y+ causation:2;");
+    quipu_close(store);
+}
+
 /* ---- streams that are its own ---------------------------------------------------------------- */
 
 static int count_events(void *state, const quipu_event *event, void *payload, quipu_error *error)

@@ -105,3 +105,49 @@ Test(inlined, may_look_at_views_and_events, .timeout = 60)
     quipu_view_close(view);
     quipu_close(store);
 }
+
+/* ---- what they must not do ------------------------------------------------------------------- */
+
+static int calls;
+
+static int write_all_ways(quipu_page *page, const void *key, size_t key_size,
+                          const quipu_event *event, void *payload, quipu_error *error)
+{
+    const quipu_projection again = {QUIPU_INIT(quipu_projection), .version = 1, .name = "again",
+                                    .mode = QUIPU_INLINE, .apply = count};
+    const quipu_projection other = {QUIPU_INIT(quipu_projection), .version = 1, .name = "other",
+                                    .apply = count};
+    quipu_batch *batch = quipu_batch_new();
+
+    (void)event;
+    (void)payload;
+    (void)error;
+    calls++;
+    cr_expect_eq(quipu_append(store, "b", QUIPU_ANY, &(quipu_draft){.type = "t"}, 1, NULL, NULL),
+                 QUIPU_MISUSE);
+    cr_expect_eq(quipu_commit_async(store, batch, NULL, NULL, NULL), QUIPU_MISUSE);
+    quipu_batch_free(batch);
+    cr_expect_eq(quipu_flush(store, NULL), QUIPU_MISUSE);
+    cr_expect_eq(quipu_register(store, &again, NULL), QUIPU_MISUSE);
+    cr_expect_eq(quipu_project(store, &other, NULL, NULL, NULL, NULL), QUIPU_MISUSE);
+    cr_expect_eq(quipu_projection_control(store, "writes", QUIPU_PAUSE, 0, NULL, NULL),
+                 QUIPU_MISUSE);
+    return quipu_page_put(page, key, key_size, "x", 1);
+}
+
+/* The commit that it is within would wait for it, and it for the commit. */
+Test(inlined, must_not_write, .timeout = 60)
+{
+    char path[SUPPORT_PATH_BYTES];
+    uint64_t head = 0;
+
+    cr_assert_eq(quipu_open(support_path(path, "store"), NULL, &store, &why), QUIPU_OK);
+    add("writes", QUIPU_INLINE, write_all_ways);
+    (void)alarm(20);
+    cr_expect_eq(quipu_append(store, "a", QUIPU_ANY, &(quipu_draft){.type = "t"}, 1, NULL, &why),
+                 QUIPU_OK, "%s", why.text);
+    cr_expect_eq(calls, 1);
+    cr_expect_eq(quipu_head(store, &head, &why), QUIPU_OK);
+    cr_expect_eq(head, 1);
+    quipu_close(store);
+}

@@ -758,7 +758,7 @@ Test(verify_views, parked_that_cannot_be)
         uint64_t number; /* of 4 bytes */
         const char *text;
     } cases[] = {
-        {POISON, AT_PARKED_FLAGS, 9, "unknown flags"},
+        {POISON, AT_PARKED_FLAGS, 17, "unknown flags"},
         {POISON, AT_PARKED_FLAGS, 0, "do not fit"},
         {POISON, AT_ATTEMPTS, 0, "do not fit"},
         {POISON, AT_STATUS, 0, "do not fit"},
