@@ -1044,14 +1044,15 @@ typedef struct quipu_upcaster {
     void *payload;
 } quipu_upcaster;
 
-/* Let an upcaster take part in quipu_load(), quipu_execute() and readers with QUIPU_UPCAST. Those
- * of one type make a chain without gaps, which grows at both of its ends. What is under way goes on
- * with the upcasters that there were when it began: register them before the first use.
+/* Let an upcaster take part in quipu_load(), quipu_execute(), projections and readers with
+ * QUIPU_UPCAST. Those of one type make a chain without gaps, which grows at both of its ends. What
+ * is under way goes on with the upcasters that there were when it began: register them before the
+ * first use.
  *
  * They belong to the store as this process has it open, however often it has, and are gone when its
- * files are closed: with its last quipu_close(), or with the last reader or list that outlives it.
- * Nothing of them is stored. Queries, ranges and points in time look at what is stored, and so do
- * lists, quipu_verify() and the command line tool.
+ * files are closed: with its last quipu_close(), or with the last reader, list, view or runner that
+ * outlives it. Nothing of them is stored. Queries, ranges and points in time look at what is
+ * stored, and so do lists, quipu_verify() and, without a plugin, the command line tool.
  *
  * Memory:  `upcaster` and its type are copied; what `payload` points to must live until then.
  * Threads: any; `up` is called by any thread that reads, by several at once.
@@ -1139,8 +1140,8 @@ QUIPU_API int quipu_page_key(quipu_page *page, const void *key, size_t size);
 /* For `keys` and `apply`: the value under any key of the view, as the events before have left it.
  *
  * Memory:  `out` lives until the next call on the page.
- * Returns: 1 found, 0 not; QUIPU_INVALID, QUIPU_TOO_LARGE: the key; a failure of the store, which
- *          ends the page whatever the function makes of it. */
+ * Returns: 1 found, 0 not; QUIPU_INVALID, QUIPU_TOO_LARGE: the key; QUIPU_MISUSE; a failure of the
+ *          store, which ends the page whatever the function makes of it. */
 QUIPU_API int quipu_page_get(quipu_page *page, const void *key, size_t size, quipu_value *out);
 
 /* For `apply`: write or delete a key, of 1 to 255 bytes, with a value of at most 16 MiB. Several
@@ -1174,7 +1175,8 @@ QUIPU_API int quipu_page_delete(quipu_page *page, const void *key, size_t size);
  *          QUIPU_TOO_LARGE: as quipu_batch_append() and quipu_commit(), or 64 tags of its own;
  *          QUIPU_MISUSE: what quipu_batch_append() would call so, and a stream in `up`; none in
  *          `apply`, an id there, a stream that is not the projection's, an inline or live one;
- *          QUIPU_NO_MEMORY; what the call before has failed with. */
+ *          QUIPU_NO_MEMORY; in `up` what an emit before it has failed with, in `apply` a failure of
+ *          the store, as quipu_page_get(). */
 QUIPU_API int quipu_page_emit(quipu_page *page, const char *stream, const quipu_draft *draft);
 
 enum quipu_projection_status {
@@ -1237,7 +1239,8 @@ QUIPU_API int quipu_project(quipu *store, const quipu_projection *projection, qu
 /* Fold a projection twice from the first event on, in memory, and compare what each event makes:
  * does it depend on nothing but the events?
  *
- * Memory:  two views of it. `position` may be NULL: of the first event that makes a difference.
+ * Memory:  two views of it. `position` may be NULL: of the first event that makes a difference, or
+ *          that cannot be applied.
  * Threads: any; its functions run in this thread.
  * Returns: QUIPU_OK: no difference; QUIPU_INVALID: there is one; QUIPU_FAULTED: an event cannot be
  *          applied, with the policy to stop; as quipu_project(). */

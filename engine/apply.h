@@ -1,6 +1,6 @@
 /* apply.h - putting into the store what was decided: records with their stamps, marks, what
- * projections made. A function
- * of the store, of the batches' bytes, and of the time that the leader gives. */
+ * projections made. A function of the store, of the batches' bytes, and of the time that the leader
+ * gives. */
 #ifndef QP_APPLY_H
 #define QP_APPLY_H
 

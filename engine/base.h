@@ -81,6 +81,10 @@
 #define QP_RETRIES_DEFAULT     3
 #define QP_RUNNER_MAX          1024 /* projections, and threads, of one runner */
 
+/* Rows that one commit cleans up, or changes by an order: some milliseconds under the store lock.
+ */
+#define QP_CLEAN_ROWS_MAX 1000
+
 /* An inline projection folds so many events within a commit, beside the commit's own. */
 #define QP_INLINE_BEHIND_MAX 1000
 
@@ -125,6 +129,16 @@ struct qp_bytes {
 static inline bool qp_bytes_equal(struct qp_bytes left, struct qp_bytes right)
 {
     return left.size == right.size && __builtin_memcmp(left.data, right.data, left.size) == 0;
+}
+
+/* LMDB's order of keys: by bytes, and of two where one begins the other the shorter first. Below 0,
+ * 0, above 0. */
+static inline int qp_bytes_order(struct qp_bytes left, struct qp_bytes right)
+{
+    size_t size = left.size < right.size ? left.size : right.size;
+    int order = size > 0 ? __builtin_memcmp(left.data, right.data, size) : 0;
+
+    return order != 0 ? order : (left.size > right.size) - (left.size < right.size);
 }
 
 #define QP_LITERAL(text) ((struct qp_bytes){(text), sizeof(text) - 1})

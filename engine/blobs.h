@@ -17,6 +17,7 @@ struct qp_blob_home {
 };
 
 #define QP_BLOB_HEAD_BYTES_MAX 64
+#define QP_BLOB_BYTES_MAX      (64 * QP_MIB)
 
 /* A value of so many bytes still stands in its row. */
 #define QP_BLOB_INLINE_BYTES 4000
@@ -29,7 +30,6 @@ struct qp_long_row {
 
 /* Put a row, in the place of the one that was there. The value has at most QP_BLOB_BYTES_MAX bytes.
  * Returns: OK; CORRUPT; IO; FULL; NO_MEMORY. */
-#define QP_BLOB_BYTES_MAX (64 * QP_MIB)
 int qp_blobs_put(struct qp_txn *txn, const struct qp_blob_home *home, struct qp_bytes key,
                  struct qp_bytes head, struct qp_bytes value, quipu_error *error);
 
@@ -44,8 +44,8 @@ int qp_blobs_delete(struct qp_txn *txn, const struct qp_blob_home *home, struct 
 int qp_blobs_get(struct qp_txn *txn, const struct qp_blob_home *home, struct qp_bytes key,
                  struct qp_buffer *assembly, struct qp_long_row *row, quipu_error *error);
 
-/* The same for a row that a cursor has found. `assembly` NULL: the value of a long one is left out,
- * its size is right and its data NULL. */
+/* The same for a row that a cursor has found: never OK. `assembly` NULL: the value of a long one is
+ * left out, its size is right and its data NULL. */
 int qp_blobs_read(struct qp_txn *txn, const struct qp_blob_home *home, struct qp_bytes key,
                   struct qp_bytes stored, struct qp_buffer *assembly, struct qp_long_row *row,
                   quipu_error *error);

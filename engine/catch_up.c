@@ -1,4 +1,5 @@
-/* catch_up.c - the loops around steps and looks. */
+/* catch_up.c - one loop does steps until the projection has what the log had at the first of them;
+ * while another one runs it, it waits for that one's. The other loop only looks at the row. */
 #include "catch_up.h"
 
 #include "clock.h"
@@ -59,8 +60,8 @@ int qp_catch_up(struct qp_run *run, qp_catch_up_fn told, void *payload, quipu_er
             if (answer != 0)
                 return answer < 0 ? answer : QUIPU_OK;
         }
-        if (rc == QUIPU_ROW)
-            rc = go_on(run, &why) < 0 ? QUIPU_CLOSED : rc;
+        if (rc == QUIPU_ROW && go_on(run, &why) < 0)
+            rc = QUIPU_CLOSED;
         if (rc == QUIPU_BUSY)
             rc = wait_for_other(run, target, &sequence, &deadline, &why);
     } while (rc == QUIPU_ROW);

@@ -8,8 +8,7 @@
 
 #include "status.h"
 
-/* A commit. Each part of a long value is a row too. */
-enum { ROWS_MAX = 1000, PARTS_MAX = 10000 };
+enum { PARTS_MAX = 10000 /* a commit: each part of a long value is a row too */ };
 
 /* Which generations live, and what was found. */
 struct cleaning {
@@ -51,7 +50,7 @@ static int walk(struct cleaning *cleaning, struct qp_txn *txn, struct qp_cursor 
     qp_key_view(&from, cleaning->name, 0, (struct qp_bytes){0});
     key = qp_key_bytes(&from);
     rc = qp_cursor_seek(cursor, QP_AT_LEAST, &key, &value, error);
-    while (rc == QUIPU_ROW && cleaning->count < ROWS_MAX && cleaning->parts < PARTS_MAX) {
+    while (rc == QUIPU_ROW && cleaning->count < QP_CLEAN_ROWS_MAX && cleaning->parts < PARTS_MAX) {
         if (!qp_key_owned_read(key, &owned) || !qp_bytes_equal(owned.name, cleaning->name))
             return QUIPU_OK;
         if (lives(cleaning, owned.generation) && owned.generation == UINT32_MAX)

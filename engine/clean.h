@@ -5,8 +5,8 @@
 #include "batch.h"
 #include "views.h"
 
-/* Add the deletion of some of them to a batch, at most a thousand: those of all generations but two
- * (0: none). `*count`: how many; 0: none are left. Returns: OK; CORRUPT; IO; NO_MEMORY. */
+/* Add the deletion of some of them to a batch, at most QP_CLEAN_ROWS_MAX: those of all generations
+ * but two (0: none). `*count`: how many; 0: none are left. Returns: OK; CORRUPT; IO; NO_MEMORY. */
 int qp_clean_find(struct qp_txn *txn, struct qp_bytes name, uint32_t generation, uint32_t building,
                   struct qp_batch *batch, size_t *count, quipu_error *error);
 

@@ -7,13 +7,11 @@
 
 #include "clean.h"
 #include "commit.h"
+#include "lease.h"
 #include "projections.h"
 #include "status.h"
 
-enum {
-    ROWS_MAX = 1000, /* a commit */
-    TRIES_MAX = 1000 /* against a runner that commits page after page */
-};
+enum { TRIES_MAX = 1000 /* against a runner that commits page after page */ };
 
 /* One try. */
 struct order {
@@ -26,7 +24,7 @@ struct order {
     bool more;  /* another commit is needed */
     bool begun; /* it is not the first */
     bool gone;  /* the row goes */
-    bool done; /* by somebody else: whoever runs a projection that is deleted clears its rows too */
+    bool done;  /* by somebody else: who runs a projection that is deleted clears its rows too */
 };
 
 /* ---- parked events ---- */
@@ -78,7 +76,7 @@ static int mark_all(struct order *order, struct qp_cursor *cursor, quipu_error *
     size_t count = 0;
     int rc = qp_parked_begin(cursor, &place, &parked, error);
 
-    while (rc == QUIPU_ROW && count < ROWS_MAX) {
+    while (rc == QUIPU_ROW && count < QP_CLEAN_ROWS_MAX) {
         bool first = last.size == 0 || !qp_bytes_equal(last, parked.key);
 
         last = parked.key;
@@ -89,7 +87,7 @@ static int mark_all(struct order *order, struct qp_cursor *cursor, quipu_error *
         if (rc >= 0)
             rc = qp_parked_next(cursor, &place, &parked, error);
     }
-    order->more = count == ROWS_MAX;
+    order->more = count == QP_CLEAN_ROWS_MAX;
     return rc < 0 ? rc : QUIPU_OK;
 }
 
@@ -161,7 +159,7 @@ static int drop(struct order *order, struct qp_cursor *cursor, quipu_error *erro
     if (rc == QUIPU_OK && !order->begun)
         return not_parked(order, error);
     order->begun = true;
-    while (rc == QUIPU_ROW && count < ROWS_MAX) {
+    while (rc == QUIPU_ROW && count < QP_CLEAN_ROWS_MAX) {
         if (order->key != NULL && !qp_bytes_equal(*order->key, parked.key))
             break;
         count++;
@@ -169,7 +167,7 @@ static int drop(struct order *order, struct qp_cursor *cursor, quipu_error *erro
         if (rc == QUIPU_OK)
             rc = qp_parked_next(cursor, &place, &parked, error);
     }
-    order->more = count == ROWS_MAX;
+    order->more = count == QP_CLEAN_ROWS_MAX;
     return rc < 0 ? rc : QUIPU_OK;
 }
 
@@ -196,8 +194,7 @@ static int delete_it(struct order *order, quipu_error *error)
     order->gone = (order->row.flags & QP_PROJECTION_DELETED) != 0 && count == 0;
     order->more = !order->gone;
     order->row.flags |= QP_PROJECTION_DELETED;
-    order->row.owner_pid = 0;
-    order->row.lease_until_ns = 0;
+    qp_lease_let_go(&order->row);
     return rc;
 }
 

@@ -20,12 +20,21 @@ static uint64_t sum_of(const struct pair *pair, size_t i)
     return folding->sheet.sum + folding->skipped + (uint64_t)folding->parked_more;
 }
 
+/* FAULTED has its text here: a folding only notes what it stopped at. */
 static int fold_both(struct pair *pair, const quipu_event *event, bool *same, quipu_error *error)
 {
     int rc = QUIPU_OK;
 
-    for (size_t i = 0; i < 2 && rc == QUIPU_OK; i++)
+    for (size_t i = 0; i < 2 && rc == QUIPU_OK; i++) {
+        const struct qp_folding *folding = &pair->foldings[i];
+
         rc = qp_folding_event(&pair->foldings[i], event, error);
+        if (rc == QUIPU_FAULTED) {
+            rc = qp_fail(error, rc, "projection %s, position %llu: %.150s",
+                         folding->projection->name, (unsigned long long)folding->fault.position,
+                         folding->fault.text);
+        }
+    }
     *same = rc < 0 || sum_of(pair, 0) == sum_of(pair, 1);
     return rc;
 }

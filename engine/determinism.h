@@ -4,7 +4,8 @@
 
 #include "folding.h"
 
-/* Returns: OK; INVALID: `*position` is the first event that makes a difference; FAULTED; CORRUPT;
+/* Fold it twice from the first event on, in memory. Returns: OK: `*position` is 0; INVALID: it is
+ * the first event that makes a difference; FAULTED: it is the one that cannot be applied; CORRUPT;
  * IO; NO_MEMORY. */
 int qp_determinism_check(struct qp_handle *handle, const struct qp_projection *projection,
                          uint64_t *position, quipu_error *error);

@@ -75,7 +75,8 @@ struct qp_handle {
     struct qp_waiting waiting;
     struct qp_registered registered;
     atomic_ullong inliner; /* the thread that folds inline projections now; 0: none does */
-    /* Folds inline projections in a write transaction of the log, once there is one (inline.c). */
+    /* Folds inline projections in a write transaction of the log (inline.c). Set once, before
+     * registered.inlines is above 0. */
     int (*fold_inline)(struct qp_handle *handle, struct qp_txn *txn, uint64_t head_before,
                        struct qp_edge *edge, bool *written, quipu_error *error);
     struct qp_worker merger;      /* its work: merge.c */

@@ -222,7 +222,8 @@ int qp_inline_register(struct qp_handle *handle, struct qp_projection *projectio
         item = NULL;
     }
     if (rc == QUIPU_OK && projection->mode == QUIPU_INLINE) {
-        handle->fold_inline = fold_all;
+        if (handle->fold_inline == NULL)
+            handle->fold_inline = fold_all; /* once: commits read it without the lock */
         atomic_fetch_add(&registered->inlines, 1);
     }
     (void)pthread_mutex_unlock(&registered->lock);

@@ -1,4 +1,5 @@
-/* inline.h - projections that fold within the commit which appended. */
+/* inline.h - projections that a process has registered: inline ones fold within the commit which
+ * appended, live ones when somebody looks. */
 #ifndef QP_INLINE_H
 #define QP_INLINE_H
 

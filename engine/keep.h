@@ -17,7 +17,7 @@ struct qp_keep {
     struct qp_handle *handle;
     const quipu_fold *fold;
     struct qp_snapshot at;     /* where the state stands that is folded: without its bytes */
-    bool strict;               /* may be set: that the table cannot be read is a failure */
+    bool strict;               /* may be set: what cannot be read is a failure, not passed over */
     bool wanted;               /* the policies are asked */
     uint64_t newest;           /* at least so many versions will be folded; 0: nobody knows */
     uint64_t events;           /* since the last snapshot, or since what the load began at */
@@ -62,8 +62,8 @@ void qp_keep_begin(struct qp_keep *keep, const struct qp_snapshot *snapshot);
 void qp_keep_folded(struct qp_keep *keep, const void *state, const quipu_event *event,
                     uint64_t chain);
 
-/* Keep the state as it stands, whatever the policies say. What `save` returned if that was not 0;
- * NO_MEMORY; TOO_LARGE. */
+/* Keep the state as it stands, whatever the policies say. Returns: OK; NO_MEMORY; TOO_LARGE; what
+ * `save` returned if that was below 0, MISUSE if it was above. */
 int qp_keep_take(struct qp_keep *keep, const void *state, quipu_error *error);
 
 /* What it took. */
@@ -73,7 +73,8 @@ struct qp_bytes qp_keep_taken(const struct qp_keep *keep);
  * no transaction. What fails is only told to the application's log. */
 void qp_keep_save(struct qp_keep *keep);
 
-/* The same, waiting for who writes the index. Returns as qp_merger_wait() and qp_merger_log(). */
+/* The same, waiting for who writes the index. Returns: OK; CORRUPT: the event that it stands at is
+ * not there; FULL; as qp_merger_wait(), qp_merger_log() and qp_merger_commit(). */
 int qp_keep_save_now(struct qp_keep *keep, quipu_error *error);
 
 #endif

@@ -287,8 +287,7 @@ int qp_kept_drop(struct qp_handle *handle, const char *stream, const char *fold,
 
 /* ---- save, check ---- */
 
-/* As loads do it, but for what a policy says. `at` NULL: the head. The state is kept in load->keep.
- */
+/* As loads do it, whatever the policies say. The state's bytes are in load->keep then. */
 static int load_and_take(struct qp_load *load, uint64_t *version, quipu_error *error)
 {
     const quipu_fold *fold = load->fold;

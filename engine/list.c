@@ -89,21 +89,12 @@ static bool copy_tail_term(void *payload, const struct qp_tail_term *term)
     return true;
 }
 
-/* As LMDB compares keys: of two where one begins the other, the shorter first. */
-static int by_bytes(struct qp_bytes left, struct qp_bytes right)
-{
-    size_t size = left.size < right.size ? left.size : right.size;
-    int order = memcmp(left.data, right.data, size);
-
-    return order != 0 ? order : (left.size > right.size) - (left.size < right.size);
-}
-
 /* By name, and a name's entries from the oldest segment to the newest. */
 static int by_name(const void *left, const void *right)
 {
     const struct tail_entry *a = left;
     const struct tail_entry *b = right;
-    int order = by_bytes(a->name, b->name);
+    int order = qp_bytes_order(a->name, b->name);
 
     if (order != 0)
         return order;
@@ -119,7 +110,7 @@ static void join_entries(struct qp_list *list)
     for (size_t i = 0; i < list->tail_count; i++) {
         struct tail_entry *last = kept > 0 ? &list->tail[kept - 1] : NULL;
 
-        if (last != NULL && by_bytes(last->name, list->tail[i].name) == 0) {
+        if (last != NULL && qp_bytes_order(last->name, list->tail[i].name) == 0) {
             last->newest = list->tail[i].newest;
             last->count += list->tail[i].count;
             last->last_position = list->tail[i].last_position;
@@ -312,7 +303,7 @@ static int take_next(struct qp_list *list, struct tail_entry *entry, quipu_error
         return QUIPU_OK;
     order = list->in_index ? -1 : 1; /* below 0: the index's is next; 0: the same name is */
     if (list->in_index && tail != NULL)
-        order = by_bytes(list->index_name, tail->name);
+        order = qp_bytes_order(list->index_name, tail->name);
     if (order >= 0)
         list->tail_at++;
     if (order > 0) {

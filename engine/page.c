@@ -186,13 +186,9 @@ bool qp_page_node_read(const uint8_t *page, size_t page_bytes, size_t index, boo
 
 static bool is_before(struct qp_bytes left, struct qp_bytes right, bool integer_key)
 {
-    size_t size = left.size < right.size ? left.size : right.size;
-    int order;
-
     if (integer_key)
         return qp_get_u64(left.data) < qp_get_u64(right.data);
-    order = memcmp(left.data, right.data, size);
-    return order < 0 || (order == 0 && left.size < right.size);
+    return qp_bytes_order(left, right) < 0;
 }
 
 /* Each key is after the one before, and between the bounds. The first of a leaf may equal the one

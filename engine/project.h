@@ -39,7 +39,7 @@ void qp_run_begin(struct qp_run *run, struct qp_handle *handle,
  * READ_ONLY; CORRUPT; as qp_commit(). */
 int qp_run_make(struct qp_run *run, quipu_error *error);
 
-/* Give the lease back, if it holds one. */
+/* In any case, at the end: give the lease back if it holds one, and free what steps have used. */
 void qp_run_end(struct qp_run *run);
 
 /* One step. Returns: ROW: something was done, or has changed: look again; OK: there is nothing to

@@ -64,6 +64,11 @@ static const char *status_name(enum quipu_projection_status status)
     }
 }
 
+static enum quipu_projection_mode mode_of(const struct qp_projection_row *row)
+{
+    return (row->flags & QP_PROJECTION_INLINE) != 0 ? QUIPU_INLINE : QUIPU_ASYNC;
+}
+
 /* Who died runs nothing, whatever the row says. */
 static void fill_owner(struct qp_projected *projected, quipu_item *item)
 {
@@ -110,7 +115,7 @@ static void fill_projection(struct qp_projected *projected, quipu_item *item)
         .parked = row->parked,
         .first_position = row->building_mark,
         .last_time_ns = row->changed_ns,
-        .mode = (row->flags & QP_PROJECTION_INLINE) != 0 ? QUIPU_INLINE : QUIPU_ASYNC,
+        .mode = mode_of(row),
     };
     fill_owner(projected, item);
     fill_fault(projected, item);
@@ -122,14 +127,14 @@ static void fill_view(struct qp_projected *projected, quipu_item *item)
 
     *item = (quipu_item){
         .name = projected->name,
-        .text = (row->flags & QP_PROJECTION_INLINE) != 0 ? "inline" : "async",
+        .text = mode_of(row) == QUIPU_INLINE ? "inline" : "async",
         .version = row->version,
         .mark = row->mark,
         .lag = behind(projected, row->mark),
         .count = row->generation,
         .parked = row->parked,
         .last_time_ns = row->changed_ns,
-        .mode = (row->flags & QP_PROJECTION_INLINE) != 0 ? QUIPU_INLINE : QUIPU_ASYNC,
+        .mode = mode_of(row),
     };
     projected->building = row->building != 0;
 }
@@ -152,7 +157,7 @@ static void fill_building(struct qp_projected *projected, quipu_item *item)
         .count = row->building,
         .parked = row->building_parked,
         .last_time_ns = row->changed_ns,
-        .mode = (row->flags & QP_PROJECTION_INLINE) != 0 ? QUIPU_INLINE : QUIPU_ASYNC,
+        .mode = mode_of(row),
     };
 }
 

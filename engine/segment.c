@@ -318,17 +318,13 @@ const struct qp_term_list *qp_segment_find(const struct qp_segment *segment,
     return list != NULL && list->count > 0 ? list : NULL; /* empty: memory ran out in between */
 }
 
-/* LMDB's order: by bytes, and of two where one begins the other the shorter first. */
 static int by_key(const void *left, const void *right)
 {
     const struct qp_term_list *a = *(const struct qp_term_list *const *)left;
     const struct qp_term_list *b = *(const struct qp_term_list *const *)right;
-    size_t size = a->key_size < b->key_size ? a->key_size : b->key_size;
-    int order = memcmp(a->key, b->key, size);
 
-    if (order != 0)
-        return order;
-    return (a->key_size > b->key_size) - (a->key_size < b->key_size);
+    return qp_bytes_order((struct qp_bytes){a->key, a->key_size},
+                          (struct qp_bytes){b->key, b->key_size});
 }
 
 const struct qp_term_list **qp_segment_sorted(const struct qp_segment *segment, size_t *list_count)

@@ -249,20 +249,10 @@ int qp_sheet_put(struct qp_sheet *sheet, struct qp_bytes key, struct qp_bytes va
 
 /* ---- in order ---- */
 
-static int compare(struct qp_bytes left, struct qp_bytes right)
-{
-    size_t size = left.size < right.size ? left.size : right.size;
-    int order = memcmp(left.data, right.data, size);
-
-    if (order != 0)
-        return order;
-    return left.size < right.size ? -1 : left.size > right.size;
-}
-
 static int compare_entries(const void *left, const void *right)
 {
-    return compare(((const struct qp_sheet_entry *)left)->key,
-                   ((const struct qp_sheet_entry *)right)->key);
+    return qp_bytes_order(((const struct qp_sheet_entry *)left)->key,
+                          ((const struct qp_sheet_entry *)right)->key);
 }
 
 /* Entries move: table and touched mean nothing any more. */

@@ -32,15 +32,16 @@ int qp_snapshot_find(struct qp_txn *txn, const struct qp_snapshot_name *upto,
 int qp_snapshot_get(struct qp_txn *txn, const struct qp_snapshot_name *name,
                     struct qp_buffer *assembly, struct qp_snapshot *out, quipu_error *error);
 
-/* A row that a cursor has found; `assembly` as in qp_blobs_read(). CORRUPT: out->name says which if
- * the key is one, else its stream is empty. */
+/* A row that a cursor has found; `assembly` as in qp_blobs_read(). Returns: ROW; CORRUPT: out->name
+ * says which if the key is one, else its stream is empty; IO; NO_MEMORY. */
 int qp_snapshot_read(struct qp_txn *txn, struct qp_bytes key, struct qp_bytes stored,
                      struct qp_buffer *assembly, struct qp_snapshot *out, quipu_error *error);
 
-/* In the place of one of the same name. The names must not be views into this transaction. */
+/* In the place of one of the same name. The names must not be views into this transaction.
+ * Returns as qp_blobs_put(). */
 int qp_snapshot_put(struct qp_txn *txn, const struct qp_snapshot *snapshot, quipu_error *error);
 
-/* Returns: ROW; OK: there was none; IO. Also one that cannot be read. */
+/* Also one that cannot be read. Returns as qp_blobs_delete(). */
 int qp_snapshot_delete(struct qp_txn *txn, const struct qp_snapshot_name *name, quipu_error *error);
 
 /* The same by its key, which may be no snapshot's. */

@@ -287,8 +287,8 @@ static void settle(struct qp_upcast_list *list)
     }
 }
 
-static int keep(struct qp_upcast_list *out, const struct qp_upcast_list *from,
-                const struct qp_upcast_piece *piece)
+static int copy_along(struct qp_upcast_list *out, const struct qp_upcast_list *from,
+                      const struct qp_upcast_piece *piece)
 {
     struct qp_upcast_piece *copy = add_piece(out, piece->size);
 
@@ -445,7 +445,7 @@ static int run_round(struct qp_upcast *upcast, const struct qp_upcast_list *from
 
         if (piece->step != NULL)
             rc = call(upcast, piece->step, &piece->event, error);
-        else if (keep(out, from, piece) < 0)
+        else if (copy_along(out, from, piece) < 0)
             rc = qp_fail_memory(error);
     }
     if (rc == QUIPU_OK)

@@ -1,4 +1,4 @@
-/* verify_kept.h - the rows of snapshots, held against themselves (docs/FORMAT.md 5.6). */
+/* verify_kept.h - the rows of snapshots, held against themselves (docs/FORMAT.md 5.5). */
 #ifndef QP_VERIFY_KEPT_H
 #define QP_VERIFY_KEPT_H
 

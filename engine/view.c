@@ -1,9 +1,9 @@
 /* view.c - two kinds of view behind one face:
  *
- *     kept    rows of the table `views`, in a snapshot of the log's file
+ *     stored  rows of the table `views`, in a snapshot of the log's file
  *     live    a sheet, folded from the first event on when it is opened, and sorted
  *
- * A kept one takes a transaction of its own and no moment: it needs neither index nor tail. The
+ * A stored one takes a transaction of its own and no moment: it needs neither index nor tail. The
  * keys of a scan lie between two bounds, and it begins at one of them:
  *
  *     ... | prefix ............ after ............ | first key that does not begin so ...
@@ -76,7 +76,7 @@ int qp_view_row(struct qp_handle *handle, struct qp_bytes name, struct qp_projec
     return rc;
 }
 
-static int open_kept(struct qp_view *view, bool building, quipu_error *error)
+static int open_stored(struct qp_view *view, bool building, quipu_error *error)
 {
     struct qp_projection_row row = {0};
     uint64_t head;
@@ -98,13 +98,12 @@ static int fold_live(struct qp_view *view, struct qp_projection *projection, qui
 {
     const struct qp_range range = {.check = true, .renew = true};
     struct qp_reader *reader = NULL;
-    struct qp_batch parked = {0}; /* it waits for nobody */
+    struct qp_batch parked = {0}; /* rows of parked events: they are not kept */
     int rc;
 
     view->folding.batch = &parked;
     rc = qp_folding_begin(&view->folding, view->handle, projection, NULL, &view->place, false,
                           error);
-
     if (rc == QUIPU_OK)
         rc = qp_reader_open(view->handle, NULL, &projection->query, &range, &reader, error);
     while (rc == QUIPU_OK) {
@@ -153,7 +152,7 @@ int qp_view_open(struct qp_handle *handle, const char *name, struct qp_view **ou
     if (projection != NULL && !building)
         rc = fold_live(view, projection, error);
     else
-        rc = open_kept(view, building, error);
+        rc = open_stored(view, building, error);
     if (rc < 0)
         qp_view_close(view);
     else
@@ -181,16 +180,6 @@ uint64_t qp_view_mark(const struct qp_view *view)
 
 /* ---- by key ---- */
 
-static int order(struct qp_bytes left, struct qp_bytes right)
-{
-    size_t size = left.size < right.size ? left.size : right.size;
-    int order = memcmp(left.data, right.data, size);
-
-    if (order != 0)
-        return order;
-    return left.size < right.size ? -1 : left.size > right.size;
-}
-
 /* Of a live view: the first that is not before the key. */
 static size_t first_from(const struct qp_view *view, struct qp_bytes key)
 {
@@ -203,7 +192,7 @@ static size_t first_from(const struct qp_view *view, struct qp_bytes key)
         struct qp_bytes value;
 
         (void)qp_sheet_at(&view->folding.sheet, middle, &at, &value);
-        if (order(at, key) < 0)
+        if (qp_bytes_order(at, key) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -226,9 +215,15 @@ int qp_view_get(struct qp_view *view, struct qp_bytes key, struct qp_bytes *valu
 
 /* ---- in order ---- */
 
+/* What each key of the generation begins with: name, 0, generation. */
+static size_t owner_bytes(const struct qp_view *view)
+{
+    return view->name.size + 1 + sizeof(view->place.generation);
+}
+
 static struct qp_bytes without_owner(const struct qp_view *view, struct qp_bytes key)
 {
-    size_t owner = view->name.size + 5;
+    size_t owner = owner_bytes(view);
 
     return (struct qp_bytes){(const uint8_t *)key.data + owner, key.size - owner};
 }
@@ -255,7 +250,7 @@ static void find_bound(struct qp_view *view, struct qp_bytes after)
         after_prefix(&view->prefix, &view->from);
     view->includes = !view->backwards;
     if (after.size == 0 ||
-        (order(qp_key_bytes(&behind), qp_key_bytes(&view->from)) < 0) != view->backwards)
+        (qp_bytes_order(qp_key_bytes(&behind), qp_key_bytes(&view->from)) < 0) != view->backwards)
         return;
     view->from = behind;
     view->includes = false;
@@ -269,7 +264,7 @@ static void find_start(struct qp_view *view)
     struct qp_bytes value;
 
     view->at = view->folding.sheet.count;
-    if (from.size > view->name.size + 5U || !view->backwards)
+    if (from.size > owner_bytes(view) || !view->backwards)
         view->at = first_from(view, without_owner(view, from));
     if (!view->backwards && !view->includes &&
         qp_sheet_at(&view->folding.sheet, view->at, &key, &value) &&
@@ -319,8 +314,8 @@ static bool begins_with(struct qp_bytes key, struct qp_bytes prefix)
            (prefix.size == 0 || memcmp(key.data, prefix.data, prefix.size) == 0);
 }
 
-static int next_kept(struct qp_view *view, struct qp_bytes *key, struct qp_bytes *value,
-                     quipu_error *error)
+static int next_stored(struct qp_view *view, struct qp_bytes *key, struct qp_bytes *value,
+                       quipu_error *error)
 {
     struct qp_long_row row = {0};
     struct qp_bytes stored;
@@ -336,7 +331,7 @@ static int next_kept(struct qp_view *view, struct qp_bytes *key, struct qp_bytes
     *key = without_owner(view, full);
     rc = qp_blobs_read(&view->txn, &qp_view_home, full, stored,
                        view->values ? &view->scanned : NULL, &row, error);
-    *value = view->values ? row.value : (struct qp_bytes){0};
+    *value = row.value;
     return rc;
 }
 
@@ -350,8 +345,6 @@ static int next_live(struct qp_view *view, struct qp_bytes *key, struct qp_bytes
         return QUIPU_OK;
     }
     view->at = view->backwards ? at : at + 1;
-    if (!view->values)
-        *value = (struct qp_bytes){0};
     return QUIPU_ROW;
 }
 
@@ -362,7 +355,7 @@ int qp_view_next(struct qp_view *view, struct qp_bytes *key, struct qp_bytes *va
 
     if (!view->scanning)
         return QUIPU_OK;
-    rc = view->is_live ? next_live(view, key, value) : next_kept(view, key, value, error);
+    rc = view->is_live ? next_live(view, key, value) : next_stored(view, key, value, error);
     if (!view->values)
         *value = (struct qp_bytes){0};
     return rc;

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_MAX = 1000 };
-
 static struct qp_store *store;
 static struct qp_txn txn;
 static struct qp_batch batch;
@@ -121,13 +119,13 @@ Test(clean, the_first_and_the_last_generation)
 /* A thousand at once, of both tables together. */
 Test(clean, a_thousand_at_once)
 {
-    for (uint64_t i = 0; i < 2 * ROWS_MAX - 1; i++)
+    for (uint64_t i = 0; i < 2 * QP_CLEAN_ROWS_MAX - 1; i++)
         put(QP_TABLE_VIEWS, "p", i < 700 ? 1 : 3, i);
     for (uint64_t i = 0; i < 5; i++)
         put(QP_TABLE_PARKED, "p", 2, i);
     put(QP_TABLE_VIEWS, "p", 2, 1);
-    cr_expect_eq(find("p", 2, 0), ROWS_MAX);
-    cr_expect_eq(find("p", 2, 0), ROWS_MAX - 1);
+    cr_expect_eq(find("p", 2, 0), QP_CLEAN_ROWS_MAX);
+    cr_expect_eq(find("p", 2, 0), QP_CLEAN_ROWS_MAX - 1);
     cr_expect_eq(find("p", 2, 0), 0);
     cr_expect_eq(find("p", 4, 0), 6);
 }
