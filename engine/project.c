@@ -483,10 +483,11 @@ static int go_on(struct qp_run *run, struct look *look, quipu_error *error)
                        run->projection->name);
     if (row->building == 0 && (row->flags & QP_PROJECTION_REPLAYS) != 0)
         return replay(run, look, error);
+    if ((row->flags & QP_PROJECTION_UNCLEAN) != 0 && row->building == 0 &&
+        (row->mark == look->head || run->turns++ % 2 == 1)) /* also where events never end */
+        return clean(run, look, error);
     if (row->building != 0 || row->mark < look->head)
         return fold(run, look, error);
-    if ((row->flags & QP_PROJECTION_UNCLEAN) != 0)
-        return clean(run, look, error);
     if (holds(run, row) && !run->stays) {
         struct qp_projection_row next = *row;
 

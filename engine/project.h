@@ -23,6 +23,7 @@ struct qp_run {
     void *ask_payload;
     struct qp_lease lease;
     unsigned refused; /* pages, one after the other */
+    unsigned turns;   /* at which there was something to clean too */
     struct qp_batch batch;
     struct qp_run_counts page; /* of the step under way */
     struct qp_run_counts done; /* committed */

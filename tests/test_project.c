@@ -2,6 +2,7 @@
  * and rebuilt has one view, and it is what a plain fold in memory makes of the events up to its
  * mark, whenever one looks. */
 #include "handles.h"
+#include "projections.h"
 #include "support_suite.h"
 #include "support_view.h"
 
@@ -672,5 +673,49 @@ Test(project, an_event_with_many_keys, .timeout = 30)
     cr_expect_eq(quipu_view_count(view, NULL, 0, &count, NULL), QUIPU_OK);
     cr_expect_eq(count, MANY_KEYS);
     quipu_view_close(view);
+    quipu_close(store);
+}
+
+/* ---- what is left of generations that are gone ------------------------------------------------
+ */
+
+static uint64_t rows_of_views(quipu *store, uint32_t *flags)
+{
+    struct qp_projection_row row = {0};
+    struct qp_txn txn = {0};
+    uint64_t rows;
+
+    cr_assert_eq(qp_txn_begin_read(store->handle->log, &txn, NULL), QUIPU_OK);
+    cr_assert_eq(qp_projections_get(&txn, QP_LITERAL("p"), &row, NULL), QUIPU_ROW);
+    rows = qp_table_rows(&txn, QP_TABLE_VIEWS);
+    *flags = row.flags;
+    qp_txn_end(&txn);
+    return rows;
+}
+
+/* Rows go although there is always something to fold. */
+Test(project, it_is_cleaned_where_events_never_end)
+{
+    quipu_projection projection = {QUIPU_INIT(quipu_projection), .version = 1, .name = "p",
+                                   .page_events = 1, .apply = touch};
+    quipu *store = open_store();
+    uint64_t rows = 0;
+    uint32_t flags = 0;
+
+    append_many(store, 1);
+    project(store, &projection, 0);
+    projection.version = 2;
+    project(store, &projection, 3); /* begun, folded, swapped */
+    append_many(store, 1);
+    project(store, &projection, 1);
+    rows = rows_of_views(store, &flags);
+    cr_expect(rows == 2 && (flags & QP_PROJECTION_UNCLEAN) != 0, "%u rows", (unsigned)rows);
+    for (int i = 0; i < 3; i++) {
+        append_many(store, 4);
+        project(store, &projection, 2);
+    }
+    rows = rows_of_views(store, &flags);
+    cr_expect_eq(rows, 1);
+    cr_expect_eq(flags & QP_PROJECTION_UNCLEAN, 0);
     quipu_close(store);
 }
