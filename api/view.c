@@ -4,6 +4,7 @@
 #include "catch_up.h"
 #include "clock.h"
 #include "handles.h"
+#include "projections.h"
 #include "quipu.h"
 #include "status.h"
 #include "text.h"
@@ -17,11 +18,10 @@ struct quipu_view {
 
 static int check_name(const char *name, size_t *size, quipu_error *error)
 {
-    size_t skip = strlen(QP_VIEW_REBUILD);
+    struct qp_bytes of = {name, name != NULL ? strlen(name) : 0};
 
-    if (name != NULL && strncmp(name, QP_VIEW_REBUILD, skip) == 0)
-        name += skip;
-    return qp_text_name(name, QP_OWNER_NAME_MAX, "a view's name", size, error);
+    (void)qp_rebuild_name(&of);
+    return qp_text_name(of.data, QP_OWNER_NAME_MAX, "a view's name", size, error);
 }
 
 int quipu_view_open(quipu *store, const char *projection, quipu_view **out, quipu_error *error)

@@ -76,8 +76,7 @@ int qp_catch_up_wait(struct qp_handle *handle, struct qp_bytes name, uint64_t po
     for (;;) {
         struct qp_projection_row row;
         uint64_t transaction = 0;
-        uint64_t head = 0;
-        int rc = qp_view_row(handle, name, &row, &head, &transaction, error);
+        int rc = qp_view_row(handle, name, &row, &transaction, error);
 
         if (rc < 0)
             return rc;
@@ -86,12 +85,8 @@ int qp_catch_up_wait(struct qp_handle *handle, struct qp_bytes name, uint64_t po
                            (const char *)name.data);
         if (row.mark >= position)
             return QUIPU_ROW;
-        if ((row.flags & QP_PROJECTION_STOPPED) != 0) {
-            return qp_fail(error, QUIPU_FAULTED,
-                           "projection %.*s has stopped at position %llu: %.*s", (int)name.size,
-                           (const char *)name.data, (unsigned long long)row.fault_position,
-                           (int)row.fault_text_size, row.fault_text);
-        }
+        if ((row.flags & QP_PROJECTION_STOPPED) != 0)
+            return qp_projection_stopped(name, &row, error);
         rc = qp_wait_commit(handle, transaction, deadline_ns, ask, payload, &transaction, error);
         if (rc != QUIPU_ROW)
             return rc;

@@ -49,6 +49,16 @@ void qp_clock_sleep_ns(int64_t nanoseconds)
     (void)nanosleep(&wait, NULL); /* woken early by a signal: the caller looks at its deadline */
 }
 
+void qp_clock_condition(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(condition, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+}
+
 void qp_clock_sleep_ms(unsigned milliseconds)
 {
     qp_clock_sleep_ns(milliseconds * QP_NS_PER_MS);

@@ -10,6 +10,7 @@
 #include "decide.h"
 
 #include "condition.h"
+#include "projections.h"
 #include "status.h"
 
 #include <assert.h>
@@ -191,8 +192,7 @@ static int decide_number(struct qp_overlay *overlay, struct qp_moment *moment,
     return QUIPU_OK;
 }
 
-/* Its row is what its maker saw, or somebody was faster. Sequences of one name never come again,
- * though the projection is deleted and made anew: they begin at the clock. */
+/* Its row is what its maker saw, or somebody was faster. */
 static int decide_project(struct qp_overlay *overlay, struct qp_moment *moment,
                           const struct qp_batch *batch, struct qp_step *step, quipu_error *error)
 {
@@ -204,9 +204,7 @@ static int decide_project(struct qp_overlay *overlay, struct qp_moment *moment,
     step->result = (quipu_result){.expected = step->expected, .actual = with_own(overlay, name)};
     if (step->result.actual != step->expected && !QP_MUTANT(SEQUENCE_UNSEEN))
         step->result.status = QUIPU_CONFLICT;
-    step->number = step->result.actual + 1;
-    if (overlay->now_ns > 0 && (uint64_t)overlay->now_ns > step->number)
-        step->number = (uint64_t)overlay->now_ns;
+    step->number = qp_projection_next(step->result.actual, overlay->now_ns);
     step->changes = true;
     set_own(overlay, name, step->number);
     return QUIPU_OK;

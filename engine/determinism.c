@@ -20,35 +20,18 @@ static uint64_t sum_of(const struct pair *pair, size_t i)
     return folding->sheet.sum + folding->skipped + (uint64_t)folding->parked_more;
 }
 
-/* FAULTED has its text here: a folding only notes what it stopped at. */
+/* Why one of them cannot go on is told here: a folding only notes what it stopped at. */
 static int fold_both(struct pair *pair, const quipu_event *event, bool *same, quipu_error *error)
 {
     int rc = QUIPU_OK;
 
     for (size_t i = 0; i < 2 && rc == QUIPU_OK; i++) {
-        const struct qp_folding *folding = &pair->foldings[i];
-
         rc = qp_folding_event(&pair->foldings[i], event, error);
-        if (rc == QUIPU_FAULTED) {
-            rc = qp_fail(error, rc, "projection %s, position %llu: %.150s",
-                         folding->projection->name, (unsigned long long)folding->fault.position,
-                         folding->fault.text);
-        }
+        if (rc == QUIPU_FAULTED)
+            rc = qp_folding_stopped(&pair->foldings[i], error);
     }
     *same = rc < 0 || sum_of(pair, 0) == sum_of(pair, 1);
     return rc;
-}
-
-/* Why the functions cannot go on, as of a view that is folded for who looks. */
-static int stopped_at(const struct pair *pair, const struct qp_projection *projection,
-                      uint64_t position, quipu_error *error)
-{
-    const struct qp_fault *fault = &pair->foldings[0].fault;
-
-    if (fault->position != position)
-        fault = &pair->foldings[1].fault; /* the first one has passed: they differ in that too */
-    return qp_fail(error, QUIPU_FAULTED, "projection %s stops at position %llu: %.150s",
-                   projection->name, (unsigned long long)position, fault->text);
 }
 
 static int begin(struct pair *pair, struct qp_handle *handle,
@@ -94,8 +77,6 @@ int qp_determinism_check(struct qp_handle *handle, const struct qp_projection *p
             break;
         qp_event_fill(&record, handle->uuid, *position, &event);
         rc = fold_both(&pair, &event, &same, error);
-        if (rc == QUIPU_FAULTED)
-            rc = stopped_at(&pair, projection, *position, error);
         if (rc == QUIPU_OK && !same) {
             rc = qp_fail(error, QUIPU_INVALID,
                          "projection %s makes two things of the event at position %llu",

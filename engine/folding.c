@@ -2,8 +2,8 @@
  *
  *     stored event -- upcasters --> parts -- keys --> (part, key) -- parked? --> apply --> sheet
  *                                                                      |           |
- *                                                              behind it: park   fails: undo,
- * again, park, skip or stop
+ *                                              behind another one: it waits too    |
+ *                                          fails: undo, again; then park, skip or stop
  *
  * What is applied or undone as one is a part for one key; with the policy to stop it is the whole
  * event. A key that is parked takes its later events with it, so that each key sees its events in
@@ -458,6 +458,13 @@ int qp_folding_event(struct qp_folding *folding, const quipu_event *event, quipu
     rc = fold_parts(folding, event, error);
     folding->applied += rc == QUIPU_OK;
     return rc;
+}
+
+int qp_folding_stopped(const struct qp_folding *folding, quipu_error *error)
+{
+    return qp_fail(error, QUIPU_FAULTED, "projection %s stops at position %llu: %.150s",
+                   folding->projection->name, (unsigned long long)folding->fault.position,
+                   folding->fault.text);
 }
 
 /* ---- parked events again ---- */

@@ -93,6 +93,9 @@ void qp_folding_release(struct qp_folding *folding);
  * After a failure the sheet may have a part of the event: nothing of the page can be used. */
 int qp_folding_event(struct qp_folding *folding, const quipu_event *event, quipu_error *error);
 
+/* FAULTED, with at which event it stops and why. */
+int qp_folding_stopped(const struct qp_folding *folding, quipu_error *error);
+
 /* Fold a parked event again, for its key alone, and write what becomes of its row. Returns: ROW: it
  * is applied, and parked no more; OK: it failed again; TOO_LARGE: it is for the next page; else as
  * qp_folding_event(). */

@@ -103,8 +103,7 @@ static int write(struct inlining *inlining, struct qp_edge *edge, bool *written,
     if (rc < 0)
         return rc;
     step = &inlining->batch.steps[inlining->batch.step_count - 1];
-    step->number = edge->now_ns > 0 && (uint64_t)edge->now_ns > sequence ? (uint64_t)edge->now_ns
-                                                                         : sequence + 1;
+    step->number = qp_projection_next(sequence, edge->now_ns);
     step->changes = true;
     inlining->batch.decided = true;
     return qp_apply(inlining->txn, &inlining->batch, edge, written, error);

@@ -266,6 +266,17 @@ int qp_log_edge(struct qp_log_cursor *log, uint64_t *position, quipu_error *erro
     return QUIPU_OK;
 }
 
+int qp_log_newest(struct qp_txn *txn, uint64_t *position, quipu_error *error)
+{
+    struct qp_log_cursor log = {0};
+    int rc = qp_log_open(&log, txn, true, error);
+
+    if (rc == QUIPU_OK)
+        rc = qp_log_edge(&log, position, error);
+    qp_log_close(&log);
+    return rc;
+}
+
 /* What the next event's chain and clock go on from: a newest record that cannot be read has
  * neither, so that nothing can be appended after it. */
 int qp_log_head(struct qp_log_cursor *log, struct qp_log_head *head, quipu_error *error)

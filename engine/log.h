@@ -55,6 +55,9 @@ int qp_log_step(struct qp_log_cursor *log, bool backwards, uint64_t *position,
 /* The newest position, 0 if there is none. */
 int qp_log_edge(struct qp_log_cursor *log, uint64_t *position, quipu_error *error);
 
+/* The same in a transaction that is not walked otherwise. */
+int qp_log_newest(struct qp_txn *txn, uint64_t *position, quipu_error *error);
+
 /* The same with what a commit goes on from. CORRUPT: the newest record is damaged. */
 int qp_log_head(struct qp_log_cursor *log, struct qp_log_head *head, quipu_error *error);
 

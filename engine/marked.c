@@ -34,7 +34,6 @@ int qp_marked_get(struct qp_handle *handle, enum qp_mark_kind kind, const char *
 int qp_marked_open(struct qp_handle *handle, struct qp_bytes prefix, struct qp_marked *marked,
                    quipu_error *error)
 {
-    struct qp_log_cursor log = {0};
     int rc;
 
     if (prefix.size > QP_OWNER_NAME_MAX)
@@ -44,10 +43,7 @@ int qp_marked_open(struct qp_handle *handle, struct qp_bytes prefix, struct qp_m
         memcpy(marked->prefix, prefix.data, prefix.size);
     rc = qp_txn_begin_read(handle->log, &marked->txn, error);
     if (rc == QUIPU_OK)
-        rc = qp_log_open(&log, &marked->txn, true, error);
-    if (rc == QUIPU_OK)
-        rc = qp_log_edge(&log, &marked->head, error);
-    qp_log_close(&log);
+        rc = qp_log_newest(&marked->txn, &marked->head, error);
     if (rc == QUIPU_OK)
         rc = qp_cursor_open(&marked->cursor, &marked->txn, QP_TABLE_MARKS, error);
     return rc;

@@ -316,7 +316,6 @@ static int count_unmerged(struct qp_handle *handle, uint64_t *events, quipu_erro
 {
     struct qp_txn index = {0};
     struct qp_txn log = {0};
-    struct qp_log_cursor cursor = {0};
     struct qp_indexed indexed = {0};
     uint64_t head = 0;
     int rc = qp_txn_begin_read(handle->index, &index, error);
@@ -326,10 +325,7 @@ static int count_unmerged(struct qp_handle *handle, uint64_t *events, quipu_erro
     if (rc == QUIPU_OK)
         rc = qp_txn_begin_read(handle->log, &log, error);
     if (rc == QUIPU_OK)
-        rc = qp_log_open(&cursor, &log, true, error);
-    if (rc == QUIPU_OK)
-        rc = qp_log_edge(&cursor, &head, error);
-    qp_log_close(&cursor);
+        rc = qp_log_newest(&log, &head, error);
     qp_txn_end(&log);
     qp_txn_end(&index);
     *events = head > indexed.position ? head - indexed.position : 0;

@@ -2,7 +2,6 @@
  * neighbours, and those of one key too, the oldest first. */
 #include "parked_list.h"
 
-#include "projections.h"
 #include "status.h"
 
 #include <string.h>
@@ -10,14 +9,11 @@
 int qp_parked_list_open(struct qp_handle *handle, struct qp_bytes owner,
                         struct qp_parked_list *list, quipu_error *error)
 {
-    const size_t skip = sizeof(QP_VIEW_REBUILD) - 1;
     struct qp_bytes name = owner;
     struct qp_projection_row row = {0};
-    bool building = owner.size > skip && memcmp(owner.data, QP_VIEW_REBUILD, skip) == 0;
+    bool building = qp_rebuild_name(&name);
     int rc;
 
-    if (building)
-        name = (struct qp_bytes){(const char *)owner.data + skip, owner.size - skip};
     if (name.size == 0)
         return qp_fail(error, QUIPU_MISUSE, "parked events are listed of one projection: of which");
     if (name.size > QP_OWNER_NAME_MAX)
@@ -35,7 +31,7 @@ int qp_parked_list_open(struct qp_handle *handle, struct qp_bytes owner,
     if (building && row.building == 0)
         return qp_fail(error, QUIPU_NOT_FOUND, "projection %.*s is not being rebuilt",
                        (int)name.size, (const char *)name.data);
-    list->place.name = (struct qp_bytes){list->name + (building ? skip : 0), name.size};
+    list->place.name = (struct qp_bytes){list->name + (owner.size - name.size), name.size};
     list->place.generation = building ? row.building : row.generation;
     return qp_cursor_open(&list->cursor, &list->txn, QP_TABLE_PARKED, error);
 }

@@ -3,7 +3,7 @@
 #define QP_PARKED_LIST_H
 
 #include "handle.h"
-#include "view.h"
+#include "projections.h"
 #include "views.h"
 
 /* A list of one snapshot. A zeroed one is closed. */
@@ -12,7 +12,7 @@ struct qp_parked_list {
     struct qp_cursor cursor;
     struct qp_view_place place;
     bool begun;
-    char name[sizeof(QP_VIEW_REBUILD) + QP_OWNER_NAME_MAX]; /* as it was asked for */
+    char name[sizeof(QP_REBUILD) + QP_OWNER_NAME_MAX]; /* as it was asked for */
     /* Of the item given out: */
     char key[QP_VIEW_KEY_MAX + 1];
     char reason[QP_PARKED_REASON_BYTES + 1];

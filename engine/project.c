@@ -50,7 +50,6 @@ void qp_run_begin(struct qp_run *run, struct qp_handle *handle,
 
 static int look(struct qp_run *run, struct look *look, quipu_error *error)
 {
-    struct qp_log_cursor log = {0};
     int rc = qp_txn_begin_read(run->handle->log, &look->txn, error);
 
     if (rc == QUIPU_OK)
@@ -58,10 +57,7 @@ static int look(struct qp_run *run, struct look *look, quipu_error *error)
     if (rc < 0)
         return rc;
     look->exists = rc == QUIPU_ROW;
-    rc = qp_log_open(&log, &look->txn, true, error);
-    if (rc == QUIPU_OK)
-        rc = qp_log_edge(&log, &look->head, error);
-    qp_log_close(&log);
+    rc = qp_log_newest(&look->txn, &look->head, error);
     look->now_ns = qp_shared_now_ns(&run->handle->shared);
     run->row = look->row;
     run->head = look->head;
@@ -531,11 +527,8 @@ static int act(struct qp_run *run, struct look *look, quipu_error *error)
     if ((row->flags & QP_PROJECTION_REBUILDS) != 0 ||
         projection->version > (row->building != 0 ? row->building_version : row->version))
         return begin_building(run, look, error);
-    if ((row->flags & QP_PROJECTION_STOPPED) != 0) {
-        return qp_fail(error, QUIPU_FAULTED, "projection %s has stopped at position %llu: %.*s",
-                       projection->name, (unsigned long long)row->fault_position,
-                       (int)row->fault_text_size, row->fault_text);
-    }
+    if ((row->flags & QP_PROJECTION_STOPPED) != 0)
+        return qp_projection_stopped(projection->name_bytes, row, error);
     return go_on(run, look, error);
 }
 

@@ -14,7 +14,6 @@
 int qp_projected_open(struct qp_handle *handle, struct qp_bytes prefix, bool views,
                       struct qp_projected *projected, quipu_error *error)
 {
-    struct qp_log_cursor log = {0};
     int rc;
 
     if (prefix.size > QP_OWNER_NAME_MAX)
@@ -26,10 +25,7 @@ int qp_projected_open(struct qp_handle *handle, struct qp_bytes prefix, bool vie
     projected->views = views;
     rc = qp_txn_begin_read(handle->log, &projected->txn, error);
     if (rc == QUIPU_OK)
-        rc = qp_log_open(&log, &projected->txn, true, error);
-    if (rc == QUIPU_OK)
-        rc = qp_log_edge(&log, &projected->head, error);
-    qp_log_close(&log);
+        rc = qp_log_newest(&projected->txn, &projected->head, error);
     if (rc == QUIPU_OK)
         rc = qp_cursor_open(&projected->cursor, &projected->txn, QP_TABLE_MARKS, error);
     return rc;
@@ -143,11 +139,11 @@ static void fill_view(struct qp_projected *projected, quipu_item *item)
 static void fill_building(struct qp_projected *projected, quipu_item *item)
 {
     const struct qp_projection_row *row = &projected->row;
-    size_t begin = sizeof(QP_VIEW_REBUILD) - 1;
+    size_t begin = sizeof(QP_REBUILD) - 1;
 
     projected->building = false;
     memmove(projected->name + begin, projected->name, strlen(projected->name) + 1);
-    memcpy(projected->name, QP_VIEW_REBUILD, begin);
+    memcpy(projected->name, QP_REBUILD, begin);
     *item = (quipu_item){
         .name = projected->name,
         .text = "rebuild",

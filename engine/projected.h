@@ -4,7 +4,6 @@
 
 #include "handle.h"
 #include "projections.h"
-#include "view.h"
 
 /* A list of one snapshot. A zeroed one is closed. */
 struct qp_projected {
@@ -18,7 +17,7 @@ struct qp_projected {
     bool begun;
     char prefix[QP_OWNER_NAME_MAX + 1];
     /* Of the item given out: */
-    char name[sizeof(QP_VIEW_REBUILD) + QP_OWNER_NAME_MAX];
+    char name[sizeof(QP_REBUILD) + QP_OWNER_NAME_MAX];
     char key[QP_VIEW_KEY_MAX + 1];
     char fault[sizeof(((struct qp_projection_row *)0)->fault_text) + 1];
 };

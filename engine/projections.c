@@ -123,6 +123,16 @@ const char *qp_projection_wrong(const struct qp_projection_row *row)
     return NULL;
 }
 
+bool qp_rebuild_name(struct qp_bytes *name)
+{
+    const struct qp_bytes prefix = QP_LITERAL(QP_REBUILD);
+
+    if (name->size < prefix.size || memcmp(name->data, prefix.data, prefix.size) != 0)
+        return false;
+    *name = (struct qp_bytes){(const char *)name->data + prefix.size, name->size - prefix.size};
+    return true;
+}
+
 /* ---- what it says ---- */
 
 enum quipu_projection_status qp_projection_status(const struct qp_projection_row *row,
@@ -136,6 +146,19 @@ enum quipu_projection_status qp_projection_status(const struct qp_projection_row
         return QUIPU_PROJECTION_REBUILDING;
     return row->mark + QP_INLINE_BEHIND_MAX < head ? QUIPU_PROJECTION_CATCHING_UP
                                                    : QUIPU_PROJECTION_LIVE;
+}
+
+int qp_projection_stopped(struct qp_bytes name, const struct qp_projection_row *row,
+                          quipu_error *error)
+{
+    return qp_fail(error, QUIPU_FAULTED, "projection %.*s has stopped at position %llu: %.*s",
+                   (int)name.size, (const char *)name.data, (unsigned long long)row->fault_position,
+                   (int)row->fault_text_size, row->fault_text);
+}
+
+uint64_t qp_projection_next(uint64_t sequence, int64_t now_ns)
+{
+    return now_ns > 0 && (uint64_t)now_ns > sequence ? (uint64_t)now_ns : sequence + 1;
 }
 
 void qp_projection_swap(struct qp_projection_row *row)

@@ -6,6 +6,13 @@
 
 #include "table.h"
 
+/* What begins with this and goes on with a projection's name is the generation that it builds
+ * beside the view. */
+#define QP_REBUILD "$rebuild:"
+
+/* Does it? Then `*name` goes on with the projection's. */
+bool qp_rebuild_name(struct qp_bytes *name);
+
 enum qp_projection_flags {
     QP_PROJECTION_PAUSED = 1,
     QP_PROJECTION_STOPPED = 2, /* at an event that it could not apply: `fault` */
@@ -65,6 +72,14 @@ const char *qp_projection_wrong(const struct qp_projection_row *row);
 /* What it says, as the public status. */
 enum quipu_projection_status qp_projection_status(const struct qp_projection_row *row,
                                                   uint64_t head);
+
+/* FAULTED, with at which event it has stopped and why. */
+int qp_projection_stopped(struct qp_bytes name, const struct qp_projection_row *row,
+                          quipu_error *error);
+
+/* Its next sequence, when it changes at that time of the store's clock. Those of one name never
+ * come again, though the projection is deleted and made anew: they begin at the clock. */
+uint64_t qp_projection_next(uint64_t sequence, int64_t now_ns);
 
 /* What was built beside the view takes its place. */
 void qp_projection_swap(struct qp_projection_row *row);

@@ -12,10 +12,9 @@
 #include "clock.h"
 #include "status.h"
 #include "wait.h"
+#include "worker.h"
 
 #include <assert.h>
-#include <signal.h>
-#include <time.h>
 
 #define BUSY_NS   (200 * QP_NS_PER_MS) /* so soon a dead owner is seen */
 #define FAILED_NS QP_NS_PER_S
@@ -157,7 +156,7 @@ static void watch(struct qp_runner *runner)
  * the tasks that others had just then. */
 static void sleep_until(struct qp_runner *runner, int64_t due_ns)
 {
-    const struct timespec until = {.tv_sec = due_ns / QP_NS_PER_S, .tv_nsec = due_ns % QP_NS_PER_S};
+    const struct timespec until = qp_clock_timespec(due_ns);
 
     if (due_ns == INT64_MAX)
         (void)pthread_cond_wait(&runner->changed, &runner->lock);
@@ -195,21 +194,13 @@ static void *work(void *payload)
     return NULL;
 }
 
-/* No signal is ever handled in one: they are the program's. */
 static int start_thread(struct qp_runner *runner, quipu_error *error)
 {
-    sigset_t all;
-    sigset_t before;
-    int rc;
+    int rc = qp_thread_start(&runner->threads[runner->thread_count], "quipu-project", work, runner,
+                             error);
 
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&runner->threads[runner->thread_count], NULL, work, runner);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return qp_fail_os(error, QUIPU_SYSTEM, rc, "start a thread");
-    (void)pthread_setname_np(runner->threads[runner->thread_count++], "quipu-project");
-    return QUIPU_OK;
+    runner->thread_count += rc == QUIPU_OK;
+    return rc;
 }
 
 /* ---- start and stop ---- */
@@ -217,16 +208,12 @@ static int start_thread(struct qp_runner *runner, quipu_error *error)
 static struct qp_runner *new_runner(struct qp_handle *handle, size_t count, uint32_t threads)
 {
     struct qp_runner *runner = qp_zalloc(sizeof(*runner));
-    pthread_condattr_t attributes;
 
     if (runner == NULL)
         return NULL;
     runner->handle = handle;
     (void)pthread_mutex_init(&runner->lock, NULL);
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&runner->changed, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
+    qp_clock_condition(&runner->changed);
     runner->tasks = qp_zalloc(count * sizeof(*runner->tasks));
     runner->threads = qp_zalloc(threads * sizeof(*runner->threads));
     return runner;

@@ -3,6 +3,7 @@
  * removed: they cost space, and are no damage, as it is nobody's. */
 #include "verify_kept.h"
 
+#include "blob_uses.h"
 #include "memory.h"
 #include "snapshot.h"
 #include "status.h"
@@ -10,7 +11,6 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct check {
@@ -19,9 +19,7 @@ struct check {
     struct qp_txn *txn;
     uint64_t next_blob;
     struct qp_buffer assembly;
-    uint64_t *blobs; /* the numbers seen */
-    size_t blob_count;
-    size_t blob_capacity;
+    struct qp_blob_uses uses;
 };
 
 static int tell_row(const struct check *check, struct qp_bytes key, const char *what)
@@ -50,15 +48,9 @@ static int check_snapshot(struct check *check, struct qp_bytes key,
 {
     if (snapshot->name.version == 0 || snapshot->position == 0)
         return tell_row(check, key, "it stands at no event");
-    if (snapshot->blob == 0)
-        return QUIPU_OK;
-    if (snapshot->blob >= check->next_blob)
+    if (snapshot->blob > 0 && snapshot->blob >= check->next_blob)
         return tell_row(check, key, "the number of its blob was never given out");
-    if (!qp_array_reserve(&check->blobs, &check->blob_capacity, check->blob_count + 1,
-                          sizeof(*check->blobs)))
-        return qp_fail_memory(error);
-    check->blobs[check->blob_count++] = snapshot->blob;
-    return QUIPU_OK;
+    return qp_blob_uses_add(&check->uses, snapshot->blob, error);
 }
 
 static int check_row(struct check *check, struct qp_bytes key, struct qp_bytes value,
@@ -77,28 +69,16 @@ static int check_row(struct check *check, struct qp_bytes key, struct qp_bytes v
     return rc;
 }
 
-static int by_number(const void *left, const void *right)
+static int check_shared(struct check *check)
 {
-    const uint64_t *a = left;
-    const uint64_t *b = right;
-
-    return (*a > *b) - (*a < *b);
-}
-
-/* Two rows with one blob: the first of them that goes takes it from the other. */
-static int check_twice(struct check *check)
-{
+    uint64_t number = qp_blob_uses_shared(&check->uses, 0);
     int rc = QUIPU_OK;
 
-    if (check->blob_count > 0)
-        qsort(check->blobs, check->blob_count, sizeof(*check->blobs), by_number);
-    for (size_t i = 1; i < check->blob_count && rc == QUIPU_OK; i++) {
+    for (; rc == QUIPU_OK && number > 0; number = qp_blob_uses_shared(&check->uses, number)) {
         char text[80];
 
-        if (check->blobs[i] != check->blobs[i - 1])
-            continue;
-        (void)snprintf(text, sizeof(text), "blob %" PRIu64 " is of two snapshots", check->blobs[i]);
-        rc = check->tell(check->payload, "blobs", text);
+        (void)snprintf(text, sizeof(text), "blob %" PRIu64 " is the state of several rows", number);
+        rc = check->tell(check->payload, "snapshots", text);
     }
     return rc;
 }
@@ -127,8 +107,8 @@ int qp_verify_kept(struct qp_moment *moment,
     }
     qp_cursor_close(&cursor);
     if (rc == QUIPU_OK)
-        rc = check_twice(&check);
+        rc = check_shared(&check);
     qp_buffer_release(&check.assembly);
-    qp_free(check.blobs);
+    qp_blob_uses_release(&check.uses);
     return rc;
 }

@@ -10,6 +10,7 @@
  * else. The rules are those of docs/FORMAT.md. */
 #include "verify_views.h"
 
+#include "blob_uses.h"
 #include "meta.h"
 #include "projections.h"
 #include "status.h"
@@ -20,7 +21,6 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct check {
@@ -30,9 +30,7 @@ struct check {
     void *payload;
     quipu_error *error;
     struct qp_buffer assembly;
-    uint64_t *blobs; /* numbers that rows of views have */
-    size_t blob_count;
-    size_t blob_capacity;
+    struct qp_blob_uses uses;
     bool needs_bit; /* there are rows that an older library must not write beside */
 
     /* Whose rows are being looked at: those of one generation are neighbours. */
@@ -216,17 +214,6 @@ static int check_owner(struct check *check, enum qp_table table, struct qp_bytes
 
 /* ---- views ---- */
 
-static int note_blob(struct check *check, uint64_t number)
-{
-    if (number == 0)
-        return QUIPU_OK;
-    if (!qp_array_reserve(&check->blobs, &check->blob_capacity, check->blob_count + 1,
-                          sizeof(*check->blobs)))
-        return qp_fail_memory(check->error);
-    check->blobs[check->blob_count++] = number;
-    return QUIPU_OK;
-}
-
 static const char *without_table(const quipu_error *why)
 {
     static const char table[] = "table views, ";
@@ -248,7 +235,7 @@ static int check_value(struct check *check, struct qp_bytes key, struct qp_bytes
         return fail(check, rc, &why);
     if (row.value.size > QP_VIEW_VALUE_MAX)
         return tell(check, QP_TABLE_VIEWS, key, 0, "its value is longer than a view's may be");
-    return note_blob(check, row.blob);
+    return qp_blob_uses_add(&check->uses, row.blob, check->error);
 }
 
 static int check_view(struct check *check, struct qp_bytes key, struct qp_bytes stored)
@@ -308,14 +295,6 @@ static int check_parked(struct check *check, struct qp_bytes key, struct qp_byte
 
 /* ---- long values ---- */
 
-static int compare_numbers(const void *left, const void *right)
-{
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-
-    return a < b ? -1 : a > b;
-}
-
 static int check_blob_key(struct check *check, struct qp_bytes key, struct qp_bytes value)
 {
     uint64_t number;
@@ -328,20 +307,15 @@ static int check_blob_key(struct check *check, struct qp_bytes key, struct qp_by
     return tell(check, QP_TABLE_BLOBS, key, 0, "its key is no part's of a value");
 }
 
-/* What is replaced in one row would vanish from the other. */
 static int check_shared_blobs(struct check *check)
 {
-    char text[100];
+    uint64_t number = qp_blob_uses_shared(&check->uses, 0);
     int rc = QUIPU_OK;
 
-    if (check->blob_count > 0)
-        qsort(check->blobs, check->blob_count, sizeof(*check->blobs), compare_numbers);
-    for (size_t i = 1; i < check->blob_count && rc == QUIPU_OK; i++) {
-        if (check->blobs[i] != check->blobs[i - 1] ||
-            (i > 1 && check->blobs[i] == check->blobs[i - 2]))
-            continue;
-        (void)snprintf(text, sizeof(text), "blob %" PRIu64 " is the value of several rows",
-                       check->blobs[i]);
+    for (; rc == QUIPU_OK && number > 0; number = qp_blob_uses_shared(&check->uses, number)) {
+        char text[80];
+
+        (void)snprintf(text, sizeof(text), "blob %" PRIu64 " is the value of several rows", number);
         rc = check->found(check->payload, qp_table_name(QP_TABLE_VIEWS), 0, text);
     }
     return rc;
@@ -436,6 +410,6 @@ int qp_verify_views(struct qp_moment *moment, qp_views_found_fn found, void *pay
     if (rc == QUIPU_OK)
         rc = check_bit(&check);
     qp_buffer_release(&check.assembly);
-    qp_free(check.blobs);
+    qp_blob_uses_release(&check.uses);
     return rc;
 }

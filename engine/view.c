@@ -45,31 +45,14 @@ struct qp_view {
 
 /* ---- open ---- */
 
-static int read_row(struct qp_handle *handle, struct qp_txn *txn, struct qp_bytes name,
-                    struct qp_projection_row *row, uint64_t *head, quipu_error *error)
-{
-    struct qp_log_cursor log = {0};
-    int found;
-    int rc = qp_txn_begin_read(handle->log, txn, error);
-
-    if (rc == QUIPU_OK)
-        rc = qp_projections_get(txn, name, row, error);
-    if (rc < 0)
-        return rc;
-    found = rc;
-    rc = qp_log_open(&log, txn, true, error);
-    if (rc == QUIPU_OK)
-        rc = qp_log_edge(&log, head, error);
-    qp_log_close(&log);
-    return rc < 0 ? rc : found;
-}
-
 int qp_view_row(struct qp_handle *handle, struct qp_bytes name, struct qp_projection_row *row,
-                uint64_t *head, uint64_t *transaction, quipu_error *error)
+                uint64_t *transaction, quipu_error *error)
 {
     struct qp_txn txn = {0};
-    int rc = read_row(handle, &txn, name, row, head, error);
+    int rc = qp_txn_begin_read(handle->log, &txn, error);
 
+    if (rc == QUIPU_OK)
+        rc = qp_projections_get(&txn, name, row, error);
     if (rc >= 0)
         *transaction = qp_txn_number(&txn);
     qp_txn_end(&txn);
@@ -79,9 +62,10 @@ int qp_view_row(struct qp_handle *handle, struct qp_bytes name, struct qp_projec
 static int open_stored(struct qp_view *view, bool building, quipu_error *error)
 {
     struct qp_projection_row row = {0};
-    uint64_t head;
-    int rc = read_row(view->handle, &view->txn, view->name, &row, &head, error);
+    int rc = qp_txn_begin_read(view->handle->log, &view->txn, error);
 
+    if (rc == QUIPU_OK)
+        rc = qp_projections_get(&view->txn, view->name, &row, error);
     if (rc < 0)
         return rc;
     if (rc == QUIPU_OK || (row.flags & QP_PROJECTION_DELETED) != 0)
@@ -120,8 +104,7 @@ static int fold_live(struct qp_view *view, struct qp_projection *projection, qui
     if (rc == QUIPU_OK)
         view->mark = qp_reader_head(reader);
     if (rc == QUIPU_FAULTED)
-        (void)qp_fail(error, rc, "projection %s stops at position %llu: %.150s", view->text,
-                      (unsigned long long)view->folding.fault.position, view->folding.fault.text);
+        (void)qp_folding_stopped(&view->folding, error);
     qp_reader_close(reader);
     view->folding.batch = NULL;
     qp_batch_release(&parked);
@@ -133,8 +116,8 @@ static int fold_live(struct qp_view *view, struct qp_projection *projection, qui
 int qp_view_open(struct qp_handle *handle, const char *name, struct qp_view **out,
                  quipu_error *error)
 {
-    size_t skip = strlen(QP_VIEW_REBUILD);
-    bool building = strncmp(name, QP_VIEW_REBUILD, skip) == 0;
+    struct qp_bytes of = {name, strlen(name)};
+    bool building = qp_rebuild_name(&of);
     struct qp_view *view = qp_zalloc(sizeof(*view));
     struct qp_projection *projection;
     int rc;
@@ -143,10 +126,9 @@ int qp_view_open(struct qp_handle *handle, const char *name, struct qp_view **ou
     if (view == NULL)
         return qp_fail_memory(error);
     view->handle = handle;
-    view->name.size = strlen(building ? name + skip : name);
-    assert(view->name.size <= QP_OWNER_NAME_MAX);
-    memcpy(view->text, building ? name + skip : name, view->name.size);
-    view->name.data = view->text;
+    assert(of.size <= QP_OWNER_NAME_MAX);
+    memcpy(view->text, of.data, of.size);
+    view->name = (struct qp_bytes){view->text, of.size};
     view->place = (struct qp_view_place){view->name, 1}; /* of a live one: for bounds alone */
     projection = qp_registered_find(handle, view->name, QUIPU_LIVE);
     if (projection != NULL && !building)

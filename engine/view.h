@@ -7,10 +7,6 @@
 struct qp_view;
 struct qp_projection_row;
 
-/* What begins with this and goes on with a projection's name is the generation that it builds
- * beside the view. */
-#define QP_VIEW_REBUILD "$rebuild:"
-
 /* Returns as quipu_view_open(); the name was checked. */
 int qp_view_open(struct qp_handle *handle, const char *name, struct qp_view **out,
                  quipu_error *error);
@@ -34,9 +30,9 @@ int qp_view_scan(struct qp_view *view, struct qp_bytes prefix, struct qp_bytes a
 int qp_view_next(struct qp_view *view, struct qp_bytes *key, struct qp_bytes *value,
                  quipu_error *error);
 
-/* A projection's row, the newest position and the transaction of one snapshot, without a view.
- * Returns: ROW; OK: there is none; CORRUPT; IO; FULL: no reader slot. */
+/* A projection's row and the transaction of one snapshot, without a view. Returns: ROW; OK: there
+ * is none; CORRUPT; IO; FULL: no reader slot. */
 int qp_view_row(struct qp_handle *handle, struct qp_bytes name, struct qp_projection_row *row,
-                uint64_t *head, uint64_t *transaction, quipu_error *error);
+                uint64_t *transaction, quipu_error *error);
 
 #endif

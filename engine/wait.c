@@ -48,14 +48,9 @@ struct wait {
 
 void qp_wait_init(struct qp_waiting *waiting)
 {
-    pthread_condattr_t attributes;
-
     (void)pthread_mutex_init(&waiting->lock, NULL);
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     for (size_t kind = 0; kind < QP_WAIT_KINDS; kind++)
-        (void)pthread_cond_init(&waiting->changed[kind], &attributes);
-    (void)pthread_condattr_destroy(&attributes);
+        qp_clock_condition(&waiting->changed[kind]);
 }
 
 void qp_wait_release(struct qp_waiting *waiting)

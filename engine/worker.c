@@ -26,9 +26,10 @@ static void *run(void *payload)
     return NULL;
 }
 
-/* A thread inherits what its maker blocks. Else it would take signals that the application means
- * for threads of its own. */
-static int create_deaf(struct qp_worker *worker)
+/* Signals are blocked while it is made, as a thread inherits the mask: they are the program's,
+ * meant for threads of its own. */
+int qp_thread_start(pthread_t *thread, const char *name, void *(*body)(void *payload),
+                    void *payload, quipu_error *error)
 {
     sigset_t all;
     sigset_t before;
@@ -36,28 +37,30 @@ static int create_deaf(struct qp_worker *worker)
 
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    os_error = pthread_create(&worker->thread, NULL, run, worker);
+    os_error = pthread_create(thread, NULL, body, payload);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return os_error;
+    if (os_error != 0)
+        return qp_fail_os(error, QUIPU_SYSTEM, os_error, "start the thread %s", name);
+    (void)pthread_setname_np(*thread, name);
+    return QUIPU_OK;
 }
 
 int qp_worker_start(struct qp_worker *worker, const char *name, void (*work)(void *payload),
                     void *payload, quipu_error *error)
 {
-    int os_error;
+    int rc;
 
     assert(!worker->started);
     worker->work = work;
     worker->payload = payload;
     (void)pthread_mutex_init(&worker->lock, NULL);
     (void)pthread_cond_init(&worker->wake, NULL);
-    os_error = create_deaf(worker);
-    if (os_error != 0) {
+    rc = qp_thread_start(&worker->thread, name, run, worker, error);
+    if (rc < 0) {
         (void)pthread_cond_destroy(&worker->wake);
         (void)pthread_mutex_destroy(&worker->lock);
-        return qp_fail_os(error, QUIPU_SYSTEM, os_error, "start the thread %s", name);
+        return rc;
     }
-    (void)pthread_setname_np(worker->thread, name);
     worker->started = true;
     return QUIPU_OK;
 }

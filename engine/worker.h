@@ -18,8 +18,12 @@ struct qp_worker {
     bool ending;
 };
 
-/* No signal is ever handled in it. `name` is what `ps -T` and debuggers show, at most 15 bytes.
- * Returns: OK; SYSTEM: the system gives no more threads. */
+/* A thread in which no signal is ever handled. `name` is what `ps -T` and debuggers show, at most
+ * 15 bytes. Returns: OK; SYSTEM: the system gives no more threads. */
+int qp_thread_start(pthread_t *thread, const char *name, void *(*body)(void *payload),
+                    void *payload, quipu_error *error);
+
+/* As qp_thread_start(). */
 int qp_worker_start(struct qp_worker *worker, const char *name, void (*work)(void *payload),
                     void *payload, quipu_error *error);
 

@@ -407,8 +407,7 @@ Test(projected, parked_events)
     cr_expect_str_eq(parked("$rebuild:q"), "zz-1 1 2 -1003 it is bad");
     cr_expect_eq(quipu_list_open(store, QUIPU_LIST_PARKED, "$rebuild:p", &list, &why),
                  QUIPU_NOT_FOUND);
-    cr_expect_eq(quipu_list_open(store, QUIPU_LIST_PARKED, "$rebuild:", &list, &why),
-                 QUIPU_NOT_FOUND);
+    cr_expect_eq(quipu_list_open(store, QUIPU_LIST_PARKED, "$rebuild:", &list, &why), QUIPU_MISUSE);
     cr_expect_eq(quipu_list_open(store, QUIPU_LIST_PARKED, "pp", &list, &why), QUIPU_NOT_FOUND);
     cr_expect_eq(quipu_list_open(store, QUIPU_LIST_PARKED, "", &list, &why), QUIPU_MISUSE);
     cr_expect_eq(quipu_list_open(store, QUIPU_LIST_PARKED, NULL, &list, &why), QUIPU_MISUSE);
