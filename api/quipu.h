@@ -980,7 +980,7 @@ QUIPU_API int quipu_snapshot_save(quipu *store, const quipu_fold *fold, const ch
  * for equal states; of a fold without it the state must have no holes that `apply` fills otherwise.
  *
  * Threads: any.
- * Returns: QUIPU_OK: all are equal; QUIPU_CORRUPT: one is not, the text says which;
+ * Returns: QUIPU_OK: all are equal; QUIPU_CORRUPT: one is not, or is damaged, the text says which;
  *          QUIPU_NOT_FOUND: there is none; as quipu_load() and quipu_snapshot_save(). */
 QUIPU_API int quipu_snapshot_check(quipu *store, const quipu_fold *fold, const char *stream,
                                    quipu_error *error);

@@ -143,7 +143,7 @@ static int find_next(struct qp_keep *keep, struct qp_moment *moment, uint64_t up
     rc = qp_snapshot_find(&moment->index_txn, &name, out, &other, &why);
     if (other)
         qp_keep_ignore(keep, QP_IGNORED_VERSION, out);
-    if (rc >= 0 || out->name.version > 0)
+    if (rc >= 0 || (out->name.version > 0 && !keep->strict))
         return rc;
     if (!keep->strict)
         return QUIPU_OK; /* as if it were not there */
@@ -189,7 +189,7 @@ int qp_keep_find(struct qp_keep *keep, struct qp_moment *moment, const quipu_poi
         uint64_t version;
         int rc = find_next(keep, moment, upto, out, error);
 
-        if (rc == QUIPU_OK || (rc < 0 && out->name.version == 0))
+        if (rc == QUIPU_OK || (rc < 0 && (keep->strict || out->name.version == 0)))
             return rc;
         version = out->name.version;
         assert(version > 0 && version <= upto);

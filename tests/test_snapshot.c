@@ -1224,6 +1224,48 @@ Test(snapshot, check)
     quipu_close(store);
 }
 
+/* The long state of one and the row of another: a load passes over both, a check does not. */
+Test(snapshot, check_of_damaged_ones)
+{
+    const struct qp_snapshot_name name = {QP_LITERAL("s"), QP_LITERAL("heap"), 1, 6};
+    char path[SUPPORT_PATH_BYTES];
+    quipu *store = open_store();
+    quipu_fold fold = heap_fold();
+    struct qp_key key;
+    struct raw raw;
+
+    fold.snapshot_keep = 3;
+    for (size_t i = 0; i < 3; i++) {
+        append_many(store, "s", 3);
+        heap.padding = i == 2 ? 9000 : 10;
+        cr_assert_eq(quipu_snapshot_save(store, &fold, "s", NULL, &why), QUIPU_OK);
+    }
+    expect_kept(store, "s", "heap", "3 6 9");
+    quipu_close(store);
+    qp_key_blob(&key, 1, 1);
+    raw_begin(&raw, support_path(path, "store/index.mdb"), "blobs");
+    raw_remove(&raw, raw_key(key.bytes, key.size));
+    raw_end(&raw);
+    store = open_store();
+    cr_expect_eq(quipu_snapshot_check(store, &fold, "s", &why), QUIPU_CORRUPT);
+    cr_expect(strstr(why.text, "a part of its value is missing") != NULL, "%s", why.text);
+    cr_expect_eq(load_head(store, &fold, "s"), 9);
+    cr_expect_eq(applied, 3);
+    cr_assert_eq(quipu_snapshot_save(store, &fold, "s", NULL, &why), QUIPU_OK, "%s", why.text);
+    quipu_close(store);
+    qp_key_snapshot(&key, &name);
+    raw_begin(&raw, support_path(path, "store/index.mdb"), "snapshots");
+    raw_remove(&raw, raw_key(key.bytes, key.size));
+    raw_put(&raw, raw_key(key.bytes, key.size), (const uint8_t *)"damaged", 7);
+    raw_end(&raw);
+    store = open_store();
+    cr_expect_eq(quipu_snapshot_check(store, &fold, "s", &why), QUIPU_CORRUPT);
+    cr_expect(strstr(why.text, "table snapshots, row s00heap") != NULL, "%s", why.text);
+    cr_assert_eq(quipu_snapshot_drop(store, "s", "heap", NULL, &why), QUIPU_OK);
+    cr_expect_eq(quipu_snapshot_check(store, &fold, "s", &why), QUIPU_NOT_FOUND);
+    quipu_close(store);
+}
+
 /* ---- what `save` may do wrong ---- */
 
 static size_t put_total;
