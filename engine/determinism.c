@@ -21,11 +21,13 @@ static uint64_t sum_of(const struct pair *pair, size_t i)
 }
 
 /* Why one of them cannot go on is told here: a folding only notes what it stopped at. */
-static int fold_both(struct pair *pair, const quipu_event *event, bool *same, quipu_error *error)
+static int fold_both(struct pair *pair, struct qp_txn *owners, const quipu_event *event, bool *same,
+                     quipu_error *error)
 {
     int rc = QUIPU_OK;
 
     for (size_t i = 0; i < 2 && rc == QUIPU_OK; i++) {
+        pair->foldings[i].owners = owners;
         rc = qp_folding_event(&pair->foldings[i], event, error);
         if (rc == QUIPU_FAULTED)
             rc = qp_folding_stopped(&pair->foldings[i], error);
@@ -76,7 +78,7 @@ int qp_determinism_check(struct qp_handle *handle, const struct qp_projection *p
         if (rc != QUIPU_ROW)
             break;
         qp_event_fill(&record, handle->uuid, *position, &event);
-        rc = fold_both(&pair, &event, &same, error);
+        rc = fold_both(&pair, qp_reader_streams(reader), &event, &same, error);
         if (rc == QUIPU_OK && !same) {
             rc = qp_fail(error, QUIPU_INVALID,
                          "projection %s makes two things of the event at position %llu",

@@ -400,8 +400,8 @@ static int is_own(struct qp_folding *folding, const quipu_event *event, bool *ow
     struct qp_stream_row row = {0};
     int rc = QUIPU_OK;
 
-    if (folding->owns_streams)
-        rc = qp_streams_get(folding->sheet.txn, true, stream, &row, error);
+    if (folding->owners != NULL)
+        rc = qp_streams_get(folding->owners, true, stream, &row, error);
     *own = rc == QUIPU_ROW && qp_bytes_equal(row.owner, folding->projection->name_bytes);
     return rc < 0 ? rc : QUIPU_OK;
 }

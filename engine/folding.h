@@ -61,9 +61,10 @@ struct qp_folding {
     struct qp_batch *batch;      /* emitted events, and rows of parked ones */
     struct qp_emitted before;    /* what was emitted when the view passed the event */
     enum qp_folding_emits emits;
-    bool owns_streams;     /* it may: what it emitted must be passed over */
-    bool shares;           /* events before this one have emitted into the batch */
-    bool waits;            /* it may sleep before it tries again */
+    struct qp_txn
+        *owners; /* says whose streams are: its own events are passed over. NULL: nobody's */
+    bool shares; /* events before this one have emitted into the batch */
+    bool waits;  /* it may sleep before it tries again */
     qp_folding_ask_fn ask; /* NULL: nobody asks */
     void *ask_payload;
     int64_t now_ns;        /* on the store's clock */

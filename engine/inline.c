@@ -71,7 +71,8 @@ static int fold(struct inlining *inlining, struct qp_fault *fault, quipu_error *
     struct qp_folding folding = {.batch = &inlining->batch, .emits = QP_EMITS_REFUSED};
     int rc;
 
-    folding.owns_streams = qp_streams_any(inlining->txn); /* when it was an async one */
+    if (qp_streams_any(inlining->txn))
+        folding.owners = inlining->txn; /* it may own some, as an async one of before */
     rc = qp_folding_begin(&folding, inlining->handle, inlining->projection, inlining->txn, &place,
                           inlining->row.parked > 0, error);
     if (rc == QUIPU_OK)

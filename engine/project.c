@@ -219,7 +219,7 @@ static int begin_folding(struct qp_run *run, struct look *look, struct qp_foldin
     folding->waits = true;
     folding->ask = run->ask;
     folding->ask_payload = run->ask_payload;
-    folding->owns_streams = qp_streams_any(&look->txn); /* of an earlier life, too */
+    folding->owners = qp_streams_any(&look->txn) ? &look->txn : NULL; /* of an earlier life, too */
     folding->emits = run->projection->mode == QUIPU_INLINE ? QP_EMITS_REFUSED : QP_EMITS_TAKEN;
     folding->before.upto = QP_MUTANT(REBUILD_EMITS) ? 0 : row->emitted;
     if (row->building != 0 && row->parked > 0)

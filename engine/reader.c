@@ -541,18 +541,19 @@ static int renew(struct qp_reader *reader, quipu_error *error)
 
 /* ---- next ---- */
 
-/* Terms only propose: is the record visible, and is it in the query? */
-static int wanted(struct qp_reader *reader, const struct qp_record *record, bool *is,
-                  quipu_error *error)
+/* Terms only propose. Returns: ROW: the record is visible, and in the query; OK: it is not; why
+ * nobody knows. */
+static int wanted(struct qp_reader *reader, const struct qp_record *record, quipu_error *error)
 {
-    int rc;
+    bool visible = false;
+    int rc = qp_streams_visible(reader->moment->txn, reader->moment->streams_any, record->stream,
+                                record->version, &visible, error);
 
-    *is = false;
-    rc = qp_streams_visible(reader->moment->txn, reader->moment->streams_any, record->stream,
-                            record->version, is, error);
-    if (rc == QUIPU_OK && *is && reader->mode == MODE_QUERY)
-        *is = qp_query_matches(reader->query, record);
-    return rc;
+    if (rc < 0)
+        return rc;
+    if (reader->mode == MODE_QUERY)
+        visible = visible && qp_query_matches(reader->query, record);
+    return visible ? QUIPU_ROW : QUIPU_OK;
 }
 
 /* Until one is wanted. `seen` moves with each that was passed, given or told: who comes back with
@@ -564,7 +565,6 @@ int qp_reader_next(struct qp_reader *reader, uint64_t *position, struct qp_recor
     const struct qp_range *range = &reader->range;
 
     while (!reader->ended && (range->limit == 0 || reader->given < range->limit)) {
-        bool is;
         int rc = is_old(reader) ? renew(reader, error) : QUIPU_OK;
 
         if (rc < 0) {
@@ -582,17 +582,16 @@ int qp_reader_next(struct qp_reader *reader, uint64_t *position, struct qp_recor
             reader->ended = true;
         if (rc == QUIPU_ROW || (rc < 0 && is_of_event(rc) && *position != 0))
             reader->seen = *position;
-        if (rc < 0)
+        if (rc == QUIPU_ROW)
+            rc = wanted(reader, record, error);
+        reader->given += rc == QUIPU_ROW;
+        if (rc != QUIPU_OK)
             return rc;
-        if (rc == QUIPU_ROW) {
-            rc = wanted(reader, record, &is, error);
-            if (rc < 0)
-                return rc;
-            if (is) {
-                reader->given++;
-                return QUIPU_ROW;
-            }
-        }
     }
     return QUIPU_OK;
+}
+
+struct qp_txn *qp_reader_streams(const struct qp_reader *reader)
+{
+    return reader->moment->streams_any ? reader->moment->txn : NULL;
 }

@@ -33,6 +33,10 @@ void qp_reader_close(struct qp_reader *reader);
 int qp_reader_next(struct qp_reader *reader, uint64_t *position, struct qp_record *record,
                    quipu_error *error);
 
+/* Where the stream of the record just given can be asked for its row; NULL: no stream has one.
+ * Lives until the next call. */
+struct qp_txn *qp_reader_streams(const struct qp_reader *reader);
+
 uint64_t qp_reader_head(const struct qp_reader *reader);
 
 #endif

@@ -99,6 +99,7 @@ static int fold_live(struct qp_view *view, struct qp_projection *projection, qui
         if (rc != QUIPU_ROW)
             break;
         qp_event_fill(&record, view->handle->uuid, position, &event);
+        view->folding.owners = qp_reader_streams(reader);
         rc = qp_folding_event(&view->folding, &event, error);
     }
     if (rc == QUIPU_OK)

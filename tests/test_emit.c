@@ -757,3 +757,23 @@ Test(emit, an_inline_one_passes_over_what_it_made_before)
     EXPECT_VIEW(store, "p", "a=1,2,5 @5");
     quipu_close(store);
 }
+
+/* So do those that keep nothing: a check, and a live one of that name. */
+Test(emit, who_only_looks_passes_over_it)
+{
+    quipu *store = open_store(&lazily);
+    struct script script = {.poison = 3}; /* if that is handed to it */
+    quipu_projection projection = projection_of(&script, "p");
+
+    append(store, "a", "x");
+    append(store, "a", "y");
+    EXPECT(QUIPU_OK, project(store, &projection));
+    expect_head(store, 4);
+    EXPECT(QUIPU_OK, quipu_projection_check(store, &projection, NULL, &why));
+    cr_expect_eq(script.calls, 2 + 2 * 2);
+    projection.mode = QUIPU_LIVE;
+    projection.apply = note;
+    EXPECT(QUIPU_OK, quipu_register(store, &projection, &why));
+    EXPECT_VIEW(store, "p", "a=1,2 @4");
+    quipu_close(store);
+}
