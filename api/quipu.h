@@ -1192,7 +1192,7 @@ typedef struct quipu_progress {
     uint32_t status;      /* quipu_projection_status */
     uint64_t mark;        /* of what is being folded: the view, or what is built beside it */
     uint64_t head;        /* of the store */
-    uint64_t applied;     /* events, since the view was begun */
+    uint64_t applied;     /* events since the view was begun; a parked one again when replayed */
     uint64_t parked;      /* events that wait */
     double events_per_s;  /* positions passed, in this call */
     double seconds_left;  /* until the head, at that rate; 0: nobody knows */
