@@ -1,7 +1,7 @@
 /* plugin_fold.c - a fold that counts a stream's events, for the tests of `quipu verify --folds`. It
  * is a plugin, and with fold_save.c a program that saves snapshots. QUIPU_TEST_FOLD makes the fold
- * another one: "changed" with the same version, "newer" with a higher one; "fails" at each event.
- */
+ * another one: "changed" with the same version, "newer" with a higher one, "beside" with the higher
+ * one before it; "fails" at each event. */
 #include <quipu.h>
 
 #include <stdbool.h>
@@ -30,12 +30,15 @@ static int apply(void *state, const quipu_event *event, void *payload, quipu_err
 
 static quipu_fold count = {QUIPU_INIT(quipu_fold), .version = 1, .name = "count",
                            .state_size = sizeof(int64_t), .apply = apply};
-static const quipu_fold *const folds[] = {&count};
-static const quipu_plugin plugin = {QUIPU_INIT(quipu_plugin), .version = QUIPU_VERSION_NUMBER,
-                                    .folds = folds, .fold_count = 1};
+static const quipu_fold newer = {QUIPU_INIT(quipu_fold), .version = 2, .name = "count",
+                                 .state_size = sizeof(int64_t), .apply = apply};
+static const quipu_fold *const folds[] = {&newer, &count};
+static quipu_plugin plugin = {QUIPU_INIT(quipu_plugin), .version = QUIPU_VERSION_NUMBER};
 
 const quipu_plugin *quipu_plugin_get(void)
 {
     count.version = is("newer") ? 2 : 1;
+    plugin.folds = is("beside") ? folds : folds + 1;
+    plugin.fold_count = is("beside") ? 2 : 1;
     return &plugin;
 }

@@ -183,22 +183,19 @@ static void put_text(struct qt_out *out, const struct verify *verify,
 }
 
 /* What can be said only with an application's functions. */
-static int check_folds(struct qt_run *run)
+static int check_folds(struct qt_run *run, const struct qt_plugin *plugin)
 {
     const quipu_options reads = {QUIPU_INIT(quipu_options), .flags = QUIPU_OPEN_READ_ONLY};
-    struct qt_plugin plugin = {0};
     quipu *store = NULL;
     quipu_error error = {0};
     int rc = quipu_open(run->args.operands[0], &reads, &store, &error);
 
     if (rc < 0)
-        rc = qt_store_failed(run, rc, &error);
-    else
-        rc = qt_plugin_use(&plugin, run, store);
-    if (rc > 0)
-        rc = qt_folds_check(run, store, &plugin);
+        return qt_store_failed(run, rc, &error);
+    rc = qt_plugin_register(plugin, run, store);
+    if (rc == 0)
+        rc = qt_folds_check(run, store, plugin);
     quipu_close(store);
-    qt_plugin_unload(&plugin);
     return rc;
 }
 
@@ -232,13 +229,19 @@ static int verify_store(struct qt_run *run)
 static int run_verify(struct qt_run *run)
 {
     bool folds = qt_args_has(&run->args, "folds");
+    struct qt_plugin plugin;
     int rc;
 
     if (folds != qt_args_has(&run->args, "plugin"))
         return qt_problem_say(&run->problem, QUIPU_MISUSE,
                               "--folds and --plugin FILE go together; see quipu help verify");
-    rc = verify_store(run);
-    return rc == 0 && folds ? check_folds(run) : rc;
+    rc = qt_plugin_load(&plugin, run);
+    if (rc == 0)
+        rc = verify_store(run);
+    if (rc == 0 && folds)
+        rc = check_folds(run, &plugin);
+    qt_plugin_unload(&plugin);
+    return rc;
 }
 
 const struct qt_command qt_command_verify = {

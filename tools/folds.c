@@ -20,14 +20,6 @@ struct folds {
     char fold[256];
 };
 
-static const quipu_fold *find_fold(const quipu_plugin *given, const char *name)
-{
-    for (size_t i = 0; i < given->fold_count; i++)
-        if (strcmp(given->folds[i]->name, name) == 0)
-            return given->folds[i];
-    return NULL;
-}
-
 static void put_difference(struct folds *folds, const quipu_error *error)
 {
     struct qt_out *out = &folds->run->out;
@@ -57,19 +49,12 @@ static void put_failure(struct folds *folds, const quipu_error *error)
     put_difference(folds, &said);
 }
 
-/* One that is of another version of the fold is nothing to compare with. */
-static int check_row(struct folds *folds, const quipu_item *item)
+/* Snapshots of another version of the fold are nothing to compare with. */
+static int check_fold(struct folds *folds, const quipu_fold *fold)
 {
-    const quipu_fold *fold = find_fold(folds->given, item->key);
     quipu_error error = {0};
-    int rc;
+    int rc = quipu_snapshot_check(folds->store, fold, folds->stream, &error);
 
-    if (fold == NULL ||
-        (strcmp(item->name, folds->stream) == 0 && strcmp(item->key, folds->fold) == 0))
-        return 0;
-    (void)snprintf(folds->stream, sizeof(folds->stream), "%s", item->name);
-    (void)snprintf(folds->fold, sizeof(folds->fold), "%s", item->key);
-    rc = quipu_snapshot_check(folds->store, fold, folds->stream, &error);
     if (rc == QUIPU_NOT_FOUND)
         return 0;
     folds->checked++;
@@ -81,6 +66,24 @@ static int check_row(struct folds *folds, const quipu_item *item)
     else
         put_failure(folds, &error);
     return 0;
+}
+
+/* A plugin may have a fold in several versions. */
+static int check_row(struct folds *folds, const quipu_item *item)
+{
+    int rc = 0;
+
+    if (strcmp(item->name, folds->stream) == 0 && strcmp(item->key, folds->fold) == 0)
+        return 0;
+    (void)snprintf(folds->stream, sizeof(folds->stream), "%s", item->name);
+    (void)snprintf(folds->fold, sizeof(folds->fold), "%s", item->key);
+    for (size_t i = 0; i < folds->given->fold_count && rc == 0; i++) {
+        const quipu_fold *fold = folds->given->folds[i];
+
+        if (strcmp(fold->name, folds->fold) == 0)
+            rc = check_fold(folds, fold);
+    }
+    return rc;
 }
 
 static int check_rows(struct folds *folds)
