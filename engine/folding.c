@@ -235,6 +235,8 @@ static int park(struct qp_folding *folding, struct qp_bytes key, const struct qp
 static void tell_fault(struct qp_folding *folding)
 {
     folding->failed++;
+    if (folding->quiet)
+        return;
     qp_handle_tell(folding->handle, 1, "projection %s, position %llu: %s",
                    folding->projection->name, (unsigned long long)folding->fault.position,
                    folding->fault.text);
