@@ -141,6 +141,7 @@ const struct qt_command qt_command_projection = {
     .verb = "projection",
     .summary = "pause, resume, rebuild, delete, ... one",
     .operands = "STORE NAME ORDER [KEY]",
+    .orders = "pause|resume|rebuild|delete|replay|skip|drain|drop",
     .example = "quipu project orders --builtin count-by-type && "
                "quipu projection orders count-by-type pause --json",
     .text = "An ORDER is one of these:\n\n"
