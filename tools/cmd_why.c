@@ -1,6 +1,7 @@
 /* cmd_why.c - quipu why: does a projection move; if not, since when, at what, and what to do.
  *
  * First it is found out which of a few situations this is; text and JSON say the same of it. */
+#include "builtin.h"
 #include "command.h"
 #include "items.h"
 #include "number.h"
@@ -170,18 +171,10 @@ static void advise_order(struct why *why, const char *order, bool key, const cha
 
 static void advise_running(struct why *why, const char *means)
 {
-    static const char *const builtins[] = {"count-by-type", "streams-by-category", "last-by-stream",
-                                           "state-by-stream"};
     struct qt_bytes *line = advise(why, "project", means);
+    bool builtin = qt_builtin_find(why->item->name) != NULL;
 
-    for (size_t i = 0; i < sizeof(builtins) / sizeof(builtins[0]); i++) {
-        if (strcmp(builtins[i], why->item->name) == 0) {
-            qt_bytes_text(line, " --builtin ");
-            qt_bytes_text(line, builtins[i]);
-            return;
-        }
-    }
-    qt_bytes_text(line, " --plugin FILE --name ");
+    qt_bytes_text(line, builtin ? " --builtin " : " --plugin FILE --name ");
     qt_value_quoted(line, why->item->name);
 }
 
