@@ -2,7 +2,6 @@
  * them. */
 #include "command.h"
 #include "items.h"
-#include "number.h"
 #include "projection.h"
 #include "stamp.h"
 #include "store.h"

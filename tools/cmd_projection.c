@@ -2,7 +2,6 @@
  * into the store, and whoever runs the projection sees it before its next commit. */
 #include "command.h"
 #include "items.h"
-#include "number.h"
 #include "projection.h"
 #include "store.h"
 #include "value.h"
