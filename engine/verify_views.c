@@ -309,10 +309,11 @@ static int check_blob_key(struct check *check, struct qp_bytes key, struct qp_by
 
 static int check_shared_blobs(struct check *check)
 {
-    uint64_t number = qp_blob_uses_shared(&check->uses, 0);
+    size_t at = 0;
+    uint64_t number = qp_blob_uses_shared(&check->uses, &at);
     int rc = QUIPU_OK;
 
-    for (; rc == QUIPU_OK && number > 0; number = qp_blob_uses_shared(&check->uses, number)) {
+    for (; rc == QUIPU_OK && number > 0; number = qp_blob_uses_shared(&check->uses, &at)) {
         char text[80];
 
         (void)snprintf(text, sizeof(text), "blob %" PRIu64 " is the value of several rows", number);
