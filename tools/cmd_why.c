@@ -215,7 +215,7 @@ static const char *verdict(const struct why *why)
 {
     static const char *const texts[] = {
         [CURRENT] = "up to date",
-        [INLINE] = "moving with the next commit of who has registered it",
+        [INLINE] = "moving with the next commit of a program that has registered it",
         [MOVING] = "moving",
         [PARKED] = "moving, but for keys with parked events",
         [WAITING] = "moving, but for keys that wait to be drained",
@@ -338,8 +338,9 @@ static void put_runner(struct why *why)
 
     put_label(out, "runner");
     if (why->item->pid == 0) {
-        qt_out_text(out, why->item->mode == QUIPU_INLINE ? "commits of who has registered it\n"
-                                                         : "none\n");
+        qt_out_text(out, why->item->mode == QUIPU_INLINE
+                             ? "commits of programs that have registered it\n"
+                             : "none\n");
         return;
     }
     qt_out_text(out, "pid ");
