@@ -110,7 +110,8 @@ static int copy_projection(const quipu_projection *given, struct qp_projection *
     return QUIPU_OK;
 }
 
-static int check_kept(const struct qp_projection *projection, quipu_error *error)
+/* A live one has no row: nobody can run it. */
+static int check_stored(const struct qp_projection *projection, quipu_error *error)
 {
     if (projection->mode != QUIPU_LIVE)
         return QUIPU_OK;
@@ -265,7 +266,7 @@ int quipu_project(quipu *store, const quipu_projection *projection, quipu_projec
         rc = copy_projection(projection, &own, error);
     if (own == NULL)
         return rc;
-    rc = check_kept(own, error);
+    rc = check_stored(own, error);
     if (rc == QUIPU_OK)
         rc = project(store, own, &running, error);
     if (progress != NULL)
@@ -366,7 +367,7 @@ static int copy_all(const quipu_projection *const *given, size_t count,
         rc = copy_projection(given[i], &projections[i], error);
         if (projections[i] == NULL)
             return rc;
-        rc = check_kept(projections[i], error);
+        rc = check_stored(projections[i], error);
         if (rc == QUIPU_OK && stands_before(projections, i))
             rc = qp_fail(error, QUIPU_MISUSE, "projection %s stands there twice",
                          projections[i]->name);

@@ -1213,9 +1213,10 @@ typedef int (*quipu_project_fn)(void *payload, const quipu_progress *progress);
  *
  * Memory:  `projection` is copied, with its query; what `payload` points to must live as long.
  * Threads: any; its functions are called by whoever commits, one at a time, or opens the view.
- * Returns: QUIPU_OK; QUIPU_MISUSE: an async one, unknown modes, no `apply`; QUIPU_CONFLICT: one of
- *          this name is registered, or the store knows a newer version; as quipu_read() for the
- *          query, as quipu_commit() for an inline one; QUIPU_INVALID, QUIPU_TOO_LARGE: the name. */
+ * Returns: QUIPU_OK; QUIPU_MISUSE: an async one, an unknown mode or policy, no `apply`;
+ *          QUIPU_CONFLICT: one of this name is registered, or the store knows a newer version; as
+ *          quipu_read() for the query, as quipu_commit() for an inline one; QUIPU_INVALID,
+ *          QUIPU_TOO_LARGE: the name. */
 QUIPU_API int quipu_register(quipu *store, const quipu_projection *projection, quipu_error *error);
 
 /* Bring a projection to what the store has when this is called, and return. If it is new it is
@@ -1229,10 +1230,11 @@ QUIPU_API int quipu_register(quipu *store, const quipu_projection *projection, q
  * Threads: any; `page` and the projection's functions run in this thread, which must not hold a
  *          reader or view of its own open if the file may have to grow.
  * Returns: QUIPU_OK, also if it is paused; QUIPU_FAULTED: it has stopped at an event, the text says
- *          which and why; QUIPU_CONFLICT: the store knows a newer version; QUIPU_BUSY: another
- *          process runs it and does not go on; QUIPU_READ_ONLY; QUIPU_CLOSED: the store was closed
- *          meanwhile; QUIPU_CORRUPT: an event or a row of the view is damaged; what `page` returned
- *          to stop, if that was below 0 (else QUIPU_OK); as quipu_register() and quipu_commit(). */
+ *          which and why; QUIPU_MISUSE: a live one; QUIPU_CONFLICT: the store knows a newer
+ *          version; QUIPU_BUSY: another process runs it and does not go on; QUIPU_READ_ONLY;
+ *          QUIPU_CLOSED: the store was closed meanwhile; QUIPU_CORRUPT: an event or a row of the
+ *          view is damaged; what `page` returned to stop, if that was below 0 (else QUIPU_OK); as
+ *          quipu_register() and quipu_commit(). */
 QUIPU_API int quipu_project(quipu *store, const quipu_projection *projection, quipu_project_fn page,
                             void *payload, quipu_progress *progress, quipu_error *error);
 
@@ -1259,8 +1261,9 @@ typedef struct quipu_runner quipu_runner;
  * Memory:  the projections are copied, as by quipu_register(). `*out` is the caller's until
  *          quipu_runner_stop().
  * Threads: any; their functions are called in the runner's threads.
- * Returns: QUIPU_OK; as quipu_register() and quipu_project(); QUIPU_SYSTEM: no threads are to be
- *          had. On failure `*out` is NULL. */
+ * Returns: QUIPU_OK; QUIPU_MISUSE: no projections, a live one, two of one name; QUIPU_TOO_LARGE:
+ *          over 1 024 projections or threads; QUIPU_SYSTEM: no threads are to be had; as
+ *          quipu_project(). On failure `*out` is NULL. */
 QUIPU_API int quipu_runner_start(quipu *store, const quipu_projection *const *projections,
                                  size_t count, uint32_t threads, quipu_runner **out,
                                  quipu_error *error);
@@ -1296,7 +1299,8 @@ QUIPU_API uint64_t quipu_view_mark(const quipu_view *view);
  *
  * Memory:  `out` lives until the next call on this view.
  * Threads: that of the view.
- * Returns: 1 found; 0 not; QUIPU_MISUSE; QUIPU_CLOSED; what every call may return. */
+ * Returns: 1 found; 0 not, as of a key over 255 bytes; QUIPU_MISUSE: a key without bytes;
+ *          QUIPU_CLOSED; what every call may return. */
 QUIPU_API int quipu_view_get(quipu_view *view, const void *key, size_t size, quipu_value *out,
                              quipu_error *error);
 
@@ -1307,12 +1311,13 @@ enum quipu_scan_flags {
 
 /* From now on quipu_view_next() gives the keys that begin with `prefix` (NULL: all), in the order
  * of their bytes, from the one behind `after` on (NULL: from the first): page by page with the last
- * key that was seen, in the next view too. Backwards `behind` is towards the first.
+ * key that was seen, in the next view too. Backwards it begins with the last, and what is behind
+ * `after` is before it.
  *
  * Memory:  both are copied.
  * Threads: that of the view.
- * Returns: QUIPU_OK; QUIPU_MISUSE: flags; QUIPU_TOO_LARGE: over 255 bytes; QUIPU_CLOSED; what every
- *          call may return. */
+ * Returns: QUIPU_OK; QUIPU_MISUSE: unknown flags, or a size without bytes; QUIPU_TOO_LARGE: over
+ *          255 bytes; QUIPU_CLOSED; what every call may return. */
 QUIPU_API int quipu_view_scan(quipu_view *view, const void *prefix, size_t size, const void *after,
                               size_t after_size, uint32_t flags, quipu_error *error);
 
@@ -1325,7 +1330,7 @@ QUIPU_API int quipu_view_scan(quipu_view *view, const void *prefix, size_t size,
 QUIPU_API int quipu_view_next(quipu_view *view, quipu_value *key, quipu_value *value,
                               quipu_error *error);
 
-/* How many keys begin with `prefix`: counted one by one. Ends a scan.
+/* How many keys begin with `prefix`: counted one by one. Ends the scan under way.
  *
  * Threads: that of the view.
  * Returns: as quipu_view_scan() and quipu_view_next(). */
@@ -1338,7 +1343,7 @@ QUIPU_API int quipu_view_count(quipu_view *view, const void *prefix, size_t size
 QUIPU_API void quipu_view_close(quipu_view *view);
 
 /* Wait until a view has what stands at `position`: who has appended reads its own writes. -1 waits
- * for ever, 0 is a look. Parked events have passed. It holds no snapshot meanwhile.
+ * for ever, 0 only looks. Events that are parked count as folded. It holds no snapshot meanwhile.
  *
  * Threads: any number at once.
  * Returns: QUIPU_OK: it has; QUIPU_TIMEOUT; QUIPU_FAULTED: it has stopped before; QUIPU_NOT_FOUND;
@@ -1358,8 +1363,8 @@ enum quipu_control {
     QUIPU_DELETE = 8  /* the projection, its view and what is parked; its streams stay */
 };
 
-/* Give an order to a projection, from any process and without its functions: who runs it sees it
- * before the next commit. REPLAY and DRAIN are carried out by who runs it next.
+/* Give an order to a projection, from any process and without its functions: whoever runs it sees
+ * the order before its next commit. REPLAY and DRAIN are carried out by whoever runs it next.
  *
  * Memory:  `key` is the key as it is parked, NUL-terminated; NULL: see above. One with a 0 byte in
  *          it is reached with all others only. `value` is 0.

@@ -175,7 +175,7 @@ uint64_t quipu_reader_head(const quipu_reader *reader)
 {
     if (reader == NULL || qp_child_enter(&reader->child, NULL) < 0)
         return 0;
-    if ((reader->pending || qp_upcast_more(&reader->upcast)) && !QP_MUTANT(UPCAST_HEAD))
+    if ((reader->pending || qp_upcast_left(&reader->upcast) > 0) && !QP_MUTANT(UPCAST_HEAD))
         return reader->seen; /* not all of what was read last was handed out */
     return qp_reader_head(reader->reader);
 }

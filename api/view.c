@@ -73,9 +73,10 @@ int quipu_view_get(quipu_view *view, const void *key, size_t size, quipu_value *
 
     if (rc < 0)
         return rc;
-    if (key == NULL || size == 0 || out == NULL)
-        return qp_fail(error, QUIPU_MISUSE,
-                       "a key has at least one byte, and `out` takes its value");
+    if (out == NULL)
+        return qp_fail(error, QUIPU_MISUSE, "out is NULL");
+    if (key == NULL || size == 0)
+        return qp_fail(error, QUIPU_MISUSE, "a key has at least one byte");
     *out = (quipu_value){0};
     if (size > QP_VIEW_KEY_MAX)
         return QUIPU_OK; /* no such key can be */
@@ -130,14 +131,16 @@ int quipu_view_next(quipu_view *view, quipu_value *key, quipu_value *value, quip
 int quipu_view_count(quipu_view *view, const void *prefix, size_t size, uint64_t *count,
                      quipu_error *error)
 {
-    int rc =
-        scan(view, (struct qp_bytes){prefix, size}, (struct qp_bytes){0}, QUIPU_SCAN_KEYS, error);
+    int rc = enter(view, error);
 
     if (rc < 0)
         return rc;
     if (count == NULL)
         return qp_fail(error, QUIPU_MISUSE, "count is NULL");
     *count = 0;
+    rc = scan(view, (struct qp_bytes){prefix, size}, (struct qp_bytes){0}, QUIPU_SCAN_KEYS, error);
+    if (rc < 0)
+        return rc;
     for (;;) {
         struct qp_bytes key;
         struct qp_bytes value;

@@ -30,13 +30,19 @@ static int by_number(const void *left, const void *right)
     return (*a > *b) - (*a < *b);
 }
 
-uint64_t qp_blob_uses_shared(struct qp_blob_uses *uses, uint64_t after)
+uint64_t qp_blob_uses_shared(struct qp_blob_uses *uses, size_t *at)
 {
-    if (after == 0 && uses->count > 0)
+    const uint64_t *numbers = uses->numbers;
+
+    if (*at == 0 && uses->count > 0)
         qsort(uses->numbers, uses->count, sizeof(*uses->numbers), by_number);
-    for (size_t i = 1; i < uses->count; i++) {
-        if (uses->numbers[i] == uses->numbers[i - 1] && uses->numbers[i] > after)
-            return uses->numbers[i];
+    while (*at < uses->count) {
+        size_t first = *at;
+
+        while (*at < uses->count && numbers[*at] == numbers[first])
+            ++*at;
+        if (*at - first > 1)
+            return numbers[first];
     }
     return 0;
 }

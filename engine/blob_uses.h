@@ -17,8 +17,8 @@ void qp_blob_uses_release(struct qp_blob_uses *uses);
 /* A row has that value; 0: it has none. Returns: OK; NO_MEMORY. */
 int qp_blob_uses_add(struct qp_blob_uses *uses, uint64_t number, quipu_error *error);
 
-/* After the last row: the lowest number above `after` that several rows have, 0 if there is none.
- */
-uint64_t qp_blob_uses_shared(struct qp_blob_uses *uses, uint64_t after);
+/* After the last row: the next number that several rows have, from the lowest on; `*at` is 0 at
+ * first. 0: there is no more. */
+uint64_t qp_blob_uses_shared(struct qp_blob_uses *uses, size_t *at);
 
 #endif

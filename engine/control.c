@@ -97,7 +97,8 @@ static int replay(struct order *order, struct qp_cursor *cursor, quipu_error *er
     int rc;
 
     if (order->key == NULL) {
-        if (order->row.parked == 0 && (order->row.flags & QP_PROJECTION_STOPPED) == 0)
+        if (order->row.parked == 0 && (order->row.flags & QP_PROJECTION_STOPPED) == 0 &&
+            !order->begun) /* a runner may have tried them all between two commits of ours */
             return not_parked(order, error);
         order->row.flags &= ~(uint32_t)QP_PROJECTION_STOPPED;
         return mark_all(order, cursor, error);

@@ -45,6 +45,7 @@ static int begin(struct pair *pair, struct qp_handle *handle,
     for (size_t i = 0; i < 2 && rc == QUIPU_OK; i++) {
         pair->foldings[i].batch = &pair->batches[i];
         pair->foldings[i].emits = QP_EMITS_IGNORED;
+        pair->foldings[i].quiet = i > 0;
         rc = qp_folding_begin(&pair->foldings[i], handle, projection, NULL, &place, false, error);
         pair->foldings[i].sheet.sums = true;
     }

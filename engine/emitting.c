@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { EMITTED_BYTES = 32 * 1024 /* at most: a record's header, names and tags */ };
+enum { OVERHEAD_BYTES = 32 * 1024 /* at most: a record's header, names and tags */ };
 
 /* Whose is the stream, as far as can be seen? The commit looks again. */
 static int check_stream(struct qp_folding *folding, const char *stream)
@@ -74,7 +74,8 @@ static int no_room(struct qp_folding *folding)
                            : QUIPU_TOO_LARGE;
 }
 
-/* An id would be known already when a projection that was deleted is made again, and stop it. */
+/* No ids: one would be known already when a projection that was deleted is made again, and the
+ * projection would stop at it. */
 int qp_emit(struct qp_folding *folding, const char *stream, const quipu_draft *draft)
 {
     const quipu_options *options = &folding->handle->options;
@@ -93,7 +94,7 @@ int qp_emit(struct qp_folding *folding, const char *stream, const quipu_draft *d
         return QUIPU_TOO_LARGE;
     if (folding->batch->draft_count >= options->batch_events_max ||
         (folding->batch->draft_count > 0 &&
-         folding->batch->bytes.size + draft->data_size + draft->meta_size + EMITTED_BYTES >
+         folding->batch->bytes.size + draft->data_size + draft->meta_size + OVERHEAD_BYTES >
              options->batch_bytes_max))
         return no_room(folding);
     rc = qp_text_name(stream, QP_NAME_MAX, "a stream", &size, NULL);

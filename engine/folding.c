@@ -56,7 +56,7 @@ void qp_folding_release(struct qp_folding *folding)
 
 /* ---- what the functions call ---- */
 
-/* What is not the function's own mistake is kept, so that it cannot be taken for a fault. */
+/* The first is what the page failed with; those after it come of it. */
 int qp_folding_note(struct qp_folding *folding, int rc, const quipu_error *error)
 {
     if (rc < 0 && folding->failure.status == QUIPU_OK)
@@ -142,8 +142,8 @@ int qp_folding_put(struct qp_folding *folding, struct qp_bytes key, struct qp_by
 /* ---- faults ---- */
 
 /* The function's last word, as a fault. */
-static void keep_fault(struct qp_folding *folding, struct qp_bytes key, int status,
-                       const quipu_error *error)
+static void set_fault(struct qp_folding *folding, struct qp_bytes key, int status,
+                      const quipu_error *error)
 {
     struct qp_fault *fault = &folding->fault;
 
@@ -158,8 +158,8 @@ static void keep_fault(struct qp_folding *folding, struct qp_bytes key, int stat
     fault->text[sizeof(fault->text) - 1] = '\0';
 }
 
-/* Did the page itself fail? */
-static int own_failure(const struct qp_folding *folding, quipu_error *error)
+/* Did the page itself fail, and not the function? Returns: 0: no; else with what. */
+static int page_failure(const struct qp_folding *folding, quipu_error *error)
 {
     if (folding->failure.status < 0 && error != NULL)
         *error = folding->failure;
@@ -235,6 +235,8 @@ static int park(struct qp_folding *folding, struct qp_bytes key, const struct qp
 static void tell_fault(struct qp_folding *folding)
 {
     folding->failed++;
+    if (folding->quiet)
+        return;
     qp_handle_tell(folding->handle, 1, "projection %s, position %llu: %s",
                    folding->projection->name, (unsigned long long)folding->fault.position,
                    folding->fault.text);
@@ -263,10 +265,10 @@ static int apply_once(struct qp_folding *folding, struct qp_bytes key, const qui
     int rc = folding->projection->apply(folding, key, event, &own);
 
     if (folding->failure.status < 0)
-        return own_failure(folding, error);
+        return page_failure(folding, error);
     if (rc == QUIPU_OK)
         return rc;
-    keep_fault(folding, key, rc, &own);
+    set_fault(folding, key, rc, &own);
     return QUIPU_FAULTED;
 }
 
@@ -310,10 +312,10 @@ static int find_keys_once(struct qp_folding *folding, const quipu_event *part, q
         rc = folding->projection->keys(folding, part, &own);
     folding->keying = false;
     if (folding->failure.status < 0)
-        return own_failure(folding, error);
+        return page_failure(folding, error);
     if (rc == QUIPU_OK)
         return rc;
-    keep_fault(folding, stream, rc, &own);
+    set_fault(folding, stream, rc, &own);
     return QUIPU_FAULTED;
 }
 
@@ -388,7 +390,7 @@ static int begin_event(struct qp_folding *folding, const quipu_event *event, qui
             *error = own;
         return rc;
     }
-    keep_fault(folding, (struct qp_bytes){event->stream, event->stream_size}, rc, &own);
+    set_fault(folding, (struct qp_bytes){event->stream, event->stream_size}, rc, &own);
     return QUIPU_FAULTED;
 }
 

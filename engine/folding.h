@@ -61,17 +61,17 @@ struct qp_folding {
     struct qp_batch *batch;      /* emitted events, and rows of parked ones */
     struct qp_emitted before;    /* what was emitted when the view passed the event */
     enum qp_folding_emits emits;
-    struct qp_txn
-        *owners; /* says whose streams are: its own events are passed over. NULL: nobody's */
-    bool shares; /* events before this one have emitted into the batch */
-    bool waits;  /* it may sleep before it tries again */
+    struct qp_txn *owners; /* says whose streams are, to pass over its own events; NULL: nobody's */
+    bool shares;           /* events before this one have emitted into the batch */
+    bool waits;            /* it may sleep before it tries again */
+    bool quiet;            /* what fails is told by another fold of the same events */
     qp_folding_ask_fn ask; /* NULL: nobody asks */
     void *ask_payload;
     int64_t now_ns;        /* on the store's clock */
     struct qp_buffer keys; /* of the event under way: size u16, bytes */
     size_t keys_few;       /* so many bytes of them are not in: 0: all */
     struct qp_sheet keys_many;
-    const quipu_event *event; /* the same */
+    const quipu_event *event; /* the stored one under way */
     uint64_t applied;         /* events */
     uint64_t failed;          /* all attempts in vain, by key */
     uint64_t skipped;         /* that the policy passed over, by key */
@@ -80,8 +80,9 @@ struct qp_folding {
     quipu_error failure;      /* of a page's call, and not of the function that made it */
 };
 
-/* `txn` and `place`: the view below, NULL without one. `any_parked`: its generation has parked
- * events. `before` is set. Release it in any case. Returns: OK; as
+/* `folding` is zeroed but for what its caller wants: `batch`, `before`, `emits`, `owners`, `waits`,
+ * `quiet`, `ask`. `txn`: the snapshot of the view below, NULL without one; `place`: the generation
+ * that is folded. `any_parked`: it has parked events. Release it in any case. Returns: OK; as
  * qp_cursor_open(). */
 int qp_folding_begin(struct qp_folding *folding, struct qp_handle *handle,
                      const struct qp_projection *projection, struct qp_txn *txn,

@@ -82,7 +82,7 @@ static int fold(struct inlining *inlining, struct qp_fault *fault, quipu_error *
     if (rc == QUIPU_OK) {
         inlining->row.mark = inlining->upto;
         if (inlining->row.emitted < inlining->upto)
-            inlining->row.emitted = inlining->upto; /* nothing: it cannot */
+            inlining->row.emitted = inlining->upto; /* it cannot: none is missing up to here */
         inlining->row.applied += folding.applied;
         inlining->row.parked += (uint64_t)folding.parked_more;
     }

@@ -36,6 +36,18 @@ const char *qp_table_name(enum qp_table table)
     return table < QP_TABLES && names[table] != NULL ? names[table] : "?";
 }
 
+const char *qp_table_text(enum qp_table table, const char *text)
+{
+    char begin[32];
+    size_t size = (size_t)snprintf(begin, sizeof(begin), "table %s", qp_table_name(table));
+
+    assert(size < sizeof(begin));
+    if (strncmp(text, begin, size) != 0 || (text[size] != ',' && text[size] != ':') ||
+        text[size + 1] != ' ')
+        return text;
+    return text + size + 2;
+}
+
 void qp_key_text(struct qp_bytes key, char *out, size_t capacity)
 {
     const uint8_t *at = key.data;

@@ -29,6 +29,10 @@ enum qp_table {
 /* Its name in the file; "?" for no table. */
 const char *qp_table_name(enum qp_table table);
 
+/* What an error's text says of a row behind "table NAME, " or "table NAME: "; another text is left
+ * as it is. */
+const char *qp_table_text(enum qp_table table, const char *text);
+
 /* What events are found by. The numbers are part of the format. */
 enum qp_term_kind {
     QP_TERM_STREAM = 1,

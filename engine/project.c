@@ -2,14 +2,16 @@
  * it:
  *
  *     no row ........................... make it
- *     deleted .......................... rows out, a thousand a step; then the row itself
+ *     paused ........................... nothing
  *     another's lease .................. wait; dead, or ended and nothing moves: take it over
- *     paused, stopped .................. nothing
+ *     deleted .......................... rows out, a thousand a step; then the row itself
  *     a newer version, or told to ...... begin another generation beside the view's
+ *     stopped .......................... nothing
  *     parked events to be tried again .. try them
+ *     rows of generations that are gone  at the head, and behind it every second step: a
+ *                                        thousand; not while a generation is being built
  *     behind the head .................. a page: fold outside of the transaction, commit
  *                                        the generation beside has come to the head: swap
- *     rows of generations that are gone  a thousand a step
  *
  * A step reads the row and the view in one snapshot and proposes the next row together with what it
  * writes. The commit takes it only if the row is still the one that was read. So no page is applied
@@ -33,8 +35,8 @@ enum {
     REFUSED_MAX = 100  /* pages one after the other, each for another stream */
 };
 
-/* What a step begins with: one snapshot. */
-struct look {
+/* What a step has seen, in one snapshot. */
+struct seen {
     struct qp_txn txn;
     struct qp_projection_row row;
     uint64_t head;
@@ -48,27 +50,27 @@ void qp_run_begin(struct qp_run *run, struct qp_handle *handle,
     *run = (struct qp_run){.handle = handle, .projection = projection};
 }
 
-static int look(struct qp_run *run, struct look *look, quipu_error *error)
+static int look(struct qp_run *run, struct seen *seen, quipu_error *error)
 {
-    int rc = qp_txn_begin_read(run->handle->log, &look->txn, error);
+    int rc = qp_txn_begin_read(run->handle->log, &seen->txn, error);
 
     if (rc == QUIPU_OK)
-        rc = qp_projections_get(&look->txn, run->projection->name_bytes, &look->row, error);
+        rc = qp_projections_get(&seen->txn, run->projection->name_bytes, &seen->row, error);
     if (rc < 0)
         return rc;
-    look->exists = rc == QUIPU_ROW;
-    rc = qp_log_newest(&look->txn, &look->head, error);
-    look->now_ns = qp_shared_now_ns(&run->handle->shared);
-    run->row = look->row;
-    run->head = look->head;
-    run->transaction = qp_txn_number(&look->txn);
+    seen->exists = rc == QUIPU_ROW;
+    rc = qp_log_newest(&seen->txn, &seen->head, error);
+    seen->now_ns = qp_shared_now_ns(&run->handle->shared);
+    run->row = seen->row;
+    run->head = seen->head;
+    run->transaction = qp_txn_number(&seen->txn);
     return rc;
 }
 
-static bool is_behind(const struct look *look)
+static bool is_behind(const struct seen *seen)
 {
-    return look->row.mark < look->head || look->row.building != 0 ||
-           (look->row.flags & (QP_PROJECTION_REPLAYS | QP_PROJECTION_REBUILDS)) != 0;
+    return seen->row.mark < seen->head || seen->row.building != 0 ||
+           (seen->row.flags & (QP_PROJECTION_REPLAYS | QP_PROJECTION_REBUILDS)) != 0;
 }
 
 static bool holds(const struct qp_run *run, const struct qp_projection_row *row)
@@ -76,9 +78,9 @@ static bool holds(const struct qp_run *run, const struct qp_projection_row *row)
     return qp_lease_holds(&run->lease, row);
 }
 
-static void hold(struct qp_run *run, const struct look *look, struct qp_projection_row *next)
+static void hold(struct qp_run *run, const struct seen *seen, struct qp_projection_row *next)
 {
-    qp_lease_hold(&run->lease, &run->handle->shared, look->now_ns, next);
+    qp_lease_hold(&run->lease, &run->handle->shared, seen->now_ns, next);
 }
 
 /* ---- commit ---- */
@@ -93,22 +95,22 @@ static void count_page(struct qp_run *run)
 }
 
 /* A mistake: the rows of a page in one commit, and the mark in the next. */
-static void commit_rows_first(struct qp_run *run, struct look *looked)
+static void commit_rows_first(struct qp_run *run, struct seen *seen)
 {
     uint8_t row[QP_PROJECTION_ROW_BYTES_MAX];
-    size_t size = qp_projection_write(&looked->row, row);
+    size_t size = qp_projection_write(&seen->row, row);
 
-    (void)qp_batch_project(&run->batch, run->projection->name_bytes, looked->row.sequence, row,
-                           size, NULL);
-    qp_txn_end(&looked->txn);
+    (void)qp_batch_project(&run->batch, run->projection->name_bytes, seen->row.sequence, row, size,
+                           NULL);
+    qp_txn_end(&seen->txn);
     (void)qp_commit(run->handle, &run->batch, NULL, NULL);
     qp_batch_clear(&run->batch);
-    (void)look(run, looked, NULL);
+    (void)look(run, seen, NULL);
 }
 
 /* What is in run->batch, with the row as it is to be. The snapshot is let go first: the file may
  * have to grow. Returns: ROW: done, or somebody was faster. */
-static int commit(struct qp_run *run, struct look *look, const struct qp_projection_row *next,
+static int commit(struct qp_run *run, struct seen *seen, const struct qp_projection_row *next,
                   quipu_error *error)
 {
     uint8_t row[QP_PROJECTION_ROW_BYTES_MAX];
@@ -117,10 +119,10 @@ static int commit(struct qp_run *run, struct look *look, const struct qp_project
     int rc;
 
     if (QP_MUTANT(MARK_APART) && size > 0 && run->batch.effects.size > 0)
-        commit_rows_first(run, look);
-    rc = qp_batch_project(&run->batch, run->projection->name_bytes, look->row.sequence, row, size,
+        commit_rows_first(run, seen);
+    rc = qp_batch_project(&run->batch, run->projection->name_bytes, seen->row.sequence, row, size,
                           &why);
-    qp_txn_end(&look->txn);
+    qp_txn_end(&seen->txn);
     if (rc == QUIPU_OK)
         rc = qp_commit(run->handle, &run->batch, NULL, &why);
     if (rc == QUIPU_CONFLICT)
@@ -143,26 +145,26 @@ static int commit(struct qp_run *run, struct look *look, const struct qp_project
 
 /* ---- steps ---- */
 
-static int make(struct qp_run *run, struct look *look, quipu_error *error)
+static int make(struct qp_run *run, struct seen *seen, quipu_error *error)
 {
     const struct qp_projection_row row = {
         .generation = 1,
         .next_generation = 2,
         .version = run->projection->version,
-        .token = (uint64_t)look->now_ns, /* one of its earlier life never comes again */
+        .token = (uint64_t)seen->now_ns, /* one of its earlier life never comes again */
         .flags = run->projection->mode == QUIPU_INLINE ? QP_PROJECTION_INLINE : 0,
     };
 
-    return commit(run, look, &row, error);
+    return commit(run, seen, &row, error);
 }
 
 /* Rows of what is gone. Returns: OK: there are none. */
-static int clean(struct qp_run *run, struct look *look, quipu_error *error)
+static int clean(struct qp_run *run, struct seen *seen, quipu_error *error)
 {
-    struct qp_projection_row next = look->row;
+    struct qp_projection_row next = seen->row;
     bool deleted = (next.flags & QP_PROJECTION_DELETED) != 0;
     size_t count = 0;
-    int rc = qp_clean_find(&look->txn, run->projection->name_bytes, deleted ? 0 : next.generation,
+    int rc = qp_clean_find(&seen->txn, run->projection->name_bytes, deleted ? 0 : next.generation,
                            deleted ? 0 : next.building, &run->batch, &count, error);
 
     if (rc < 0)
@@ -173,13 +175,13 @@ static int clean(struct qp_run *run, struct look *look, quipu_error *error)
     }
     if (count == 0)
         next.flags &= ~(uint32_t)QP_PROJECTION_UNCLEAN;
-    return commit(run, look, count == 0 && deleted ? NULL : &next, error);
+    return commit(run, seen, count == 0 && deleted ? NULL : &next, error);
 }
 
 /* Whatever was being built before was of another function. */
-static int begin_building(struct qp_run *run, struct look *look, quipu_error *error)
+static int begin_building(struct qp_run *run, struct seen *seen, quipu_error *error)
 {
-    struct qp_projection_row next = look->row;
+    struct qp_projection_row next = seen->row;
 
     if (next.building != 0)
         next.flags |= QP_PROJECTION_UNCLEAN;
@@ -189,8 +191,8 @@ static int begin_building(struct qp_run *run, struct look *look, quipu_error *er
     next.building_mark = 0;
     next.building_parked = 0;
     next.applied = 0;
-    hold(run, look, &next);
-    return commit(run, look, &next, error);
+    hold(run, seen, &next);
+    return commit(run, seen, &next, error);
 }
 
 void qp_run_stop_at(struct qp_projection_row *row, const struct qp_fault *fault, int64_t now_ns)
@@ -207,10 +209,10 @@ void qp_run_stop_at(struct qp_projection_row *row, const struct qp_fault *fault,
 }
 
 /* Begin a page over the generation that is being folded. */
-static int begin_folding(struct qp_run *run, struct look *look, struct qp_folding *folding,
+static int begin_folding(struct qp_run *run, struct seen *seen, struct qp_folding *folding,
                          quipu_error *error)
 {
-    const struct qp_projection_row *row = &look->row;
+    const struct qp_projection_row *row = &seen->row;
     const struct qp_view_place place = {run->projection->name_bytes,
                                         row->building != 0 ? row->building : row->generation};
     uint64_t parked = row->building != 0 ? row->building_parked : row->parked;
@@ -219,12 +221,12 @@ static int begin_folding(struct qp_run *run, struct look *look, struct qp_foldin
     folding->waits = true;
     folding->ask = run->ask;
     folding->ask_payload = run->ask_payload;
-    folding->owners = qp_streams_any(&look->txn) ? &look->txn : NULL; /* of an earlier life, too */
+    folding->owners = qp_streams_any(&seen->txn) ? &seen->txn : NULL; /* of an earlier life, too */
     folding->emits = run->projection->mode == QUIPU_INLINE ? QP_EMITS_REFUSED : QP_EMITS_TAKEN;
     folding->before.upto = QP_MUTANT(REBUILD_EMITS) ? 0 : row->emitted;
     if (row->building != 0 && row->parked > 0)
         folding->before.live = (struct qp_view_place){place.name, row->generation};
-    return qp_folding_begin(folding, run->handle, run->projection, &look->txn, &place, parked > 0,
+    return qp_folding_begin(folding, run->handle, run->projection, &seen->txn, &place, parked > 0,
                             error);
 }
 
@@ -282,12 +284,12 @@ static int fold_events(struct qp_run *run, struct qp_folding *folding, struct qp
 }
 
 /* FAULTED, TOO_LARGE: folding->fault says at which event. */
-static int fold_page(struct qp_run *run, struct look *look, struct qp_folding *folding,
+static int fold_page(struct qp_run *run, struct seen *seen, struct qp_folding *folding,
                      struct page *page, quipu_error *error)
 {
     const struct qp_range range = {.after = page->mark, .upto = page->upto, .check = true};
     struct qp_reader *reader = NULL;
-    int rc = begin_folding(run, look, folding, error);
+    int rc = begin_folding(run, seen, folding, error);
 
     if (rc == QUIPU_OK)
         rc = qp_reader_open(run->handle, NULL, &run->projection->query, &range, &reader, error);
@@ -300,7 +302,7 @@ static int fold_page(struct qp_run *run, struct look *look, struct qp_folding *f
 }
 
 /* What the row is to be after a page. */
-static void move_on(struct qp_run *run, const struct look *look, const struct qp_folding *folding,
+static void move_on(struct qp_run *run, const struct seen *seen, const struct qp_folding *folding,
                     const struct page *page, struct qp_projection_row *next)
 {
     uint64_t *mark = next->building != 0 ? &next->building_mark : &next->mark;
@@ -321,7 +323,7 @@ static void move_on(struct qp_run *run, const struct look *look, const struct qp
     next->flags &= ~(uint32_t)QP_PROJECTION_INLINE;
     if (run->projection->mode == QUIPU_INLINE)
         next->flags |= QP_PROJECTION_INLINE;
-    hold(run, look, next);
+    hold(run, seen, next);
     if (!page->reached)
         return;
     if (next->building != 0)
@@ -332,15 +334,15 @@ static void move_on(struct qp_run *run, const struct look *look, const struct qp
 
 /* A page, and once more without the event that it stopped at, or that has no room in it: what was
  * folded of that one cannot be taken back. The projection stops there if it must. */
-static int fold(struct qp_run *run, struct look *look, quipu_error *error)
+static int fold(struct qp_run *run, struct seen *seen, quipu_error *error)
 {
-    struct qp_projection_row next = look->row;
+    struct qp_projection_row next = seen->row;
     uint64_t from = next.building != 0 ? next.building_mark : next.mark;
     struct page page = {.mark = from,
                         .until_ns = qp_clock_monotonic_ns() + QP_PAGE_MS * QP_NS_PER_MS};
     struct qp_folding folding = {0};
     struct qp_fault fault;
-    int rc = fold_page(run, look, &folding, &page, error);
+    int rc = fold_page(run, seen, &folding, &page, error);
 
     if (rc == QUIPU_FAULTED || rc == QUIPU_TOO_LARGE) {
         bool stops = rc == QUIPU_FAULTED;
@@ -350,16 +352,16 @@ static int fold(struct qp_run *run, struct look *look, quipu_error *error)
         qp_folding_release(&folding);
         if (!QP_MUTANT(EMITTED_TWICE))
             qp_batch_clear(&run->batch);
-        rc = page.upto > from ? fold_page(run, look, &folding, &page, error) : QUIPU_OK;
+        rc = page.upto > from ? fold_page(run, seen, &folding, &page, error) : QUIPU_OK;
         if (rc == QUIPU_OK)
-            move_on(run, look, &folding, &page, &next);
+            move_on(run, seen, &folding, &page, &next);
         if (rc == QUIPU_OK && stops && page.mark == page.upto)
-            qp_run_stop_at(&next, &fault, look->now_ns);
+            qp_run_stop_at(&next, &fault, seen->now_ns);
     } else if (rc == QUIPU_OK) {
-        move_on(run, look, &folding, &page, &next);
+        move_on(run, seen, &folding, &page, &next);
     }
     qp_folding_release(&folding); /* it looks into the snapshot */
-    return rc < 0 ? rc : commit(run, look, &next, error);
+    return rc < 0 ? rc : commit(run, seen, &next, error);
 }
 
 /* ---- parked events again ---- */
@@ -415,14 +417,14 @@ static int replay_all(struct qp_run *run, struct qp_folding *folding, struct qp_
     return rc < 0 ? rc : QUIPU_OK;
 }
 
-static int replay_page(struct qp_run *run, struct look *look, struct qp_folding *folding,
+static int replay_page(struct qp_run *run, struct seen *seen, struct qp_folding *folding,
                        struct page *page, quipu_error *error)
 {
     struct qp_log_cursor log = {0};
-    int rc = begin_folding(run, look, folding, error);
+    int rc = begin_folding(run, seen, folding, error);
 
     if (rc == QUIPU_OK)
-        rc = qp_log_open(&log, &look->txn, true, error);
+        rc = qp_log_open(&log, &seen->txn, true, error);
     if (rc == QUIPU_OK)
         rc = replay_all(run, folding, &log, page, error);
     if (rc == QUIPU_OK)
@@ -432,63 +434,63 @@ static int replay_page(struct qp_run *run, struct look *look, struct qp_folding 
 }
 
 /* A page, and once more without the event that has no room in it. */
-static int replay(struct qp_run *run, struct look *look, quipu_error *error)
+static int replay(struct qp_run *run, struct seen *seen, quipu_error *error)
 {
-    struct qp_projection_row next = look->row;
+    struct qp_projection_row next = seen->row;
     struct qp_folding folding = {0};
     struct page page = {.mark = next.mark,
                         .until_ns = qp_clock_monotonic_ns() + QP_PAGE_MS * QP_NS_PER_MS};
-    int rc = replay_page(run, look, &folding, &page, error);
+    int rc = replay_page(run, seen, &folding, &page, error);
 
     if (rc == QUIPU_TOO_LARGE && page.events > 1) {
         page.events_max = page.events - 1;
         page.events = 0;
         qp_folding_release(&folding);
         qp_batch_clear(&run->batch);
-        rc = replay_page(run, look, &folding, &page, error);
+        rc = replay_page(run, seen, &folding, &page, error);
     }
     if (rc == QUIPU_OK) {
         if (page.reached)
             next.flags &= ~(uint32_t)QP_PROJECTION_REPLAYS;
         page.reached = false; /* that was of what is parked */
-        move_on(run, look, &folding, &page, &next);
+        move_on(run, seen, &folding, &page, &next);
     }
     qp_folding_release(&folding);
-    return rc == QUIPU_OK ? commit(run, look, &next, error) : rc;
+    return rc == QUIPU_OK ? commit(run, seen, &next, error) : rc;
 }
 
 /* ---- what is to be done ---- */
 
-static int take_over(struct qp_run *run, struct look *look, quipu_error *error)
+static int take_over(struct qp_run *run, struct seen *seen, quipu_error *error)
 {
-    struct qp_projection_row next = look->row;
+    struct qp_projection_row next = seen->row;
 
     qp_handle_tell(run->handle, 1, "projection %s is taken over from process %u",
                    run->projection->name, next.owner_pid);
-    hold(run, look, &next);
-    return commit(run, look, &next, error);
+    hold(run, seen, &next);
+    return commit(run, seen, &next, error);
 }
 
 /* It is our turn, and there is no other generation to begin. */
-static int go_on(struct qp_run *run, struct look *look, quipu_error *error)
+static int go_on(struct qp_run *run, struct seen *seen, quipu_error *error)
 {
-    const struct qp_projection_row *row = &look->row;
+    const struct qp_projection_row *row = &seen->row;
 
-    if (row->mark > look->head || row->building_mark > look->head)
+    if (row->mark > seen->head || row->building_mark > seen->head)
         return qp_fail(error, QUIPU_CORRUPT, "projection %s has a mark after the newest event",
                        run->projection->name);
     if (row->building == 0 && (row->flags & QP_PROJECTION_REPLAYS) != 0)
-        return replay(run, look, error);
+        return replay(run, seen, error);
     if ((row->flags & QP_PROJECTION_UNCLEAN) != 0 && row->building == 0 &&
-        (row->mark == look->head || run->turns++ % 2 == 1)) /* also where events never end */
-        return clean(run, look, error);
-    if (row->building != 0 || row->mark < look->head)
-        return fold(run, look, error);
+        (row->mark == seen->head || run->turns++ % 2 == 1)) /* also where events never end */
+        return clean(run, seen, error);
+    if (row->building != 0 || row->mark < seen->head)
+        return fold(run, seen, error);
     if (holds(run, row) && !run->stays) {
         struct qp_projection_row next = *row;
 
         qp_lease_let_go(&next);
-        return commit(run, look, &next, error);
+        return commit(run, seen, &next, error);
     }
     return QUIPU_OK;
 }
@@ -505,31 +507,31 @@ static int check_version(const struct qp_run *run, const struct qp_projection_ro
                    run->projection->name, newest, run->projection->version);
 }
 
-static int act(struct qp_run *run, struct look *look, quipu_error *error)
+static int act(struct qp_run *run, struct seen *seen, quipu_error *error)
 {
-    const struct qp_projection_row *row = &look->row;
+    const struct qp_projection_row *row = &seen->row;
     const struct qp_projection *projection = run->projection;
 
-    if (!look->exists)
-        return make(run, look, error);
+    if (!seen->exists)
+        return make(run, seen, error);
     if (check_version(run, row, error) < 0)
         return QUIPU_CONFLICT;
     if ((row->flags & QP_PROJECTION_PAUSED) != 0 && (row->flags & QP_PROJECTION_DELETED) == 0)
         return QUIPU_OK; /* whoever has the lease */
-    if (!qp_lease_is_free(&run->lease, &run->handle->shared, row, is_behind(look), look->now_ns))
+    if (!qp_lease_is_free(&run->lease, &run->handle->shared, row, is_behind(seen), seen->now_ns))
         return qp_fail(error, QUIPU_BUSY, "process %u runs projection %s", row->owner_pid,
                        projection->name);
     if ((row->flags & QP_PROJECTION_DELETED) != 0)
-        return clean(run, look, error);
+        return clean(run, seen, error);
     if (row->owner_pid != 0 && !holds(run, row) &&
-        (run->stays || is_behind(look) || (row->flags & QP_PROJECTION_UNCLEAN) != 0))
-        return take_over(run, look, error);
+        (run->stays || is_behind(seen) || (row->flags & QP_PROJECTION_UNCLEAN) != 0))
+        return take_over(run, seen, error);
     if ((row->flags & QP_PROJECTION_REBUILDS) != 0 ||
         projection->version > (row->building != 0 ? row->building_version : row->version))
-        return begin_building(run, look, error);
+        return begin_building(run, seen, error);
     if ((row->flags & QP_PROJECTION_STOPPED) != 0)
         return qp_projection_stopped(projection->name_bytes, row, error);
-    return go_on(run, look, error);
+    return go_on(run, seen, error);
 }
 
 /* Another one may make it at the same time: then it is looked at again. */
@@ -541,31 +543,31 @@ int qp_run_make(struct qp_run *run, quipu_error *error)
     if (run->handle->read_only)
         return qp_fail(error, QUIPU_READ_ONLY, "the store is open for reading only");
     while (!exists && rc >= 0) {
-        struct look looked = {0};
+        struct seen seen = {0};
 
         qp_batch_clear(&run->batch);
-        rc = look(run, &looked, error);
-        exists = looked.exists;
+        rc = look(run, &seen, error);
+        exists = seen.exists;
         if (rc == QUIPU_OK && !exists)
-            rc = make(run, &looked, error);
-        qp_txn_end(&looked.txn);
+            rc = make(run, &seen, error);
+        qp_txn_end(&seen.txn);
     }
     return rc < 0 ? rc : check_version(run, &run->row, error);
 }
 
 int qp_run_step(struct qp_run *run, quipu_error *error)
 {
-    struct look looked = {0};
+    struct seen seen = {0};
     int rc;
 
     if (run->handle->read_only)
         return qp_fail(error, QUIPU_READ_ONLY, "the store is open for reading only");
     qp_batch_clear(&run->batch);
     run->page = (struct qp_run_counts){0};
-    rc = look(run, &looked, error);
+    rc = look(run, &seen, error);
     if (rc == QUIPU_OK)
-        rc = act(run, &looked, error);
-    qp_txn_end(&looked.txn);
+        rc = act(run, &seen, error);
+    qp_txn_end(&seen.txn);
     return rc;
 }
 
@@ -575,17 +577,17 @@ void qp_run_end(struct qp_run *run)
     int rc = QUIPU_ROW;
 
     while (run->lease.token != 0 && rc == QUIPU_ROW) {
-        struct look looked = {0};
+        struct seen seen = {0};
 
         qp_batch_clear(&run->batch);
-        rc = look(run, &looked, NULL);
-        if (rc == QUIPU_OK && holds(run, &looked.row)) {
-            struct qp_projection_row next = looked.row;
+        rc = look(run, &seen, NULL);
+        if (rc == QUIPU_OK && holds(run, &seen.row)) {
+            struct qp_projection_row next = seen.row;
 
             qp_lease_let_go(&next);
-            rc = commit(run, &looked, &next, NULL);
+            rc = commit(run, &seen, &next, NULL);
         }
-        qp_txn_end(&looked.txn);
+        qp_txn_end(&seen.txn);
     }
     qp_batch_release(&run->batch);
 }

@@ -50,9 +50,9 @@ size_t qp_projection_write(const struct qp_projection_row *row, uint8_t *out)
     qp_set_u64(out + 112, row->building_parked);
     qp_set_u64(out + 120, row->fault_position);
     qp_set_u64(out + 128, (uint64_t)row->fault_ns);
-    qp_set_u64(out + 140, row->emitted);
     qp_set_u16(out + 136, (uint16_t)row->fault_key_size);
     qp_set_u16(out + 138, (uint16_t)row->fault_text_size);
+    qp_set_u64(out + 140, row->emitted);
     memcpy(out + FIXED_BYTES, row->fault_key, row->fault_key_size);
     memcpy(out + FIXED_BYTES + row->fault_key_size, row->fault_text, row->fault_text_size);
     return FIXED_BYTES + row->fault_key_size + row->fault_text_size;

@@ -21,7 +21,7 @@ enum qp_projection_flags {
     QP_PROJECTION_REPLAYS = 32,  /* parked events are to be tried again */
     QP_PROJECTION_REBUILDS = 64, /* it was told to be built anew */
     QP_PROJECTION_DELETED = 128, /* nothing is left to see; its rows are on their way out */
-    QP_PROJECTION_FLAGS = 247
+    QP_PROJECTION_FLAGS = 247    /* all of them: 8 is none */
 };
 
 struct qp_projection_row {

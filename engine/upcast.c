@@ -493,11 +493,6 @@ int qp_upcast_event(struct qp_upcast *upcast, const quipu_event *event, quipu_er
     return QUIPU_OK;
 }
 
-bool qp_upcast_more(const struct qp_upcast *upcast)
-{
-    return upcast->plain != NULL || upcast->left > 0;
-}
-
 size_t qp_upcast_left(const struct qp_upcast *upcast)
 {
     return upcast->plain != NULL ? 1 : upcast->left;
@@ -516,7 +511,7 @@ const quipu_event *qp_upcast_next(struct qp_upcast *upcast)
     const quipu_event *plain = upcast->plain;
     size_t next;
 
-    if (!qp_upcast_more(upcast))
+    if (qp_upcast_left(upcast) == 0)
         return NULL;
     upcast->plain = NULL;
     if (plain != NULL)

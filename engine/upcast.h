@@ -1,7 +1,7 @@
 /* upcast.h - what stored events are handed out as: the upcasters of a handle, and one event's way
  * through them (docs/ARCHITECTURE.md 4.4).
  *
- *     qp_upcast_begin(&upcast, &handle->upcasters);
+ *     qp_upcast_begin(&upcast, &handle->upcasters, false);
  *     for each stored event: qp_upcast_event(), then qp_upcast_next() until it gives NULL
  *     qp_upcast_release(&upcast); */
 #ifndef QP_UPCAST_H
@@ -65,7 +65,8 @@ struct qp_upcast {
     quipu_error failure; /* of the first emit that failed */
 };
 
-/* What is registered by now is what all of its events see. */
+/* What is registered by now is what all of its events see. `backwards`: the results of each come
+ * in the reverse order. */
 void qp_upcast_begin(struct qp_upcast *upcast, struct qp_upcasters *upcasters, bool backwards);
 void qp_upcast_release(struct qp_upcast *upcast);
 
@@ -86,9 +87,6 @@ const quipu_event *qp_upcast_next(struct qp_upcast *upcast);
 /* How many are still to come; and from the first on again, of the event that was taken. */
 size_t qp_upcast_left(const struct qp_upcast *upcast);
 void qp_upcast_again(struct qp_upcast *upcast, const quipu_event *event);
-
-/* Is there a next one? */
-bool qp_upcast_more(const struct qp_upcast *upcast);
 
 /* For `up`: a result. What is wrong with it is remembered, and fails the event. */
 int qp_upcast_emit(struct qp_upcast *upcast, const char *stream, const quipu_draft *draft);

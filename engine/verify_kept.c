@@ -11,7 +11,6 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 struct check {
     int (*tell)(void *payload, const char *table, const char *text);
@@ -35,12 +34,7 @@ static int tell_row(const struct check *check, struct qp_bytes key, const char *
 /* Its own words begin with the table, which the finding has apart. */
 static int tell_why(const struct check *check, const quipu_error *why)
 {
-    static const char table[] = "table snapshots";
-    const char *text = why->text;
-
-    if (strncmp(text, table, strlen(table)) == 0)
-        text += strlen(table) + 2;
-    return check->tell(check->payload, "snapshots", text);
+    return check->tell(check->payload, "snapshots", qp_table_text(QP_TABLE_SNAPSHOTS, why->text));
 }
 
 static int check_snapshot(struct check *check, struct qp_bytes key,
@@ -71,10 +65,11 @@ static int check_row(struct check *check, struct qp_bytes key, struct qp_bytes v
 
 static int check_shared(struct check *check)
 {
-    uint64_t number = qp_blob_uses_shared(&check->uses, 0);
+    size_t at = 0;
+    uint64_t number = qp_blob_uses_shared(&check->uses, &at);
     int rc = QUIPU_OK;
 
-    for (; rc == QUIPU_OK && number > 0; number = qp_blob_uses_shared(&check->uses, number)) {
+    for (; rc == QUIPU_OK && number > 0; number = qp_blob_uses_shared(&check->uses, &at)) {
         char text[80];
 
         (void)snprintf(text, sizeof(text), "blob %" PRIu64 " is the state of several rows", number);

@@ -358,6 +358,7 @@ int qp_verify_rows(struct qp_handle *handle, const struct qp_verify_calls *calls
     if (rc > 0)
         return QUIPU_OK; /* a callback has seen enough */
     if (rc == QUIPU_OK && out->findings > 0)
-        rc = qp_fail(error, QUIPU_CORRUPT, "%" PRIu64 " findings", out->findings);
+        rc = qp_fail(error, QUIPU_CORRUPT, "%" PRIu64 " finding%s", out->findings,
+                     out->findings == 1 ? "" : "s");
     return rc;
 }

@@ -214,14 +214,6 @@ static int check_owner(struct check *check, enum qp_table table, struct qp_bytes
 
 /* ---- views ---- */
 
-static const char *without_table(const quipu_error *why)
-{
-    static const char table[] = "table views, ";
-    size_t size = strlen(table);
-
-    return strncmp(why->text, table, size) == 0 ? why->text + size : why->text;
-}
-
 /* The value is read as who looks at the view reads it, with all that it is made of. */
 static int check_value(struct check *check, struct qp_bytes key, struct qp_bytes stored)
 {
@@ -230,7 +222,8 @@ static int check_value(struct check *check, struct qp_bytes key, struct qp_bytes
     int rc = qp_blobs_read(check->txn, &qp_view_home, key, stored, &check->assembly, &row, &why);
 
     if (rc == QUIPU_CORRUPT) /* its words begin with the table, which the finding has apart */
-        return check->found(check->payload, qp_table_name(QP_TABLE_VIEWS), 0, without_table(&why));
+        return check->found(check->payload, qp_table_name(QP_TABLE_VIEWS), 0,
+                            qp_table_text(QP_TABLE_VIEWS, why.text));
     if (rc < 0)
         return fail(check, rc, &why);
     if (row.value.size > QP_VIEW_VALUE_MAX)
@@ -309,10 +302,11 @@ static int check_blob_key(struct check *check, struct qp_bytes key, struct qp_by
 
 static int check_shared_blobs(struct check *check)
 {
-    uint64_t number = qp_blob_uses_shared(&check->uses, 0);
+    size_t at = 0;
+    uint64_t number = qp_blob_uses_shared(&check->uses, &at);
     int rc = QUIPU_OK;
 
-    for (; rc == QUIPU_OK && number > 0; number = qp_blob_uses_shared(&check->uses, number)) {
+    for (; rc == QUIPU_OK && number > 0; number = qp_blob_uses_shared(&check->uses, &at)) {
         char text[80];
 
         (void)snprintf(text, sizeof(text), "blob %" PRIu64 " is the value of several rows", number);

@@ -1,6 +1,8 @@
 /* test_blobs.c - blobs.c: values of every length in rows of both files, what is left of them when
  * they are replaced, and damage of each part. Plainly said: whatever was put comes out, or CORRUPT
- * does; and a table of blobs holds no more chunks than its rows need. */
+ * does; and a table of blobs holds no more chunks than its rows need. And blob_uses.c: which of
+ * them several rows have. */
+#include "blob_uses.h"
 #include "blobs.h"
 #include "key.h"
 #include "meta.h"
@@ -388,4 +390,32 @@ Test(blobs, map_full)
     cr_expect_eq(chunks(), needed(LONGEST));
     cr_expect_eq(qp_table_rows(&txn, home->rows), 1);
     end();
+}
+
+/* ---- what several rows have ---- */
+
+static void expect_shared(const uint64_t *numbers, size_t count, const uint64_t *shared,
+                          size_t shared_count)
+{
+    struct qp_blob_uses uses = {0};
+    size_t at = 0;
+
+    for (size_t i = 0; i < count; i++)
+        cr_assert_eq(qp_blob_uses_add(&uses, numbers[i], &why), QUIPU_OK);
+    for (size_t i = 0; i < shared_count; i++)
+        cr_expect_eq(qp_blob_uses_shared(&uses, &at), shared[i], "number %zu", i);
+    cr_expect_eq(qp_blob_uses_shared(&uses, &at), 0);
+    cr_expect_eq(qp_blob_uses_shared(&uses, &at), 0, "and it stays at the end");
+    qp_blob_uses_release(&uses);
+}
+
+Test(blobs, uses)
+{
+    static const uint64_t some[] = {5, 3, 0, 5, 9, 3, 0, 3, UINT64_MAX, 1, UINT64_MAX};
+    static const uint64_t shared[] = {3, 5, UINT64_MAX};
+
+    expect_shared(NULL, 0, NULL, 0);
+    expect_shared(some, 2, NULL, 0);
+    expect_shared(some, 4, shared + 1, 1);
+    expect_shared(some, sizeof(some) / sizeof(some[0]), shared, 3);
 }

@@ -362,3 +362,20 @@ Test(key, order_of_views)
         for (size_t j = 0; j < 100; j++)
             cr_expect_eq(sign(compare(&list[i], &list[j])), (i > j) - (i < j), "%zu, %zu", i, j);
 }
+
+Test(key, texts_of_a_table)
+{
+    const char *others[] = {"",
+                            "t",
+                            "table view",
+                            "table views",
+                            "table views,",
+                            "table viewsx, y",
+                            "table meta, row",
+                            "views, row"};
+
+    cr_expect_str_eq(qp_table_text(QP_TABLE_VIEWS, "table views, row a: b"), "row a: b");
+    cr_expect_str_eq(qp_table_text(QP_TABLE_INDEX_META, "table meta: c"), "c");
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        cr_expect_eq(qp_table_text(QP_TABLE_VIEWS, others[i]), others[i], "%s", others[i]);
+}

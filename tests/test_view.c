@@ -605,12 +605,16 @@ Test(view, arguments)
     for (unsigned bit = 2; bit < 32; bit++)
         cr_expect_eq(quipu_view_scan(view, NULL, 0, NULL, 0, UINT32_C(1) << bit, &why),
                      QUIPU_MISUSE, "flag %u", bit);
+    cr_assert_eq(quipu_view_scan(view, NULL, 0, NULL, 0, 0, &why), QUIPU_OK, "%s", why.text);
+    cr_assert_eq(quipu_view_next(view, &key, &value, &why), QUIPU_ROW, "%s", why.text);
     cr_expect_eq(quipu_view_next(NULL, &key, &value, &why), QUIPU_MISUSE);
     cr_expect_eq(quipu_view_next(view, NULL, &value, &why), QUIPU_MISUSE);
     cr_expect_eq(quipu_view_next(view, &key, NULL, &why), QUIPU_MISUSE);
     cr_expect_eq(quipu_view_count(NULL, NULL, 0, &number, &why), QUIPU_MISUSE);
     cr_expect_eq(quipu_view_count(view, NULL, 1, &number, &why), QUIPU_MISUSE);
     cr_expect_eq(quipu_view_count(view, NULL, 0, NULL, &why), QUIPU_MISUSE);
+    cr_expect_eq(quipu_view_next(view, &key, &value, &why), QUIPU_OK,
+                 "the scan stands where it was");
     quipu_view_close(NULL);
     expect(view, "a", "1");
     quipu_view_close(view);

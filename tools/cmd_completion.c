@@ -8,13 +8,14 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Each word of "N|any|exists|new" that is meant as it stands: what is written large is a name. */
+/* Each word of "N|any|exists|new" that is meant as it stands: what is written large is a name. A
+ * blank ends them. */
 static void put_words(struct qt_out *out, const char *choices)
 {
     const char *blank = "";
 
-    for (const char *at = choices; *at != '\0';) {
-        size_t size = strcspn(at, "|");
+    for (const char *at = choices; *at != '\0' && *at != ' ';) {
+        size_t size = strcspn(at, "| ");
 
         if (islower((unsigned char)*at)) {
             qt_out_text(out, blank);
@@ -66,18 +67,6 @@ static void put_options(struct qt_out *out, const struct qt_command *command, bo
     }
 }
 
-/* "get|scan" as words with blanks between them. */
-static void put_alternatives(struct qt_out *out, const char *name, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        char c = name[i];
-
-        if (c == '|')
-            c = ' ';
-        qt_out_char(out, c);
-    }
-}
-
 /* What may stand in place of each operand: directories, files, or these words. */
 static void put_operands(struct qt_out *out, const struct qt_command *command)
 {
@@ -92,8 +81,10 @@ static void put_operands(struct qt_out *out, const struct qt_command *command)
             qt_out_text(out, "<file>");
         else if (strncmp(name, "VERB", 4) == 0)
             put_verbs(out);
-        else if (islower((unsigned char)*name))
-            put_alternatives(out, name, size);
+        else if (strncmp(name, "ORDER", 5) == 0)
+            put_words(out, command->orders);
+        else
+            put_words(out, name);
         qt_out_char(out, '\'');
         at += size;
         if (*at == ' ')

@@ -153,10 +153,11 @@ static int conclude(struct diff *diff)
                 ",\"mark_b\":%" PRIu64 "}",
                 diff->differ, diff->keys, mark_a, mark_b);
     } else {
-        qt_note("%s of %s keys differ; %.150s at mark %" PRIu64 ", %.150s at mark %" PRIu64 "%s",
+        qt_note("%s of %s %s %s; %.150s at mark %" PRIu64 ", %.150s at mark %" PRIu64 "%s",
                 qt_number_grouped(diff->differ, differ), qt_number_grouped(diff->keys, keys),
-                diff->a.name, mark_a, diff->b.name, mark_b,
-                mark_a == mark_b ? "" : ": folds up to different positions");
+                diff->keys == 1 ? "key" : "keys",
+                diff->differ == 1 || diff->keys == 1 ? "differs" : "differ", diff->a.name, mark_a,
+                diff->b.name, mark_b, mark_a == mark_b ? "" : ": folds up to different positions");
     }
     if (diff->differ == 0)
         return 0;

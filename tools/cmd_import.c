@@ -26,7 +26,6 @@
 #include "draft.h"
 #include "input.h"
 #include "interrupt.h"
-#include "number.h"
 #include "progress.h"
 #include "store.h"
 #include "text.h"

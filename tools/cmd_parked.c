@@ -2,7 +2,6 @@
  * them. */
 #include "command.h"
 #include "items.h"
-#include "number.h"
 #include "projection.h"
 #include "stamp.h"
 #include "store.h"
@@ -113,7 +112,8 @@ static int run_parked(struct qt_run *run)
     if (items.count == 0 && rc == 0 && !run->json)
         qt_note("nothing is parked");
     if (items.cut && !run->json)
-        qt_note("%zu events, there are more", items.count);
+        qt_note(items.count == 1 ? "%zu event, there are more" : "%zu events, there are more",
+                items.count);
     qt_items_release(&items);
     return rc;
 }

@@ -2,7 +2,6 @@
  * into the store, and whoever runs the projection sees it before its next commit. */
 #include "command.h"
 #include "items.h"
-#include "number.h"
 #include "projection.h"
 #include "store.h"
 #include "value.h"
@@ -141,6 +140,7 @@ const struct qt_command qt_command_projection = {
     .verb = "projection",
     .summary = "pause, resume, rebuild, delete, ... one",
     .operands = "STORE NAME ORDER [KEY]",
+    .orders = "pause|resume|rebuild|delete|replay|skip|drain|drop",
     .example = "quipu project orders --builtin count-by-type && "
                "quipu projection orders count-by-type pause --json",
     .text = "An ORDER is one of these:\n\n"

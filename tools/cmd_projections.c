@@ -8,7 +8,6 @@
 #include "text.h"
 #include "value.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #define NAME_WIDTH_MAX 60

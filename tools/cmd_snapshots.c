@@ -12,7 +12,6 @@
 #include "store.h"
 #include "text.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #define NAME_WIDTH_MAX 60
@@ -203,7 +202,10 @@ static void put_rows(struct kept *kept)
     qt_out_flush(&kept->run->out);
     qt_number_grouped(kept->ignored, ignored);
     qt_number_grouped(kept->count, count);
-    qt_note("%s of %s snapshots are of no use: loads pass them over", ignored, count);
+    if (kept->count == 1)
+        qt_note("1 snapshot is of no use: loads pass it over");
+    else
+        qt_note("%s of %s snapshots are of no use: loads pass them over", ignored, count);
 }
 
 /* ---- one state ---- */

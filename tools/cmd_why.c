@@ -1,6 +1,7 @@
 /* cmd_why.c - quipu why: does a projection move; if not, since when, at what, and what to do.
  *
  * First it is found out which of a few situations this is; text and JSON say the same of it. */
+#include "builtin.h"
 #include "command.h"
 #include "items.h"
 #include "number.h"
@@ -170,18 +171,10 @@ static void advise_order(struct why *why, const char *order, bool key, const cha
 
 static void advise_running(struct why *why, const char *means)
 {
-    static const char *const builtins[] = {"count-by-type", "streams-by-category", "last-by-stream",
-                                           "state-by-stream"};
     struct qt_bytes *line = advise(why, "project", means);
+    bool builtin = qt_builtin_find(why->item->name) != NULL;
 
-    for (size_t i = 0; i < sizeof(builtins) / sizeof(builtins[0]); i++) {
-        if (strcmp(builtins[i], why->item->name) == 0) {
-            qt_bytes_text(line, " --builtin ");
-            qt_bytes_text(line, builtins[i]);
-            return;
-        }
-    }
-    qt_bytes_text(line, " --plugin FILE --name ");
+    qt_bytes_text(line, builtin ? " --builtin " : " --plugin FILE --name ");
     qt_value_quoted(line, why->item->name);
 }
 
@@ -222,7 +215,7 @@ static const char *verdict(const struct why *why)
 {
     static const char *const texts[] = {
         [CURRENT] = "up to date",
-        [INLINE] = "moving with the next commit of who has registered it",
+        [INLINE] = "moving with the next commit of a program that has registered it",
         [MOVING] = "moving",
         [PARKED] = "moving, but for keys with parked events",
         [WAITING] = "moving, but for keys that wait to be drained",
@@ -345,8 +338,9 @@ static void put_runner(struct why *why)
 
     put_label(out, "runner");
     if (why->item->pid == 0) {
-        qt_out_text(out, why->item->mode == QUIPU_INLINE ? "commits of who has registered it\n"
-                                                         : "none\n");
+        qt_out_text(out, why->item->mode == QUIPU_INLINE
+                             ? "commits of programs that have registered it\n"
+                             : "none\n");
         return;
     }
     qt_out_text(out, "pid ");

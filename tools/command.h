@@ -16,6 +16,7 @@ struct qt_command {
     const char *verb;
     const char *summary;  /* a few words */
     const char *operands; /* "STORE [FILE|-]": names divided by a blank, [] for those not needed */
+    const char *orders;   /* "pause|resume": what an operand ORDER may be; NULL: there is none */
     const char *example;  /* works as it stands, on a store of docs/examples/orders.ndjson */
     const char *text; /* what there is to know beside the options; lines of at most 80 columns */
     const struct qt_option *options;

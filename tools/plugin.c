@@ -70,7 +70,7 @@ static bool is_whole(const quipu_plugin *given)
     return true;
 }
 
-/* What it is larger by than ours would be passed over in silence: so it is refused. */
+/* A larger struct than ours has members that nobody here would look at: it is refused. */
 static int copy_given(struct qt_plugin *plugin, struct qt_run *run, const quipu_plugin *given)
 {
     size_t size = sizeof(plugin->given);

@@ -5,7 +5,6 @@
 #include "problem.h"
 
 #include "bytes.h"
-#include "number.h"
 #include "text.h"
 
 #include <assert.h>
@@ -60,7 +59,6 @@ int qt_problem_library(struct qt_problem *problem, int status, const quipu_error
                        const char *which)
 {
     const char *text = error != NULL && error->text[0] != '\0' ? error->text : status_text(status);
-
     const char *next =
         status == QUIPU_CORRUPT && strstr(text, "verify") == NULL ? "; quipu verify says more" : "";
 

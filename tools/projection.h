@@ -3,18 +3,19 @@
 #define QT_PROJECTION_H
 
 #include "items.h"
+#include "number.h"
 #include "out.h"
 #include "quipu.h"
 
 /* One of QUIPU_LIST_PROJECTIONS: {"name","status","mode","version","mark","lag","applied","parked",
- * "rebuilt","runner":{"pid","until"},"changed","fault":{...}}; the last but one of fault's members
- * are those of quipu parked. Without what there is none of. */
+ * "rebuilt","runner":{"pid","until"},"changed","fault":{"position","key","status","code","reason",
+ * "time"}}. What there is none of is left out. */
 void qt_projection_put_json(struct qt_out *out, const quipu_item *item);
 
 /* The array of all. */
 void qt_projection_put_array(struct qt_out *out, const struct qt_items *items);
 
-/* "3 live, 1 rebuilding 62 %; orders faulted": all of them in a line, without its end. */
+/* "3 live, 1 rebuilding 62 %; 2 events parked": all of them in a line, without its end. */
 void qt_projection_put_summary(struct qt_out *out, const struct qt_items *items);
 
 /* ,"status":"APPLICATION","code":-1003,"reason":"..." */
@@ -28,7 +29,9 @@ unsigned qt_projection_percent(const quipu_item *item);
 
 bool qt_projection_is(const quipu_item *item, const char *status);
 
-/* "12 min", or "" if it is not known. `now_ns` is that of the machine. */
-const char *qt_projection_age(int64_t time_ns, char out[32]);
+/* How long ago that was, by the machine's clock: "12 min", or "" if it is not known. Returns:
+ * `out`.
+ */
+const char *qt_projection_age(int64_t time_ns, char out[QT_AMOUNT_MAX]);
 
 #endif

@@ -18,8 +18,8 @@ static bool begins_msgpack(struct qt_span value)
     return (first >= 0x80 && first <= 0x9f) || (first >= 0xdc && first <= 0xdf);
 }
 
-/* UTF-8 that can be read and typed: nothing in it is for a terminal; `lines`: but blanks and line
- * ends. */
+/* UTF-8 that can be read and typed: nothing in it is for a terminal, but, with `lines`, tabs and
+ * ends of lines. */
 static bool is_text(struct qt_span bytes, bool lines)
 {
     for (size_t at = 0; at < bytes.size;) {

@@ -24,7 +24,7 @@ void qt_value_member(struct qt_out *out, struct qt_bytes *scratch, const char *n
 void qt_value_text(struct qt_out *out, struct qt_bytes *scratch, struct qt_span value,
                    size_t width);
 
-/* A key for people. */
+/* A key for people, padded to `width` columns. */
 void qt_value_key_text(struct qt_out *out, struct qt_span key, size_t width);
 
 /* Bytes that were given as text, or with `base64` as that. Returns: 0, or -1: it is none, or memory
