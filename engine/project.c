@@ -178,11 +178,15 @@ static int clean(struct qp_run *run, struct seen *seen, quipu_error *error)
     return commit(run, seen, count == 0 && deleted ? NULL : &next, error);
 }
 
-/* Whatever was being built before was of another function. */
+/* Whatever was being built before was of another function. But if it has come further than the view
+ * its parked events alone tell what was not emitted there: then it is the view from now on. */
 static int begin_building(struct qp_run *run, struct seen *seen, quipu_error *error)
 {
     struct qp_projection_row next = seen->row;
 
+    if (next.building_mark > next.mark && next.building_mark <= seen->head &&
+        next.building_parked > 0)
+        qp_projection_swap(&next);
     if (next.building != 0)
         next.flags |= QP_PROJECTION_UNCLEAN;
     next.flags &= ~(uint32_t)(QP_PROJECTION_REBUILDS | QP_PROJECTION_STOPPED);
