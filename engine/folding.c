@@ -186,6 +186,7 @@ static int is_parked(struct qp_folding *folding, struct qp_bytes key, bool *here
 {
     struct qp_parked parked;
     struct qp_bytes value;
+    bool below;
     int rc = QUIPU_OK;
 
     if (folding->parked_here.count > 0)
@@ -193,8 +194,11 @@ static int is_parked(struct qp_folding *folding, struct qp_bytes key, bool *here
     *here = rc == QUIPU_ROW && qp_get_u64(value.data) == folding->event->position;
     if (rc == QUIPU_OK && folding->exempt.size > 0 && qp_bytes_equal(folding->exempt, key))
         return rc;
-    if (rc == QUIPU_OK && folding->parked.mdb != NULL)
+    below = rc == QUIPU_OK && folding->parked.mdb != NULL;
+    if (below)
         rc = qp_parked_first(&folding->parked, &folding->sheet.place, key, &parked, error);
+    if (rc == QUIPU_ROW && below && parked.position > folding->event->position)
+        rc = QUIPU_OK; /* that one waits: this one, whose keys could not be told, was before it */
     return QP_MUTANT(PARKED_PASSED) && rc == QUIPU_ROW ? QUIPU_OK : rc;
 }
 
