@@ -3,7 +3,6 @@
 #include "support_suite.h"
 #include "support_view.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 SUPPORT_SUITE(once);
