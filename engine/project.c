@@ -384,9 +384,8 @@ static int replay_event(struct qp_run *run, struct qp_folding *folding, struct q
     return qp_folding_replay(folding, parked, &event, error);
 }
 
-/* Of each key whose first event is to be tried again all events, until one fails. This walk does
- * not see what is written here: so those whose keys could not be told have pages of their own,
- * before all others, in whose queues they may have to wait. */
+/* Of each key whose first event is to be tried again all events, until one fails. What it writes it
+ * does not see: so those without keys, which may wait in others' queues, have pages before. */
 static int replay_all(struct qp_run *run, struct qp_folding *folding, struct qp_log_cursor *log,
                       bool unkeyed, struct page *page, quipu_error *error)
 {
@@ -397,10 +396,11 @@ static int replay_all(struct qp_run *run, struct qp_folding *folding, struct qp_
     bool left = false, goes = false; /* all went well so far with the last key */
     int rc = qp_cursor_open(&cursor, folding->sheet.txn, QP_TABLE_PARKED, error);
 
-    if (rc == QUIPU_OK)
-        rc = qp_parked_begin(&cursor, &folding->sheet.place, &parked, error);
+    if (rc < 0)
+        return rc;
+    rc = qp_parked_begin(&cursor, &folding->sheet.place, &parked, error);
     while (rc == QUIPU_ROW && (page->events == 0 || !is_full(run, folding, page))) {
-        bool first = last.size == 0 || !qp_bytes_equal(last, parked.key);
+        bool first = !qp_bytes_equal(last, parked.key);
         bool other = unkeyed != ((parked.flags & QP_PARKED_UNKEYED) != 0);
 
         memcpy(key, parked.key.data, parked.key.size);
