@@ -396,9 +396,7 @@ static int replay_all(struct qp_run *run, struct qp_folding *folding, struct qp_
     bool left = false, goes = false; /* all went well so far with the last key */
     int rc = qp_cursor_open(&cursor, folding->sheet.txn, QP_TABLE_PARKED, error);
 
-    if (rc < 0)
-        return rc;
-    rc = qp_parked_begin(&cursor, &folding->sheet.place, &parked, error);
+    rc = rc < 0 ? rc : qp_parked_begin(&cursor, &folding->sheet.place, &parked, error);
     while (rc == QUIPU_ROW && (page->events == 0 || !is_full(run, folding, page))) {
         bool first = !qp_bytes_equal(last, parked.key);
         bool other = unkeyed != ((parked.flags & QP_PARKED_UNKEYED) != 0);
