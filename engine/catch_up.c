@@ -40,20 +40,34 @@ static int wait_for_other(struct qp_run *run, uint64_t target, uint64_t *sequenc
     return rc < 0 ? rc : QUIPU_ROW;
 }
 
+/* Has it what stands at `target`, and is nothing else to be done? */
+static bool has(const struct qp_run *run, uint64_t target)
+{
+    const uint32_t open = QP_PROJECTION_REPLAYS | QP_PROJECTION_REBUILDS | QP_PROJECTION_UNCLEAN |
+                          QP_PROJECTION_DELETED;
+
+    return run->row.mark >= target && run->row.building == 0 && (run->row.flags & open) == 0 &&
+           run->row.version == run->projection->version;
+}
+
+/* When it has what was there at first it goes on to what is there then, as that may be what it has
+ * emitted itself; no further, or it would never end where events come as fast as they are folded.
+ */
 int qp_catch_up(struct qp_run *run, qp_catch_up_fn told, void *payload, quipu_error *error)
 {
+    enum { FIRST, SECOND, LAST } round = FIRST;
     quipu_error why = {0};
-    uint64_t target = 0;
+    uint64_t target = UINT64_MAX;
     uint64_t sequence = 0;
     int64_t deadline = 0;
-    bool begun = false;
     int rc;
 
     do {
         rc = qp_run_step(run, &why);
-        if (!begun)
+        if (target == UINT64_MAX || round == SECOND)
             target = run->head;
-        begun = true;
+        if (round == SECOND)
+            round = LAST;
         if (rc == QUIPU_ROW && told != NULL) {
             int answer = told(payload, run);
 
@@ -64,6 +78,10 @@ int qp_catch_up(struct qp_run *run, qp_catch_up_fn told, void *payload, quipu_er
             rc = QUIPU_CLOSED;
         if (rc == QUIPU_BUSY)
             rc = wait_for_other(run, target, &sequence, &deadline, &why);
+        else if (rc == QUIPU_ROW && has(run, target) && round == LAST)
+            rc = QUIPU_OK;
+        else if (rc == QUIPU_ROW && has(run, target))
+            round = SECOND;
     } while (rc == QUIPU_ROW);
     if (rc < 0 && error != NULL)
         *error = why;

@@ -76,6 +76,8 @@ static int mark_all(struct order *order, struct qp_cursor *cursor, quipu_error *
     size_t count = 0;
     int rc = qp_parked_begin(cursor, &place, &parked, error);
 
+    if (rc == QUIPU_ROW) /* also if all of them are marked */
+        order->row.flags |= QP_PROJECTION_REPLAYS;
     while (rc == QUIPU_ROW && count < QP_CLEAN_ROWS_MAX) {
         bool first = last.size == 0 || !qp_bytes_equal(last, parked.key);
 

@@ -3,8 +3,8 @@
  * old row, in the same commit, as this generation may be given up too.
  *
  *     view's    ... mark     parked: key a, position 7        not emitted for a
- *     beside    7: for a emitted now, and noted there; for all other keys in silence
- *               parked again: its row says that it was emitted, or that it was not */
+ *     beside    7: for a emitted now, and noted there, part by part; for all other keys in silence
+ *               parked again: its row says up to which part it was emitted */
 #include "emitted.h"
 
 int qp_emitted_open(struct qp_emitted *emitted, struct qp_txn *txn, quipu_error *error)
@@ -40,18 +40,19 @@ int qp_emitted_begin(struct qp_emitted *emitted, const quipu_event *event, struc
                      uint32_t part, quipu_error *error)
 {
     struct qp_parked parked;
-    int rc;
+    int rc = QUIPU_OK;
 
-    emitted->silent = event->position <= emitted->upto;
-    if (!emitted->silent || emitted->live.generation == 0)
-        return QUIPU_OK;
-    rc = find(emitted, event, key, &parked, error);
-    emitted->silent = rc != QUIPU_ROW || part < parked.part;
+    emitted->from = event->position <= emitted->upto ? UINT32_MAX : 0;
+    if (emitted->from > 0 && emitted->live.generation != 0)
+        rc = find(emitted, event, key, &parked, error);
+    if (rc == QUIPU_ROW)
+        emitted->from = parked.part > parked.emitted ? parked.part : parked.emitted;
+    emitted->silent = part < emitted->from;
     return rc < 0 ? rc : QUIPU_OK;
 }
 
 int qp_emitted_end(struct qp_emitted *emitted, const quipu_event *event, struct qp_bytes key,
-                   struct qp_batch *batch, quipu_error *error)
+                   uint32_t part, struct qp_batch *batch, quipu_error *error)
 {
     struct qp_parked parked;
     int rc;
@@ -61,6 +62,9 @@ int qp_emitted_end(struct qp_emitted *emitted, const quipu_event *event, struct 
     rc = find(emitted, event, key, &parked, error);
     if (rc != QUIPU_ROW)
         return rc;
-    parked.flags |= QP_PARKED_EMITTED;
+    if ((parked.flags & QP_PARKED_UNKEYED) != 0)
+        parked.flags |= QP_PARKED_EMITTED;
+    else
+        parked.emitted = part + 1;
     return qp_parked_effect(batch, &emitted->live, &parked, false, error);
 }

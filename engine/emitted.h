@@ -11,7 +11,8 @@ struct qp_emitted {
                                   are parked in the view's generation while another is folded */
     struct qp_view_place live; /* that one; generation 0: there is nothing to look for */
     struct qp_cursor cursor;
-    bool silent; /* what is being applied was emitted before */
+    uint32_t from; /* what the event's parts before this one make was emitted; UINT32_MAX: all */
+    bool silent;   /* what is being applied was */
 };
 
 /* With `upto` and `live` set. Close it in any case. As qp_cursor_open(). */
@@ -24,6 +25,6 @@ void qp_emitted_close(struct qp_emitted *emitted);
 int qp_emitted_begin(struct qp_emitted *emitted, const quipu_event *event, struct qp_bytes key,
                      uint32_t part, quipu_error *error);
 int qp_emitted_end(struct qp_emitted *emitted, const quipu_event *event, struct qp_bytes key,
-                   struct qp_batch *batch, quipu_error *error);
+                   uint32_t part, struct qp_batch *batch, quipu_error *error);
 
 #endif

@@ -186,6 +186,7 @@ static int is_parked(struct qp_folding *folding, struct qp_bytes key, bool *here
 {
     struct qp_parked parked;
     struct qp_bytes value;
+    bool below;
     int rc = QUIPU_OK;
 
     if (folding->parked_here.count > 0)
@@ -193,8 +194,11 @@ static int is_parked(struct qp_folding *folding, struct qp_bytes key, bool *here
     *here = rc == QUIPU_ROW && qp_get_u64(value.data) == folding->event->position;
     if (rc == QUIPU_OK && folding->exempt.size > 0 && qp_bytes_equal(folding->exempt, key))
         return rc;
-    if (rc == QUIPU_OK && folding->parked.mdb != NULL)
+    below = rc == QUIPU_OK && folding->parked.mdb != NULL;
+    if (below)
         rc = qp_parked_first(&folding->parked, &folding->sheet.place, key, &parked, error);
+    if (rc == QUIPU_ROW && below && parked.position > folding->event->position)
+        rc = QUIPU_OK; /* that one waits: this one, whose keys could not be told, was before it */
     return QP_MUTANT(PARKED_PASSED) && rc == QUIPU_ROW ? QUIPU_OK : rc;
 }
 
@@ -211,12 +215,16 @@ static int park(struct qp_folding *folding, struct qp_bytes key, const struct qp
     uint8_t position[sizeof(uint64_t)];
     struct qp_parked parked = {.key = key,
                                .position = folding->event->position,
-                               .flags = flags | (folding->before.silent ? QP_PARKED_EMITTED : 0U),
+                               .flags = flags,
                                .part = part,
                                .first_ns = folding->now_ns,
                                .last_ns = folding->now_ns};
     int rc;
 
+    if (folding->before.from == UINT32_MAX)
+        parked.flags |= QP_PARKED_EMITTED;
+    else if (folding->before.from > part)
+        parked.emitted = folding->before.from;
     if (fault != NULL) {
         parked.attempts = folding->projection->retries + 1;
         parked.status = fault->status;
@@ -254,6 +262,16 @@ static int give_up(struct qp_folding *folding, struct qp_bytes key, uint32_t fla
         return QUIPU_OK;
     }
     return park(folding, key, &folding->fault, QP_PARKED_FAILED | flags, part, error);
+}
+
+/* Which keys a part has cannot be told. What it makes for them was emitted, or was not. */
+static int give_up_keys(struct qp_folding *folding, const quipu_event *part, uint32_t number,
+                        quipu_error *error)
+{
+    const struct qp_bytes stream = {part->stream, part->stream_size};
+    int rc = qp_emitted_begin(&folding->before, part, stream, number, error);
+
+    return rc < 0 ? rc : give_up(folding, stream, QP_PARKED_UNKEYED, number, error);
 }
 
 /* ---- one part, one key ---- */
@@ -347,15 +365,13 @@ static bool next_key(const struct qp_folding *folding, size_t *at, struct qp_byt
 static int fold_part(struct qp_folding *folding, const quipu_event *part, uint32_t number,
                      quipu_error *error)
 {
-    struct qp_bytes key = {part->stream, part->stream_size};
+    struct qp_bytes key;
     bool here = false;
     size_t at = 0;
     int rc = find_keys(folding, part, error);
 
-    if (rc == QUIPU_FAULTED) {
-        rc = qp_emitted_begin(&folding->before, part, key, number, error);
-        return rc < 0 ? rc : give_up(folding, key, QP_PARKED_UNKEYED, number, error);
-    }
+    if (rc == QUIPU_FAULTED)
+        return give_up_keys(folding, part, number, error);
     while (rc == QUIPU_OK && next_key(folding, &at, &key)) {
         rc = qp_emitted_begin(&folding->before, part, key, number, error);
         if (rc == QUIPU_OK)
@@ -367,7 +383,7 @@ static int fold_part(struct qp_folding *folding, const quipu_event *part, uint32
         if (rc == QUIPU_OK)
             rc = try_apply(folding, key, part, error);
         if (rc == QUIPU_OK)
-            rc = qp_emitted_end(&folding->before, part, key, folding->batch, error);
+            rc = qp_emitted_end(&folding->before, part, key, number, folding->batch, error);
         if (rc == QUIPU_FAULTED)
             rc = give_up(folding, key, 0, number, error);
     }
@@ -437,10 +453,9 @@ static int fold_parts(struct qp_folding *folding, const quipu_event *event, quip
     if (rc == QUIPU_OK && folding->projection->policy == QUIPU_FAULT_PARK &&
         qp_upcast_left(&folding->upcast) > 1)
         rc = check_keys(folding, error);
-    if (rc == QUIPU_FAULTED)
-        return give_up(folding, (struct qp_bytes){event->stream, event->stream_size},
-                       QP_PARKED_UNKEYED, 0, error);
-    return rc == QUIPU_OK ? fold_each(folding, error) : rc;
+    return rc == QUIPU_FAULTED ? give_up_keys(folding, event, 0, error)
+           : rc == QUIPU_OK    ? fold_each(folding, error)
+                               : rc;
 }
 
 static bool has_emitted(const struct qp_folding *folding)
@@ -482,6 +497,7 @@ static int replay_key(struct qp_folding *folding, const struct qp_parked *parked
         struct qp_bytes key;
         size_t at = 0;
 
+        folding->before.silent = *number < folding->before.from;
         if (*number >= parked->part)
             rc = find_keys(folding, part, error);
         while (*number >= parked->part && rc == QUIPU_OK && next_key(folding, &at, &key))
@@ -559,8 +575,8 @@ int qp_folding_replay(struct qp_folding *folding, const struct qp_parked *parked
     int rc = begin_event(folding, event, error);
 
     folding->shares = has_emitted(folding);
-    folding->before.silent = (parked->flags & QP_PARKED_EMITTED) != 0;
-    folding->before.upto = folding->before.silent ? parked->position : 0;
+    folding->before.from = (parked->flags & QP_PARKED_EMITTED) != 0 ? UINT32_MAX : parked->emitted;
+    folding->before.upto = folding->before.from == UINT32_MAX ? parked->position : 0;
     if (rc == QUIPU_OK || rc == QUIPU_FAULTED)
         rc = replay(folding, parked, rc, error);
     folding->applied += rc == QUIPU_ROW;

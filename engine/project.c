@@ -178,11 +178,15 @@ static int clean(struct qp_run *run, struct seen *seen, quipu_error *error)
     return commit(run, seen, count == 0 && deleted ? NULL : &next, error);
 }
 
-/* Whatever was being built before was of another function. */
+/* Whatever was being built before was of another function. But if it has come further than the view
+ * its parked events alone tell what was not emitted there: then it is the view from now on. */
 static int begin_building(struct qp_run *run, struct seen *seen, quipu_error *error)
 {
     struct qp_projection_row next = seen->row;
 
+    if (next.building_mark > next.mark && next.building_mark <= seen->head &&
+        next.building_parked > 0)
+        qp_projection_swap(&next);
     if (next.building != 0)
         next.flags |= QP_PROJECTION_UNCLEAN;
     next.flags &= ~(uint32_t)(QP_PROJECTION_REBUILDS | QP_PROJECTION_STOPPED);
@@ -380,38 +384,39 @@ static int replay_event(struct qp_run *run, struct qp_folding *folding, struct q
     return qp_folding_replay(folding, parked, &event, error);
 }
 
-/* Of each key whose first event is to be tried again all events, until one fails. The rows below
- * are those of the snapshot: what is written here is not seen by this walk. */
+/* Of each key whose first event is to be tried again all events, until one fails. What it writes it
+ * does not see: so those without keys, which may wait in others' queues, have pages before. */
 static int replay_all(struct qp_run *run, struct qp_folding *folding, struct qp_log_cursor *log,
-                      struct page *page, quipu_error *error)
+                      bool unkeyed, struct page *page, quipu_error *error)
 {
-    const struct qp_view_place *place = &folding->sheet.place;
     struct qp_cursor cursor = {0};
     struct qp_parked parked = {0};
     uint8_t key[QP_VIEW_KEY_MAX];
-    struct qp_bytes replaying = {key, 0}; /* size 0: no key of which all went well so far */
+    struct qp_bytes last = {key, 0};
+    bool left = false, goes = false; /* all went well so far with the last key */
     int rc = qp_cursor_open(&cursor, folding->sheet.txn, QP_TABLE_PARKED, error);
 
-    if (rc == QUIPU_OK)
-        rc = qp_parked_begin(&cursor, place, &parked, error);
+    rc = rc < 0 ? rc : qp_parked_begin(&cursor, &folding->sheet.place, &parked, error);
     while (rc == QUIPU_ROW && (page->events == 0 || !is_full(run, folding, page))) {
-        bool go = (parked.flags & QP_PARKED_REPLAY) != 0 ||
-                  (replaying.size > 0 && qp_bytes_equal(replaying, parked.key));
+        bool first = !qp_bytes_equal(last, parked.key);
+        bool other = unkeyed != ((parked.flags & QP_PARKED_UNKEYED) != 0);
 
-        replaying.size = 0;
-        if (go) {
+        memcpy(key, parked.key.data, parked.key.size);
+        last.size = parked.key.size;
+        goes = first ? (parked.flags & QP_PARKED_REPLAY) != 0 : goes;
+        left |= goes && other;
+        if (goes && other && !first)
+            rc = qp_folding_replay_later(folding, &parked, error);
+        if (goes && !other) {
             rc = replay_event(run, folding, log, &parked, error);
             page->events++;
         }
-        if (go && rc == QUIPU_ROW) {
-            memcpy(key, parked.key.data, parked.key.size);
-            replaying.size = parked.key.size;
-        }
+        goes = goes && !other && rc == QUIPU_ROW;
         if (rc >= 0)
-            rc = qp_parked_next(&cursor, place, &parked, error);
+            rc = qp_parked_next(&cursor, &folding->sheet.place, &parked, error);
     }
-    page->reached = rc == QUIPU_OK;
-    if (rc == QUIPU_ROW && replaying.size > 0 && qp_bytes_equal(replaying, parked.key))
+    page->reached = rc == QUIPU_OK && !left;
+    if (rc == QUIPU_ROW && goes && qp_bytes_equal(last, parked.key))
         rc = qp_folding_replay_later(folding, &parked, error);
     qp_cursor_close(&cursor);
     return rc < 0 ? rc : QUIPU_OK;
@@ -426,7 +431,9 @@ static int replay_page(struct qp_run *run, struct seen *seen, struct qp_folding 
     if (rc == QUIPU_OK)
         rc = qp_log_open(&log, &seen->txn, true, error);
     if (rc == QUIPU_OK)
-        rc = replay_all(run, folding, &log, page, error);
+        rc = replay_all(run, folding, &log, true, page, error);
+    if (rc == QUIPU_OK && page->events == 0)
+        rc = replay_all(run, folding, &log, false, page, error);
     if (rc == QUIPU_OK)
         rc = qp_sheet_write(&folding->sheet, &run->batch, error);
     qp_log_close(&log);

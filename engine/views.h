@@ -25,7 +25,7 @@ enum qp_parked_flags {
     QP_PARKED_FAILED = 1,  /* it was tried; else it waits behind one that was */
     QP_PARKED_REPLAY = 2,  /* it is to be tried again */
     QP_PARKED_UNKEYED = 4, /* its keys could not be told: it stands under its stream's name */
-    QP_PARKED_EMITTED = 8  /* what it makes was emitted, before a rebuild parked it */
+    QP_PARKED_EMITTED = 8  /* what all its parts make was emitted, before a rebuild parked it */
 };
 
 struct qp_parked {
@@ -37,6 +37,7 @@ struct qp_parked {
     int64_t last_ns;
     int32_t status;
     uint32_t part;          /* of what upcasters made of the event: those before it were applied */
+    uint32_t emitted;       /* what those before this one make was emitted, without flag EMITTED */
     struct qp_bytes reason; /* at most QP_PARKED_REASON_BYTES, without a 0 */
 };
 

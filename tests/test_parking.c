@@ -423,6 +423,36 @@ Test(parking, an_event_without_keys_waits_under_its_stream)
     quipu_close(store);
 }
 
+/* Its keys are told when it is replayed: then it has its place in their order, whether they stand
+ * before or behind its stream's name, wait for an earlier event or have a later one that waits. */
+Test(parking, an_event_without_keys_goes_into_the_queues_of_its_keys)
+{
+    quipu *store = open_store();
+    struct script script = {.poisons = {{1, NULL}, {4, NULL}}};
+    struct script keys_fail = {.poisons = {{3, NULL}}, .keys_fail = true};
+    quipu_projection projection = projection_of(&script, QUIPU_FAULT_PARK);
+
+    projection.keys = keys_of_letters;
+    EXPECT(QUIPU_OK, support_append(store, "m", "T", "az", &why));
+    EXPECT(QUIPU_OK, project(store, &projection));
+    EXPECT(QUIPU_OK, support_append(store, "m", "T", "z", &why));
+    EXPECT(QUIPU_OK, support_append(store, "m", "T", "aznc", &why));
+    projection.payload = &keys_fail;
+    EXPECT(QUIPU_OK, project(store, &projection));
+    EXPECT(QUIPU_OK, support_append(store, "m", "T", "nc", &why));
+    EXPECT(QUIPU_OK, support_append(store, "m", "T", "azn", &why));
+    projection.payload = &script;
+    EXPECT(QUIPU_OK, project(store, &projection));
+    cr_expect_eq(progress.parked, 9);
+    script.poisons[0].position = 0;
+    script.poisons[1].position = 0;
+    EXPECT(QUIPU_OK, control(store, QUIPU_REPLAY, NULL));
+    EXPECT(QUIPU_OK, project(store, &projection));
+    EXPECT_VIEW(store, "p", "a=1,3,5 c=3,4 n=3,4,5 z=1,2,3,5 @5");
+    cr_expect_eq(progress.parked, 0);
+    quipu_close(store);
+}
+
 /* ---- upcasters ------------------------------------------------------------------------------- */
 
 static bool upcaster_fails;

@@ -719,3 +719,34 @@ Test(project, it_is_cleaned_where_events_never_end)
     cr_expect_eq(flags & QP_PROJECTION_UNCLEAN, 0);
     quipu_close(store);
 }
+
+/* ---- an end ---------------------------------------------------------------------------------- */
+
+struct appending {
+    quipu *store;
+    unsigned pages;
+};
+
+static int append_one(void *payload, const quipu_progress *now)
+{
+    struct appending *appending = payload;
+
+    (void)now;
+    append_many(appending->store, 1);
+    return ++appending->pages == 100;
+}
+
+/* Others append as fast as it folds: it ends with what was there, and what it emitted, not never.
+ */
+Test(project, ends_where_events_never_end, .timeout = 60)
+{
+    const quipu_projection projection = {QUIPU_INIT(quipu_projection), .version = 1, .name = "p",
+                                         .apply = touch};
+    struct appending appending = {.store = open_store()};
+
+    append_many(appending.store, 1);
+    EXPECT(QUIPU_OK,
+           quipu_project(appending.store, &projection, append_one, &appending, NULL, &why));
+    cr_expect_lt(appending.pages, 10);
+    quipu_close(appending.store);
+}

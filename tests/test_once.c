@@ -1,0 +1,257 @@
+/* test_once.c - a projection emits once for each event, key and part, whatever of the event was
+ * parked, by whichever of its versions, and whichever rebuild was given up. */
+#include "support_suite.h"
+#include "support_view.h"
+
+#include <string.h>
+
+SUPPORT_SUITE(once);
+
+static quipu_error why;
+
+#define EXPECT(status, call)                                                                       \
+    do {                                                                                           \
+        int got = (call);                                                                          \
+        cr_expect_eq(got, (status), "%s: %d, not %d: %s", #call, got, (status), why.text);         \
+    } while (0)
+
+/* ---- what fails ------------------------------------------------------------------------------ */
+
+/* At this event: the upcaster, which keys it has, or this part of it, for this key. 0: nothing. */
+static struct {
+    uint64_t up;
+    uint64_t keys;
+    uint64_t apply;
+    int part;
+    char key;
+} poison;
+
+/* An event's data are the letters that are its keys, and how many parts it has: "ab2". */
+static int up(const quipu_event *event, quipu_page *out, void *payload, quipu_error *error)
+{
+    const char *data = event->data;
+    int rc = event->position == poison.up ? QUIPU_INVALID : QUIPU_OK;
+
+    (void)payload;
+    (void)error;
+    for (char part = '0'; part < data[event->data_size - 1] && rc == QUIPU_OK; part++) {
+        char made[16];
+        const quipu_draft draft = {.type = "Part", .data = made, .data_size = event->data_size};
+
+        cr_assert_lt(event->data_size, sizeof(made));
+        memcpy(made, data, event->data_size);
+        made[event->data_size - 1] = part;
+        rc = quipu_page_emit(out, NULL, &draft);
+    }
+    return rc;
+}
+
+static int keys(quipu_page *page, const quipu_event *event, void *payload, quipu_error *error)
+{
+    const char *data = event->data;
+    int rc = event->position == poison.keys ? QUIPU_INVALID : QUIPU_OK;
+
+    (void)payload;
+    (void)error;
+    for (uint32_t i = 0; i + 1 < event->data_size && rc == QUIPU_OK; i++)
+        rc = quipu_page_key(page, data + i, 1);
+    return rc;
+}
+
+static int apply(quipu_page *page, const void *key, size_t size, const quipu_event *event,
+                 void *payload, quipu_error *error)
+{
+    char letter = *(const char *)key;
+    char part = ((const char *)event->data)[event->data_size - 1];
+    char made[32];
+    quipu_draft draft = {.type = "Out", .data = made};
+    int rc = support_note(page, key, size, event);
+
+    (void)payload;
+    (void)error;
+    draft.data_size = (uint32_t)snprintf(made, sizeof(made), "%llu%c%c",
+                                         (unsigned long long)event->position, letter, part);
+    if (rc == QUIPU_OK)
+        rc = quipu_page_emit(page, "out", &draft);
+    if (rc == QUIPU_OK && event->position == poison.apply && letter == poison.key &&
+        part == '0' + poison.part)
+        rc = QUIPU_INVALID;
+    return rc;
+}
+
+static quipu_projection projection;
+static quipu *store;
+
+static void begin(void)
+{
+    static const quipu_upcaster upcaster = {QUIPU_INIT(quipu_upcaster), .type = "In", .up = up};
+    const quipu_options options = {QUIPU_INIT(quipu_options), .durability = QUIPU_LAZY};
+    char path[SUPPORT_PATH_BYTES];
+
+    memset(&poison, 0, sizeof(poison));
+    projection = (quipu_projection){QUIPU_INIT(quipu_projection),
+                                    .version = 1,
+                                    .name = "p",
+                                    .retries = 1,
+                                    .keys = keys,
+                                    .apply = apply};
+    EXPECT(QUIPU_OK, quipu_open(support_path(path, "store"), &options, &store, &why));
+    EXPECT(QUIPU_OK, quipu_register_upcaster(store, &upcaster, &why));
+}
+
+static void append(const char *data)
+{
+    EXPECT(QUIPU_OK, support_append(store, "s", "In", data, &why));
+}
+
+/* What fails just now, and how far it goes: a page has one event. */
+static int behind(void *payload, const quipu_progress *now)
+{
+    return now->status == QUIPU_PROJECTION_REBUILDING && now->mark >= *(const uint64_t *)payload;
+}
+
+static void project(uint32_t version)
+{
+    projection.version = version;
+    EXPECT(QUIPU_OK, quipu_project(store, &projection, NULL, NULL, NULL, &why));
+}
+
+static void rebuild_to(uint32_t version, uint64_t mark)
+{
+    projection.version = version;
+    projection.page_events = 1;
+    EXPECT(QUIPU_OK, quipu_project(store, &projection, behind, &mark, NULL, &why));
+    projection.page_events = 0;
+}
+
+static void heal_and_replay(void)
+{
+    memset(&poison, 0, sizeof(poison));
+    EXPECT(QUIPU_OK, quipu_projection_control(store, "p", QUIPU_REPLAY, 0, NULL, &why));
+    project(projection.version);
+}
+
+/* What was emitted, in the order of the log; and nothing is parked. */
+static void end(const char *expected)
+{
+    char text[256] = "";
+    quipu_progress progress = {QUIPU_INIT(quipu_progress), .status = 99};
+    quipu_reader *reader = NULL;
+    quipu_event event;
+
+    EXPECT(QUIPU_OK, quipu_project(store, &projection, NULL, NULL, &progress, &why));
+    cr_expect_eq(progress.parked, 0);
+    EXPECT(QUIPU_OK, quipu_read_stream(store, "out", NULL, &reader, &why));
+    while (quipu_next(reader, &event, &why) == QUIPU_ROW) {
+        size_t size = strlen(text);
+
+        (void)snprintf(text + size, sizeof(text) - size, "%.*s ", (int)event.data_size,
+                       (const char *)event.data);
+    }
+    quipu_reader_close(reader);
+    cr_expect_str_eq(text, expected, "\"%s\", not \"%s\"", text, expected);
+    quipu_close(store);
+}
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+/* The view has emitted the first part; a later version fails at that one already. */
+Test(once, a_rebuild_parks_an_earlier_part)
+{
+    begin();
+    append("a3");
+    poison.apply = 1;
+    poison.key = 'a';
+    poison.part = 2;
+    project(1);
+    poison.part = 0;
+    project(2);
+    heal_and_replay();
+    end("1a0 1a1 1a2 ");
+}
+
+/* Of an event that emitted nothing it emits for the first part, and is given up. */
+Test(once, a_rebuild_that_emitted_for_a_part_is_given_up)
+{
+    begin();
+    append("a3");
+    append("b1");
+    poison.apply = 1;
+    poison.key = 'a';
+    project(1);
+    poison.part = 1;
+    rebuild_to(2, 1);
+    poison.part = 2;
+    rebuild_to(3, 1);
+    memset(&poison, 0, sizeof(poison));
+    project(4);
+    end("2b0 1a0 1a1 1a2 ");
+}
+
+/* ---- keys that cannot be told ---------------------------------------------------------------- */
+
+Test(once, a_rebuild_cannot_bring_an_event_up_to_date)
+{
+    begin();
+    append("a1");
+    append("b1");
+    project(1);
+    poison.up = 1;
+    project(2);
+    heal_and_replay();
+    end("1a0 2b0 ");
+}
+
+Test(once, a_rebuild_cannot_tell_the_keys_of_parts)
+{
+    begin();
+    append("a2");
+    project(1);
+    poison.keys = 1;
+    project(2);
+    heal_and_replay();
+    end("1a0 1a1 ");
+}
+
+/* The event before it was emitted, this one was not. */
+Test(once, nobody_could_bring_an_event_up_to_date)
+{
+    begin();
+    append("a1");
+    append("b1");
+    poison.up = 2;
+    project(1);
+    project(2);
+    heal_and_replay();
+    end("1a0 2b0 ");
+}
+
+/* ---- a rebuild that is given up beyond the view ------------------------------------------------
+ */
+
+static void give_up_beyond(bool rewinds)
+{
+    begin();
+    append("a1");
+    project(1);
+    append("b1"); /* at position 3 */
+    append("c1");
+    poison.apply = 3;
+    poison.key = 'b';
+    rebuild_to(2, 3);
+    memset(&poison, 0, sizeof(poison));
+    if (rewinds)
+        EXPECT(QUIPU_OK, quipu_projection_control(store, "p", QUIPU_REWIND, 0, NULL, &why));
+    project(rewinds ? 2 : 3);
+    end("1a0 3b0 4c0 ");
+}
+
+Test(once, a_rebuild_that_has_parked_beyond_the_view_is_given_up)
+{
+    give_up_beyond(false);
+}
+
+Test(once, and_is_begun_again)
+{
+    give_up_beyond(true);
+}
