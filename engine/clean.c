@@ -13,7 +13,7 @@ enum { PARTS_MAX = 10000 /* a commit: each part of a long value is a row too */ 
 /* Which generations live, and what was found. */
 struct cleaning {
     struct qp_bytes name;
-    uint32_t live[2];
+    uint32_t live[2]; /* 0: none */
     struct qp_batch *batch;
     size_t count;
     size_t parts; /* of long values, about */
@@ -21,6 +21,8 @@ struct cleaning {
 
 static bool lives(const struct cleaning *cleaning, uint32_t generation)
 {
+    if (generation == QP_OWED_GENERATION)
+        return cleaning->live[0] != 0; /* as long as the projection */
     return generation == cleaning->live[0] || generation == cleaning->live[1];
 }
 

@@ -7,6 +7,7 @@
 
 #include "clean.h"
 #include "commit.h"
+#include "emitted.h"
 #include "lease.h"
 #include "projections.h"
 #include "status.h"
@@ -39,9 +40,12 @@ static int put_parked(struct order *order, const struct qp_parked *parked, bool 
 {
     const struct qp_view_place place = place_of(order);
 
-    if (deletes)
-        order->row.parked--;
-    return qp_parked_effect(&order->batch, &place, parked, deletes, error);
+    int rc = qp_parked_effect(&order->batch, &place, parked, deletes, error);
+
+    if (!deletes || rc < 0)
+        return rc;
+    order->row.parked--;
+    return qp_emitted_forget(order->name, parked, &order->batch, error);
 }
 
 static int not_parked(const struct order *order, quipu_error *error)
@@ -125,6 +129,8 @@ static int skip(struct order *order, struct qp_cursor *cursor, quipu_error *erro
         order->row.building_mark = order->row.fault_position;
     else
         order->row.mark = order->row.fault_position;
+    if (order->row.emitted < order->row.fault_position)
+        order->row.emitted = order->row.fault_position; /* what it would have: for ever */
     order->row.flags &= ~(uint32_t)QP_PROJECTION_STOPPED;
     return QUIPU_OK;
 }

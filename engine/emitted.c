@@ -1,17 +1,36 @@
-/* emitted.c - an event that the view has passed has emitted what it makes: but for a key under
- * which it is parked there. Then whoever builds the next generation does it, and notes that in the
- * old row, in the same commit, as this generation may be given up too.
+/* emitted.c - what a projection passes it emits, and never again. What it parks it owes: a row in
+ * the table `parked`, of generation 0, beside the one of the generation that could not apply it.
+ * Generations come and go; what is owed stays until one of them has emitted it, in that commit.
  *
- *     view's    ... mark     parked: key a, position 7        not emitted for a
- *     beside    7: for a emitted now, and noted there, part by part; for all other keys in silence
- *               parked again: its row says up to which part it was emitted */
+ *     position 7, keys a and b     generation 1     applied for a, parked for b     owed: 7 for b
+ *     built anew                   generation 2     applied for a in silence,
+ *                                                   and for b, which is emitted     owed: nothing
+ *
+ * Of an event in several parts that part is noted from which on it is owed. One whose keys could
+ * not be told is owed as a whole, under its stream's name, for whatever keys it comes to have.
+ *
+ * What a page writes here it does not see: no page comes to an event and key twice. */
 #include "emitted.h"
+
+static struct qp_view_place place_of(struct qp_bytes name)
+{
+    return (struct qp_view_place){name, QP_OWED_GENERATION};
+}
 
 int qp_emitted_open(struct qp_emitted *emitted, struct qp_txn *txn, quipu_error *error)
 {
-    if (emitted->live.generation == 0)
+    const struct qp_view_place place = place_of(emitted->name);
+    struct qp_parked first;
+    int rc;
+
+    if (emitted->name.size == 0)
         return QUIPU_OK;
-    return qp_cursor_open(&emitted->cursor, txn, QP_TABLE_PARKED, error);
+    rc = qp_cursor_open(&emitted->cursor, txn, QP_TABLE_PARKED, error);
+    if (rc == QUIPU_OK)
+        rc = qp_parked_begin(&emitted->cursor, &place, &first, error);
+    if (rc == QUIPU_OK)
+        qp_cursor_close(&emitted->cursor);
+    return rc < 0 ? rc : QUIPU_OK;
 }
 
 void qp_emitted_close(struct qp_emitted *emitted)
@@ -19,52 +38,79 @@ void qp_emitted_close(struct qp_emitted *emitted)
     qp_cursor_close(&emitted->cursor);
 }
 
-/* The event's row in the view's generation, if it is parked and has not emitted. ROW: it is. One
- * whose keys could not be told stands under its stream's name, for all of them. */
+/* ROW: owed, of an event that was passed before. */
 static int find(struct qp_emitted *emitted, const quipu_event *event, struct qp_bytes key,
-                struct qp_parked *parked, quipu_error *error)
+                bool unkeyed, struct qp_parked *owed, quipu_error *error)
+{
+    const struct qp_view_place place = place_of(emitted->name);
+    int rc;
+
+    if (emitted->cursor.mdb == NULL || event->position > emitted->upto)
+        return QUIPU_OK;
+    rc = qp_parked_find(&emitted->cursor, &place, key, event->position, owed, error);
+    if (rc == QUIPU_ROW && unkeyed && (owed->flags & QP_PARKED_UNKEYED) == 0)
+        rc = QUIPU_OK;
+    return rc;
+}
+
+static int write(struct qp_bytes name, const struct qp_parked *owed, bool deletes,
+                 struct qp_batch *batch, quipu_error *error)
+{
+    const struct qp_view_place place = place_of(name);
+
+    return qp_parked_effect(batch, &place, owed, deletes, error);
+}
+
+int qp_emitted_keyed(struct qp_emitted *emitted, const quipu_event *event, struct qp_batch *batch,
+                     quipu_error *error)
 {
     const struct qp_bytes stream = {event->stream, event->stream_size};
-    int rc = qp_parked_find(&emitted->cursor, &emitted->live, key, event->position, parked, error);
+    struct qp_parked owed;
+    int rc = find(emitted, event, stream, true, &owed, error);
 
-    if (rc == QUIPU_OK) {
-        rc = qp_parked_find(&emitted->cursor, &emitted->live, stream, event->position, parked,
-                            error);
-        if (rc == QUIPU_ROW && (parked->flags & QP_PARKED_UNKEYED) == 0)
-            return QUIPU_OK;
-    }
-    return rc == QUIPU_ROW && (parked->flags & QP_PARKED_EMITTED) != 0 ? QUIPU_OK : rc;
+    return rc == QUIPU_ROW ? write(emitted->name, &owed, true, batch, error) : rc;
 }
 
 int qp_emitted_begin(struct qp_emitted *emitted, const quipu_event *event, struct qp_bytes key,
                      uint32_t part, quipu_error *error)
 {
-    struct qp_parked parked;
-    int rc = QUIPU_OK;
+    const struct qp_bytes stream = {event->stream, event->stream_size};
+    struct qp_parked owed;
+    int rc = find(emitted, event, key, false, &owed, error);
 
-    emitted->from = event->position <= emitted->upto ? UINT32_MAX : 0;
-    if (emitted->from > 0 && emitted->live.generation != 0)
-        rc = find(emitted, event, key, &parked, error);
-    if (rc == QUIPU_ROW)
-        emitted->from = parked.part > parked.emitted ? parked.part : parked.emitted;
-    emitted->silent = part < emitted->from;
+    if (rc == QUIPU_OK)
+        rc = find(emitted, event, stream, true, &owed, error);
+    emitted->silent = event->position <= emitted->upto && (rc != QUIPU_ROW || part < owed.part);
     return rc < 0 ? rc : QUIPU_OK;
 }
 
-int qp_emitted_end(struct qp_emitted *emitted, const quipu_event *event, struct qp_bytes key,
-                   uint32_t part, struct qp_batch *batch, quipu_error *error)
+int qp_emitted_applied(struct qp_emitted *emitted, const quipu_event *event, struct qp_bytes key,
+                       struct qp_batch *batch, quipu_error *error)
 {
-    struct qp_parked parked;
-    int rc;
+    struct qp_parked owed;
+    int rc = emitted->silent ? QUIPU_OK : find(emitted, event, key, false, &owed, error);
 
-    if (emitted->silent || event->position > emitted->upto)
+    if (QP_MUTANT(OWED_KEPT) && rc == QUIPU_ROW)
         return QUIPU_OK;
-    rc = find(emitted, event, key, &parked, error);
-    if (rc != QUIPU_ROW)
-        return rc;
-    if ((parked.flags & QP_PARKED_UNKEYED) != 0)
-        parked.flags |= QP_PARKED_EMITTED;
-    else
-        parked.emitted = part + 1;
-    return qp_parked_effect(batch, &emitted->live, &parked, false, error);
+    return rc == QUIPU_ROW ? write(emitted->name, &owed, true, batch, error) : rc;
+}
+
+int qp_emitted_parked(struct qp_emitted *emitted, const struct qp_parked *parked,
+                      struct qp_batch *batch, quipu_error *error)
+{
+    const struct qp_parked owed = {.key = parked->key,
+                                   .position = parked->position,
+                                   .flags = parked->flags & QP_PARKED_UNKEYED,
+                                   .part = parked->part};
+    bool silent = owed.flags == 0 ? emitted->silent : owed.position <= emitted->upto;
+
+    if (emitted->name.size == 0 || silent || QP_MUTANT(OWED_UNNOTED))
+        return QUIPU_OK;
+    return write(emitted->name, &owed, false, batch, error);
+}
+
+int qp_emitted_forget(struct qp_bytes name, const struct qp_parked *parked, struct qp_batch *batch,
+                      quipu_error *error)
+{
+    return write(name, parked, true, batch, error);
 }

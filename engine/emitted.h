@@ -1,30 +1,38 @@
-/* emitted.h - what a projection has emitted before, so that building it anew emits nothing twice
- * and loses nothing. */
+/* emitted.h - what a projection has emitted: each event, key and part once, however often it is
+ * folded, parked, tried again and built anew. */
 #ifndef QP_EMITTED_H
 #define QP_EMITTED_H
 
 #include "views.h"
 
-/* A zeroed one knows of nothing. */
+/* One page's knowledge of it. A zeroed one is of a projection that emits nothing. */
 struct qp_emitted {
-    uint64_t upto;             /* events up to here have emitted what they make, but for those that
-                                  are parked in the view's generation while another is folded */
-    struct qp_view_place live; /* that one; generation 0: there is nothing to look for */
-    struct qp_cursor cursor;
-    uint32_t from; /* what the event's parts before this one make was emitted; UINT32_MAX: all */
-    bool silent;   /* what is being applied was */
+    struct qp_bytes name;    /* the projection's; size 0: it emits nothing */
+    uint64_t upto;           /* up to this position nothing is emitted but what is owed */
+    struct qp_cursor cursor; /* not open: nothing was owed in the page's snapshot */
+    bool silent;             /* what is being applied was emitted before */
 };
 
-/* With `upto` and `live` set. Close it in any case. As qp_cursor_open(). */
+/* With `name` and `upto` set. Close it in any case. As qp_cursor_open(). */
 int qp_emitted_open(struct qp_emitted *emitted, struct qp_txn *txn, quipu_error *error);
 void qp_emitted_close(struct qp_emitted *emitted);
 
-/* Before a part of an event is applied for a key: `silent` says whether what it makes was emitted.
- * And when it has been applied: if it was emitted only now, that goes into the batch. Returns: OK;
- * CORRUPT; IO; NO_MEMORY. */
+/* The keys of an event can be told, for the first time perhaps: what it owes, it owes for them. */
+int qp_emitted_keyed(struct qp_emitted *emitted, const quipu_event *event, struct qp_batch *batch,
+                     quipu_error *error);
+
+/* Before a part of an event is tried for a key: sets `silent`. Then one of both: it was applied, or
+ * it is parked, as a whole perhaps: what that owed before it owes still. What they write goes into
+ * the batch. Each returns: OK; CORRUPT; IO; NO_MEMORY. */
 int qp_emitted_begin(struct qp_emitted *emitted, const quipu_event *event, struct qp_bytes key,
                      uint32_t part, quipu_error *error);
-int qp_emitted_end(struct qp_emitted *emitted, const quipu_event *event, struct qp_bytes key,
-                   uint32_t part, struct qp_batch *batch, quipu_error *error);
+int qp_emitted_applied(struct qp_emitted *emitted, const quipu_event *event, struct qp_bytes key,
+                       struct qp_batch *batch, quipu_error *error);
+int qp_emitted_parked(struct qp_emitted *emitted, const struct qp_parked *parked,
+                      struct qp_batch *batch, quipu_error *error);
+
+/* Nobody will try it again: it is not owed any more. */
+int qp_emitted_forget(struct qp_bytes name, const struct qp_parked *parked, struct qp_batch *batch,
+                      quipu_error *error);
 
 #endif

@@ -87,7 +87,7 @@ int qp_emit(struct qp_folding *folding, const char *stream, const quipu_draft *d
         return QUIPU_MISUSE;
     if (folding->emits == QP_EMITS_IGNORED && folding->sheet.sums && draft->data != NULL)
         folding->sheet.sum = qp_sum(draft->data, draft->data_size, folding->sheet.sum);
-    if (folding->emits == QP_EMITS_IGNORED || folding->before.silent)
+    if (folding->emits == QP_EMITS_IGNORED || folding->emitted.silent)
         return QUIPU_OK;
     if (draft->tag_count >= QP_TAGS_MAX ||
         (uint64_t)draft->data_size + draft->meta_size > options->data_bytes_max)

@@ -24,8 +24,6 @@
 #define RETRY_FIRST_NS (10 * QP_NS_PER_MS)
 #define RETRY_MOST_NS  QP_NS_PER_S
 
-enum { KEY_HEAD_BYTES = 2, KEYS_FEW_BYTES = 512 };
-
 int qp_folding_begin(struct qp_folding *folding, struct qp_handle *handle,
                      const struct qp_projection *projection, struct qp_txn *txn,
                      const struct qp_view_place *place, bool any_parked, quipu_error *error)
@@ -39,18 +37,17 @@ int qp_folding_begin(struct qp_folding *folding, struct qp_handle *handle,
     qp_upcast_begin(&folding->upcast, &handle->upcasters, false);
     if (any_parked)
         rc = qp_cursor_open(&folding->parked, txn, QP_TABLE_PARKED, error);
-    return rc == QUIPU_OK ? qp_emitted_open(&folding->before, txn, error) : rc;
+    return rc == QUIPU_OK ? qp_emitted_open(&folding->emitted, txn, error) : rc;
 }
 
 void qp_folding_release(struct qp_folding *folding)
 {
     qp_cursor_close(&folding->parked);
-    qp_emitted_close(&folding->before);
+    qp_emitted_close(&folding->emitted);
     qp_sheet_release(&folding->parked_here);
     qp_sheet_release(&folding->sheet);
     qp_upcast_release(&folding->upcast);
-    qp_buffer_release(&folding->keys);
-    qp_sheet_release(&folding->keys_many);
+    qp_keys_release(&folding->keys);
     *folding = (struct qp_folding){0};
 }
 
@@ -71,50 +68,12 @@ static int check_key(struct qp_bytes key)
     return key.size > QP_VIEW_KEY_MAX ? QUIPU_TOO_LARGE : QUIPU_OK;
 }
 
-/* Said before? The first few are looked at one by one, all others stand in a hash table. */
-static int has_key(struct qp_folding *folding, struct qp_bytes key, quipu_error *error)
-{
-    size_t few = folding->keys_few > 0 ? folding->keys_few : folding->keys.size;
-    struct qp_bytes found;
-    size_t at = 0;
-
-    while (at < few) {
-        const uint8_t *head = folding->keys.bytes + at;
-        struct qp_bytes other = {head + KEY_HEAD_BYTES, qp_get_u16(head)};
-
-        if (qp_bytes_equal(other, key))
-            return QUIPU_ROW;
-        at += KEY_HEAD_BYTES + other.size;
-    }
-    if (folding->keys_few == 0)
-        return QUIPU_OK;
-    return qp_sheet_get(&folding->keys_many, key, &found, error);
-}
-
-/* One that is there already is the same key. */
 int qp_folding_key(struct qp_folding *folding, struct qp_bytes key)
 {
-    uint8_t head[KEY_HEAD_BYTES];
     quipu_error error = {0};
     int rc = folding->keying ? check_key(key) : QUIPU_MISUSE;
 
-    if (rc < 0)
-        return rc;
-    if (folding->keys_few == 0 && folding->keys.size >= KEYS_FEW_BYTES)
-        folding->keys_few = folding->keys.size;
-    rc = has_key(folding, key, &error);
-    if (rc == QUIPU_ROW)
-        return QUIPU_OK;
-    if (rc == QUIPU_OK && folding->keys_few > 0)
-        rc = qp_sheet_put(&folding->keys_many, key, (struct qp_bytes){head, 0}, &error);
-    if (rc == QUIPU_OK && !qp_buffer_reserve(&folding->keys, sizeof(head) + key.size))
-        rc = qp_fail_memory(&error);
-    if (rc < 0)
-        return qp_folding_note(folding, rc, &error);
-    qp_set_u16(head, (uint16_t)key.size);
-    (void)qp_buffer_put(&folding->keys, head, sizeof(head));
-    (void)qp_buffer_put(&folding->keys, key.data, key.size);
-    return QUIPU_OK;
+    return rc < 0 ? rc : qp_folding_note(folding, qp_keys_add(&folding->keys, key, &error), &error);
 }
 
 int qp_folding_get(struct qp_folding *folding, struct qp_bytes key, struct qp_bytes *value)
@@ -221,16 +180,14 @@ static int park(struct qp_folding *folding, struct qp_bytes key, const struct qp
                                .last_ns = folding->now_ns};
     int rc;
 
-    if (folding->before.from == UINT32_MAX)
-        parked.flags |= QP_PARKED_EMITTED;
-    else if (folding->before.from > part)
-        parked.emitted = folding->before.from;
     if (fault != NULL) {
         parked.attempts = folding->projection->retries + 1;
         parked.status = fault->status;
         parked.reason = (struct qp_bytes){fault->text, strlen(fault->text)};
     }
     rc = write_parked(folding, &parked, false, error);
+    if (rc == QUIPU_OK)
+        rc = qp_emitted_parked(&folding->emitted, &parked, folding->batch, error);
     qp_set_u64(position, parked.position);
     qp_sheet_next(&folding->parked_here);
     if (rc == QUIPU_OK)
@@ -264,14 +221,12 @@ static int give_up(struct qp_folding *folding, struct qp_bytes key, uint32_t fla
     return park(folding, key, &folding->fault, QP_PARKED_FAILED | flags, part, error);
 }
 
-/* Which keys a part has cannot be told. What it makes for them was emitted, or was not. */
-static int give_up_keys(struct qp_folding *folding, const quipu_event *part, uint32_t number,
-                        quipu_error *error)
+/* Which keys the event has from this part on cannot be told. */
+static int give_up_keys(struct qp_folding *folding, uint32_t number, quipu_error *error)
 {
-    const struct qp_bytes stream = {part->stream, part->stream_size};
-    int rc = qp_emitted_begin(&folding->before, part, stream, number, error);
+    const struct qp_bytes stream = {folding->event->stream, folding->event->stream_size};
 
-    return rc < 0 ? rc : give_up(folding, stream, QP_PARKED_UNKEYED, number, error);
+    return give_up(folding, stream, QP_PARKED_UNKEYED, number, error);
 }
 
 /* ---- one part, one key ---- */
@@ -320,9 +275,7 @@ static int find_keys_once(struct qp_folding *folding, const quipu_event *part, q
     quipu_error own = {0};
     int rc;
 
-    folding->keys.size = 0;
-    folding->keys_few = 0;
-    qp_sheet_release(&folding->keys_many);
+    qp_keys_clear(&folding->keys);
     folding->keying = true;
     if (folding->projection->keys == NULL)
         rc = qp_folding_key(folding, stream);
@@ -350,43 +303,36 @@ static int find_keys(struct qp_folding *folding, const quipu_event *part, quipu_
     return rc;
 }
 
-/* The next of folding->keys; `*at` 0 at first. */
-static bool next_key(const struct qp_folding *folding, size_t *at, struct qp_bytes *key)
+static int fold_key(struct qp_folding *folding, const quipu_event *part, uint32_t number,
+                    struct qp_bytes key, quipu_error *error)
 {
-    const uint8_t *head = folding->keys.bytes + *at;
+    bool here = false;
+    int rc = qp_emitted_begin(&folding->emitted, part, key, number, error);
 
-    if (*at >= folding->keys.size)
-        return false;
-    *key = (struct qp_bytes){head + KEY_HEAD_BYTES, qp_get_u16(head)};
-    *at += KEY_HEAD_BYTES + key->size;
-    return true;
+    if (rc == QUIPU_OK)
+        rc = is_parked(folding, key, &here, error);
+    if (rc == QUIPU_ROW) /* if an earlier part waits there, this one goes with it */
+        return here ? QUIPU_OK : park(folding, key, NULL, 0, number, error);
+    if (rc == QUIPU_OK)
+        rc = try_apply(folding, key, part, error);
+    if (rc == QUIPU_OK)
+        rc = qp_emitted_applied(&folding->emitted, part, key, folding->batch, error);
+    return rc == QUIPU_FAULTED ? give_up(folding, key, 0, number, error) : rc;
 }
 
 static int fold_part(struct qp_folding *folding, const quipu_event *part, uint32_t number,
                      quipu_error *error)
 {
     struct qp_bytes key;
-    bool here = false;
     size_t at = 0;
     int rc = find_keys(folding, part, error);
 
     if (rc == QUIPU_FAULTED)
-        return give_up_keys(folding, part, number, error);
-    while (rc == QUIPU_OK && next_key(folding, &at, &key)) {
-        rc = qp_emitted_begin(&folding->before, part, key, number, error);
-        if (rc == QUIPU_OK)
-            rc = is_parked(folding, key, &here, error);
-        if (rc == QUIPU_ROW) { /* if an earlier part stands there, this one goes with it */
-            rc = here ? QUIPU_OK : park(folding, key, NULL, 0, number, error);
-            continue;
-        }
-        if (rc == QUIPU_OK)
-            rc = try_apply(folding, key, part, error);
-        if (rc == QUIPU_OK)
-            rc = qp_emitted_end(&folding->before, part, key, number, folding->batch, error);
-        if (rc == QUIPU_FAULTED)
-            rc = give_up(folding, key, 0, number, error);
-    }
+        return give_up_keys(folding, number, error);
+    if (rc == QUIPU_OK && number == 0)
+        rc = qp_emitted_keyed(&folding->emitted, part, folding->batch, error);
+    while (rc == QUIPU_OK && qp_keys_next(&folding->keys, &at, &key))
+        rc = fold_key(folding, part, number, key, error);
     return rc;
 }
 
@@ -436,13 +382,17 @@ static int check_keys(struct qp_folding *folding, quipu_error *error)
     return rc;
 }
 
-static int fold_each(struct qp_folding *folding, quipu_error *error)
+/* Its parts from one on. */
+static int fold_each(struct qp_folding *folding, uint32_t first, quipu_error *error)
 {
-    uint32_t number = 0;
     int rc = QUIPU_OK;
 
-    while (qp_upcast_left(&folding->upcast) > 0 && rc == QUIPU_OK)
-        rc = fold_part(folding, qp_upcast_next(&folding->upcast), number++, error);
+    for (uint32_t n = 0; qp_upcast_left(&folding->upcast) > 0 && rc == QUIPU_OK; n++) {
+        const quipu_event *part = qp_upcast_next(&folding->upcast);
+
+        if (n >= first)
+            rc = fold_part(folding, part, n, error);
+    }
     return rc;
 }
 
@@ -453,9 +403,9 @@ static int fold_parts(struct qp_folding *folding, const quipu_event *event, quip
     if (rc == QUIPU_OK && folding->projection->policy == QUIPU_FAULT_PARK &&
         qp_upcast_left(&folding->upcast) > 1)
         rc = check_keys(folding, error);
-    return rc == QUIPU_FAULTED ? give_up_keys(folding, event, 0, error)
-           : rc == QUIPU_OK    ? fold_each(folding, error)
-                               : rc;
+    if (rc == QUIPU_FAULTED)
+        return give_up_keys(folding, 0, error);
+    return rc == QUIPU_OK ? fold_each(folding, 0, error) : rc;
 }
 
 static bool has_emitted(const struct qp_folding *folding)
@@ -486,7 +436,22 @@ int qp_folding_stopped(const struct qp_folding *folding, quipu_error *error)
 
 /* ---- parked events again ---- */
 
-/* The parts from `parked` on, for its key. `*number` is the one that failed. */
+/* One part, if it has the key under which the event is parked. */
+static int replay_part(struct qp_folding *folding, const struct qp_parked *parked,
+                       const quipu_event *part, uint32_t number, quipu_error *error)
+{
+    struct qp_emitted *emitted = &folding->emitted;
+    int rc = qp_emitted_begin(emitted, part, parked->key, number, error);
+
+    if (rc == QUIPU_OK)
+        rc = find_keys(folding, part, error);
+    if (rc < 0 || !qp_keys_has(&folding->keys, parked->key))
+        return rc;
+    rc = try_apply(folding, parked->key, part, error);
+    return rc < 0 ? rc : qp_emitted_applied(emitted, part, parked->key, folding->batch, error);
+}
+
+/* The parts from `parked` on. `*number` is the one that failed. */
 static int replay_key(struct qp_folding *folding, const struct qp_parked *parked, uint32_t *number,
                       quipu_error *error)
 {
@@ -494,15 +459,8 @@ static int replay_key(struct qp_folding *folding, const struct qp_parked *parked
     int rc = QUIPU_OK;
 
     for (*number = 0; part != NULL && rc == QUIPU_OK; part = qp_upcast_next(&folding->upcast)) {
-        struct qp_bytes key;
-        size_t at = 0;
-
-        folding->before.silent = *number < folding->before.from;
         if (*number >= parked->part)
-            rc = find_keys(folding, part, error);
-        while (*number >= parked->part && rc == QUIPU_OK && next_key(folding, &at, &key))
-            if (qp_bytes_equal(key, parked->key))
-                rc = try_apply(folding, key, part, error);
+            rc = replay_part(folding, parked, part, *number, error);
         *number += rc == QUIPU_OK;
     }
     return rc;
@@ -519,7 +477,7 @@ static int replay_unkeyed(struct qp_folding *folding, const struct qp_parked *pa
     folding->parked_more--;
     folding->exempt = parked->key;
     if (rc == QUIPU_OK)
-        rc = fold_each(folding, error);
+        rc = fold_each(folding, parked->part, error);
     if (rc == QUIPU_OK)
         rc = is_parked(folding, parked->key, &here, error);
     folding->exempt = (struct qp_bytes){0};
@@ -566,7 +524,10 @@ static int replay(struct qp_folding *folding, const struct qp_parked *parked, in
     failed.last_ns = folding->now_ns;
     failed.status = folding->fault.status;
     failed.reason = (struct qp_bytes){folding->fault.text, strlen(folding->fault.text)};
-    return write_parked(folding, &failed, false, error);
+    rc = write_parked(folding, &failed, false, error);
+    return rc < 0 || begun < 0
+               ? rc
+               : qp_emitted_parked(&folding->emitted, &failed, folding->batch, error);
 }
 
 int qp_folding_replay(struct qp_folding *folding, const struct qp_parked *parked,
@@ -575,8 +536,6 @@ int qp_folding_replay(struct qp_folding *folding, const struct qp_parked *parked
     int rc = begin_event(folding, event, error);
 
     folding->shares = has_emitted(folding);
-    folding->before.from = (parked->flags & QP_PARKED_EMITTED) != 0 ? UINT32_MAX : parked->emitted;
-    folding->before.upto = folding->before.from == UINT32_MAX ? parked->position : 0;
     if (rc == QUIPU_OK || rc == QUIPU_FAULTED)
         rc = replay(folding, parked, rc, error);
     folding->applied += rc == QUIPU_ROW;

@@ -7,8 +7,8 @@
 
 #include "emitted.h"
 #include "handle.h"
+#include "keys.h"
 #include "query.h"
-#include "sheet.h"
 #include "upcast.h"
 
 struct qp_folding;
@@ -59,7 +59,7 @@ struct qp_folding {
     struct qp_bytes exempt;      /* a key whose parked event is being replayed: size 0: none */
     bool keying;                 /* `keys` runs, and not `apply` */
     struct qp_batch *batch;      /* emitted events, and rows of parked ones */
-    struct qp_emitted before;    /* what was emitted when the view passed the event */
+    struct qp_emitted emitted;   /* before, and what is owed */
     enum qp_folding_emits emits;
     struct qp_txn *owners; /* says whose streams are, to pass over its own events; NULL: nobody's */
     bool shares;           /* events before this one have emitted into the batch */
@@ -67,10 +67,8 @@ struct qp_folding {
     bool quiet;            /* what fails is told by another fold of the same events */
     qp_folding_ask_fn ask; /* NULL: nobody asks */
     void *ask_payload;
-    int64_t now_ns;        /* on the store's clock */
-    struct qp_buffer keys; /* of the event under way: size u16, bytes */
-    size_t keys_few;       /* so many bytes of them are not in: 0: all */
-    struct qp_sheet keys_many;
+    int64_t now_ns;           /* on the store's clock */
+    struct qp_keys keys;      /* of the part under way */
     const quipu_event *event; /* the stored one under way */
     uint64_t applied;         /* events */
     uint64_t failed;          /* all attempts in vain, by key */
@@ -80,10 +78,10 @@ struct qp_folding {
     quipu_error failure;      /* of a page's call, and not of the function that made it */
 };
 
-/* `folding` is zeroed but for what its caller wants: `batch`, `before`, `emits`, `owners`, `waits`,
- * `quiet`, `ask`. `txn`: the snapshot of the view below, NULL without one; `place`: the generation
- * that is folded. `any_parked`: it has parked events. Release it in any case. Returns: OK; as
- * qp_cursor_open(). */
+/* `folding` is zeroed but for what its caller wants: `batch`, `emitted`, `emits`, `owners`,
+ * `waits`, `quiet`, `ask`. `txn`: the snapshot of the view below, NULL without one; `place`: the
+ * generation that is folded. `any_parked`: it has parked events. Release it in any case. Returns:
+ * OK; as qp_cursor_open(). */
 int qp_folding_begin(struct qp_folding *folding, struct qp_handle *handle,
                      const struct qp_projection *projection, struct qp_txn *txn,
                      const struct qp_view_place *place, bool any_parked, quipu_error *error);

@@ -178,15 +178,11 @@ static int clean(struct qp_run *run, struct seen *seen, quipu_error *error)
     return commit(run, seen, count == 0 && deleted ? NULL : &next, error);
 }
 
-/* Whatever was being built before was of another function. But if it has come further than the view
- * its parked events alone tell what was not emitted there: then it is the view from now on. */
+/* Whatever was being built before was of another function. */
 static int begin_building(struct qp_run *run, struct seen *seen, quipu_error *error)
 {
     struct qp_projection_row next = seen->row;
 
-    if (next.building_mark > next.mark && next.building_mark <= seen->head &&
-        next.building_parked > 0)
-        qp_projection_swap(&next);
     if (next.building != 0)
         next.flags |= QP_PROJECTION_UNCLEAN;
     next.flags &= ~(uint32_t)(QP_PROJECTION_REBUILDS | QP_PROJECTION_STOPPED);
@@ -227,9 +223,9 @@ static int begin_folding(struct qp_run *run, struct seen *seen, struct qp_foldin
     folding->ask_payload = run->ask_payload;
     folding->owners = qp_streams_any(&seen->txn) ? &seen->txn : NULL; /* of an earlier life, too */
     folding->emits = run->projection->mode == QUIPU_INLINE ? QP_EMITS_REFUSED : QP_EMITS_TAKEN;
-    folding->before.upto = QP_MUTANT(REBUILD_EMITS) ? 0 : row->emitted;
-    if (row->building != 0 && row->parked > 0)
-        folding->before.live = (struct qp_view_place){place.name, row->generation};
+    folding->emitted.upto = QP_MUTANT(REBUILD_EMITS) ? 0 : row->emitted;
+    if (folding->emits == QP_EMITS_TAKEN)
+        folding->emitted.name = place.name;
     return qp_folding_begin(folding, run->handle, run->projection, &seen->txn, &place, parked > 0,
                             error);
 }

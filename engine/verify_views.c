@@ -207,7 +207,8 @@ static int check_owner(struct check *check, enum qp_table table, struct qp_bytes
         return fail(check, rc, &why);
     if (rc == QUIPU_OK)
         return tell(check, table, key, 0, "no projection has this and what follows it");
-    if (!may_have(&check->row, owned->generation))
+    if (!may_have(&check->row, owned->generation) &&
+        (table != QP_TABLE_PARKED || owned->generation != QP_OWED_GENERATION))
         return tell(check, table, key, 0, "its generation is none of the projection's");
     return QUIPU_OK;
 }
@@ -246,11 +247,21 @@ static int check_view(struct check *check, struct qp_bytes key, struct qp_bytes 
 
 /* ---- parked events ---- */
 
+/* What is owed was passed once, and has no more to say than from which part on. */
+static const char *wrong_owed(const struct check *check, const struct qp_parked *owed)
+{
+    if ((owed->flags & ~(uint32_t)QP_PARKED_UNKEYED) != 0 || owed->attempts > 0 ||
+        owed->status != 0 || owed->reason.size > 0)
+        return "it is owed, and says more";
+    if (check->known && owed->position > check->row.emitted)
+        return "it is owed, and nothing was emitted there yet";
+    return NULL;
+}
+
 /* One that waits behind another was never tried. */
 static const char *wrong_parked(const struct qp_parked *parked)
 {
-    const uint32_t flags =
-        QP_PARKED_FAILED | QP_PARKED_REPLAY | QP_PARKED_UNKEYED | QP_PARKED_EMITTED;
+    const uint32_t flags = QP_PARKED_FAILED | QP_PARKED_REPLAY | QP_PARKED_UNKEYED;
     bool failed = (parked->flags & QP_PARKED_FAILED) != 0;
 
     if ((parked->flags & ~flags) != 0)
@@ -276,10 +287,15 @@ static int check_parked(struct check *check, struct qp_bytes key, struct qp_byte
     rc = check_owner(check, QP_TABLE_PARKED, key, &owned);
     if (rc != QUIPU_OK)
         return rc;
-    wrong = qp_parked_read(stored, &parked) ? wrong_parked(&parked) : "it is no parked event's row";
+    if (!qp_parked_read(stored, &parked))
+        wrong = "it is no parked event's row";
+    else if (owned.generation == QP_OWED_GENERATION)
+        wrong = wrong_owed(check, &parked);
+    else
+        wrong = wrong_parked(&parked);
     if (wrong == NULL && (parked.position == 0 || parked.position > check->head))
         wrong = "there is no such event";
-    if (wrong == NULL && check->known &&
+    if (wrong == NULL && check->known && owned.generation != QP_OWED_GENERATION &&
         ((owned.generation == check->row.generation && parked.position > check->row.mark) ||
          (owned.generation == check->row.building && parked.position > check->row.building_mark)))
         wrong = "the projection has not come to this event";

@@ -4,8 +4,7 @@
  *     views    name 0 generation key                 the value, or where it is (blobs.c)
  *     parked   name 0 generation size key position   0 sum  8 flags u32  12 attempts u32
  *                                                    16 first i64  24 last i64  32 status i32
- *                                                    36 part u16  38 emitted u16
- *                                                    40 size u32  44 reason
+ *                                                    36 part u32  40 size u32  44 reason
  *
  * Which generation is the one to be seen stands in the projection's row. */
 #include "views.h"
@@ -39,15 +38,13 @@ int qp_views_get(struct qp_txn *txn, const struct qp_view_place *place, struct q
 size_t qp_parked_write(const struct qp_parked *parked, uint8_t *out)
 {
     assert(parked->reason.size <= QP_PARKED_REASON_BYTES);
-    assert(parked->part <= UINT16_MAX && parked->emitted <= UINT16_MAX); /* 4 096 at most */
     memset(out, 0, PARKED_FIXED_BYTES);
     qp_set_u32(out + 8, parked->flags);
     qp_set_u32(out + 12, parked->attempts);
     qp_set_u64(out + 16, (uint64_t)parked->first_ns);
     qp_set_u64(out + 24, (uint64_t)parked->last_ns);
     qp_set_u32(out + 32, (uint32_t)parked->status);
-    qp_set_u16(out + 36, (uint16_t)parked->part);
-    qp_set_u16(out + 38, (uint16_t)parked->emitted);
+    qp_set_u32(out + 36, parked->part);
     qp_set_u32(out + 40, (uint32_t)parked->reason.size);
     if (parked->reason.size > 0)
         memcpy(out + PARKED_FIXED_BYTES, parked->reason.data, parked->reason.size);
@@ -66,8 +63,7 @@ bool qp_parked_read(struct qp_bytes value, struct qp_parked *parked)
     parked->first_ns = (int64_t)qp_get_u64(at + 16);
     parked->last_ns = (int64_t)qp_get_u64(at + 24);
     parked->status = (int32_t)qp_get_u32(at + 32);
-    parked->part = qp_get_u16(at + 36);
-    parked->emitted = qp_get_u16(at + 38);
+    parked->part = qp_get_u32(at + 36);
     parked->reason = (struct qp_bytes){at + PARKED_FIXED_BYTES, value.size - PARKED_FIXED_BYTES};
     return true;
 }

@@ -22,11 +22,13 @@ int qp_views_get(struct qp_txn *txn, const struct qp_view_place *place, struct q
 /* ---- parked events ---- */
 
 enum qp_parked_flags {
-    QP_PARKED_FAILED = 1,  /* it was tried; else it waits behind one that was */
-    QP_PARKED_REPLAY = 2,  /* it is to be tried again */
-    QP_PARKED_UNKEYED = 4, /* its keys could not be told: it stands under its stream's name */
-    QP_PARKED_EMITTED = 8  /* what all its parts make was emitted, before a rebuild parked it */
+    QP_PARKED_FAILED = 1, /* it was tried; else it waits behind one that was */
+    QP_PARKED_REPLAY = 2, /* it is to be tried again */
+    QP_PARKED_UNKEYED = 4 /* its keys could not be told: it stands under its stream's name */
 };
+
+/* No generation of a view: rows of `parked` that say what is still to be emitted (emitted.h). */
+#define QP_OWED_GENERATION 0U
 
 struct qp_parked {
     struct qp_bytes key;
@@ -37,7 +39,6 @@ struct qp_parked {
     int64_t last_ns;
     int32_t status;
     uint32_t part;          /* of what upcasters made of the event: those before it were applied */
-    uint32_t emitted;       /* what those before this one make was emitted, without flag EMITTED */
     struct qp_bytes reason; /* at most QP_PARKED_REASON_BYTES, without a 0 */
 };
 

@@ -226,6 +226,115 @@ Test(once, nobody_could_bring_an_event_up_to_date)
     end("1a0 2b0 ");
 }
 
+/* The next version can, and has emitted for one of them before it is given up. */
+Test(once, an_event_without_keys_is_parked_under_one)
+{
+    begin();
+    append("ab1");
+    append("c1");
+    poison.keys = 1;
+    project(1);
+    poison.keys = 0;
+    poison.apply = 1;
+    poison.key = 'b';
+    rebuild_to(2, 1);
+    memset(&poison, 0, sizeof(poison));
+    project(3);
+    end("2c0 1a0 1b0 ");
+}
+
+static void lose_the_keys(const char *data, char parked, const char *expected)
+{
+    begin();
+    append(data);
+    poison.apply = 1;
+    poison.key = parked;
+    project(1);
+    poison.keys = 1;
+    project(2);
+    heal_and_replay();
+    end(expected);
+}
+
+Test(once, an_event_parked_under_one_key_loses_them)
+{
+    lose_the_keys("ab1", 'a', "1b0 1a0 ");
+}
+
+Test(once, and_that_key_is_the_name_of_its_stream)
+{
+    lose_the_keys("sb1", 's', "1b0 1s0 ");
+}
+
+/* ---- what nobody wants ----------------------------------------------------------------------- */
+
+/* Nobody tries it again: it is not owed any more, whoever can apply it later. */
+static void give_away(int order, const char *key)
+{
+    begin();
+    append("a1");
+    append("b1");
+    append("a1");
+    poison.apply = 1;
+    poison.key = 'a';
+    project(1);
+    EXPECT(QUIPU_OK, quipu_projection_control(store, "p", order, 0, key, &why));
+    memset(&poison, 0, sizeof(poison));
+    if (order == QUIPU_SKIP)
+        EXPECT(QUIPU_OK, quipu_projection_control(store, "p", QUIPU_REPLAY, 0, NULL, &why));
+    project(1);
+    project(2);
+    end(order == QUIPU_SKIP ? "2b0 3a0 " : "2b0 ");
+}
+
+Test(once, dropped)
+{
+    give_away(QUIPU_DROP, NULL);
+}
+
+Test(once, dropped_by_key)
+{
+    give_away(QUIPU_DROP, "a");
+}
+
+Test(once, skipped)
+{
+    give_away(QUIPU_SKIP, "a");
+}
+
+/* By the order of somebody who looked at it: a rebuild applies it in silence. */
+Test(once, skipped_where_it_stopped)
+{
+    begin();
+    append("a1");
+    append("b1");
+    projection.fault_policy = QUIPU_FAULT_STOP;
+    poison.apply = 2;
+    poison.key = 'b';
+    projection.version = 1;
+    EXPECT(QUIPU_FAULTED, quipu_project(store, &projection, NULL, NULL, NULL, &why));
+    EXPECT(QUIPU_OK, quipu_projection_control(store, "p", QUIPU_SKIP, 0, NULL, &why));
+    EXPECT(QUIPU_OK, quipu_projection_control(store, "p", QUIPU_REWIND, 0, NULL, &why));
+    memset(&poison, 0, sizeof(poison));
+    project(1);
+    end("1a0 ");
+}
+
+/* What it owed goes with it: the next one of that name begins with nothing. */
+Test(once, deleted)
+{
+    begin();
+    append("a1");
+    poison.apply = 1;
+    poison.key = 'a';
+    project(1);
+    EXPECT(QUIPU_OK, quipu_projection_control(store, "p", QUIPU_DELETE, 0, NULL, &why));
+    memset(&poison, 0, sizeof(poison));
+    project(1);
+    project(2);
+    end("1a0 ");
+}
+
 /* ---- a rebuild that is given up beyond the view ------------------------------------------------
  */
 

@@ -559,12 +559,12 @@ Test(verify_views, generations_of_nobody)
     make_whole_again();
 
     take_out(QP_TABLE_MARKS, projection_key());
-    expect_said(4, "views", "no projection has this");
+    expect_said(5, "views", "no projection has this");
 
     take_out(QP_TABLE_MARKS, projection_key()); /* the views end with what parked begins with */
     for (uint64_t position = POISON; position <= EVENTS; position += STREAMS)
         take_out(QP_TABLE_PARKED, parked_key(OLD, position));
-    expect_said(3, "parked", "no projection has this");
+    expect_said(4, "parked", "no projection has this");
 }
 
 /* What the row would say is told once, and the rest is looked at all the same. */
@@ -778,6 +778,41 @@ Test(verify_views, parked_that_cannot_be)
     expect_said(1, "parked", "no parked event's row");
     resize(QP_TABLE_PARKED, parked_key(OLD, POISON), 20);
     expect_said(1, "parked", "no parked event's row");
+}
+
+/* Rows of generation 0. */
+Test(verify_views, owed_that_cannot_be)
+{
+    static const struct {
+        uint64_t position;
+        size_t at;
+        uint64_t number;
+        const char *text;
+    } cases[] = {
+        {1, AT_PARKED_FLAGS, 0, NULL},
+        {1, AT_PARKED_FLAGS, QP_PARKED_UNKEYED, NULL},
+        {1, AT_PARKED_FLAGS, QP_PARKED_REPLAY, "says more"},
+        {1, AT_ATTEMPTS, 1, "says more"},
+        {1, AT_STATUS, 1, "says more"},
+        {HEAD + 1, AT_PARKED_FLAGS, 0, "nothing was emitted there yet"},
+        {0, AT_PARKED_FLAGS, 0, "no such event"},
+    };
+    uint8_t row[QP_PARKED_ROW_BYTES_MAX];
+
+    make_store();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct qp_parked owed = {.part = 1};
+        size_t size = qp_parked_write(&owed, row);
+
+        qp_set_u32(row + cases[i].at, (uint32_t)cases[i].number);
+        put(QP_TABLE_PARKED, parked_key(QP_OWED_GENERATION, cases[i].position), row, size);
+        if (cases[i].text != NULL)
+            expect_said(1, "parked", cases[i].text);
+        else
+            expect_clean("owed");
+    }
+    put(QP_TABLE_VIEWS, view_key(QP_OWED_GENERATION, "a"), row, QP_ROW_SUM_BYTES + 16);
+    expect_said(1, "views", "none of the projection's");
 }
 
 /* They are one too many, too: but for where they are they would be right. */

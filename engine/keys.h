@@ -1,0 +1,26 @@
+/* keys.h - the keys of one part of an event, each once, in the order in which they were said. */
+#ifndef QP_KEYS_H
+#define QP_KEYS_H
+
+#include "sheet.h"
+
+/* A zeroed one is empty. */
+struct qp_keys {
+    struct qp_buffer all; /* size u16, bytes */
+    size_t few;           /* so many bytes of them are not in `many`; 0: all */
+    struct qp_sheet many;
+};
+
+void qp_keys_clear(struct qp_keys *keys);
+void qp_keys_release(struct qp_keys *keys);
+
+/* One that is there already is the same key. At most QP_VIEW_KEY_MAX bytes. Returns: OK; NO_MEMORY.
+ */
+int qp_keys_add(struct qp_keys *keys, struct qp_bytes key, quipu_error *error);
+
+/* The next; `*at` is 0 at first. What comes out lives until a key is added. */
+bool qp_keys_next(const struct qp_keys *keys, size_t *at, struct qp_bytes *key);
+
+bool qp_keys_has(const struct qp_keys *keys, struct qp_bytes key);
+
+#endif
