@@ -410,6 +410,24 @@ static void check_generation(struct generation *own, quipu *store, struct qp_txn
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
+/* What is owed was passed, and the view has it parked, or has not come there: only a rebuild has.
+ */
+static void check_owed(struct qp_txn *txn, const struct qp_projection_row *row,
+                       const struct qp_owned_key *owned)
+{
+    struct qp_bytes key = {0};
+    struct qp_bytes value;
+    struct qp_key parked;
+    uint64_t position = 0;
+
+    CHECK(qp_key_parked_rest(owned->rest, &key, &position) && position <= row->emitted,
+          "owed at %" PRIu64 ", and emitted up to %" PRIu64, position, row->emitted);
+    qp_key_parked(&parked, owned->name, row->generation, key, position);
+    CHECK(position > row->mark ||
+              qp_get(txn, QP_TABLE_PARKED, qp_key_bytes(&parked), &value, NULL) == QUIPU_ROW,
+          "owed at %" PRIu64 ", and not parked", position);
+}
+
 /* Rows of a table that are of no generation that lives. */
 static void check_left(struct qp_txn *txn, enum folds_which which, enum qp_table table,
                        const struct qp_projection_row *row, bool allowed)
@@ -427,10 +445,13 @@ static void check_left(struct qp_txn *txn, enum folds_which which, enum qp_table
         rc = qp_cursor_seek(&cursor, QP_AT_LEAST, &key, &value, NULL);
     while (rc == QUIPU_ROW && qp_key_owned_read(key, &owned) &&
            qp_bytes_equal(owned.name, name_of(which))) {
+        bool owes = owned.generation == QP_OWED_GENERATION && table == QP_TABLE_PARKED;
         bool lives = owned.generation != 0 &&
                      (owned.generation == row->generation || owned.generation == row->building);
 
-        CHECK(lives || (allowed && owned.generation < row->next_generation),
+        if (owes && (row->flags & QP_PROJECTION_DELETED) == 0)
+            check_owed(txn, row, &owned);
+        CHECK(owes || lives || (allowed && owned.generation < row->next_generation),
               "%s: a row of generation %u is left", folds_name(which), owned.generation);
         rc = qp_cursor_seek(&cursor, QP_NEXT, &key, &value, NULL);
     }
