@@ -41,8 +41,8 @@ void qp_lease_let_go(struct qp_projection_row *next)
 
 /* One that was lost was too short: its pages take longer. Else two slow processes would take it
  * from each other for ever. */
-bool qp_lease_is_free(struct qp_lease *lease, struct qp_shared *shared,
-                      const struct qp_projection_row *row, bool behind, int64_t now_ns)
+bool qp_lease_ask(struct qp_lease *lease, struct qp_shared *shared,
+                  const struct qp_projection_row *row, bool behind, int64_t now_ns)
 {
     int64_t now = qp_clock_monotonic_ns();
 

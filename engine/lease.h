@@ -23,9 +23,9 @@ void qp_lease_hold(const struct qp_lease *lease, const struct qp_shared *shared,
 /* It says that nobody has. */
 void qp_lease_let_go(struct qp_projection_row *next);
 
-/* May it be taken, or is it held already? `behind`: there is something to do. Notes in `lease` what
- * it saw, for the next look, and that a lease of its own was lost. */
-bool qp_lease_is_free(struct qp_lease *lease, struct qp_shared *shared,
-                      const struct qp_projection_row *row, bool behind, int64_t now_ns);
+/* Look at it: may it be taken, or is it held already? `behind`: there is something to do. Notes in
+ * `lease` what it saw, for the next look, and that a lease of its own was lost. */
+bool qp_lease_ask(struct qp_lease *lease, struct qp_shared *shared,
+                  const struct qp_projection_row *row, bool behind, int64_t now_ns);
 
 #endif

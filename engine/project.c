@@ -350,6 +350,7 @@ static int fold(struct qp_run *run, struct seen *seen, quipu_error *error)
         fault = folding.fault;
         page = (struct page){.mark = from, .upto = fault.position - 1, .until_ns = INT64_MAX};
         qp_folding_release(&folding);
+        folding.quiet = true; /* what fails before that event was told */
         if (!QP_MUTANT(EMITTED_TWICE))
             qp_batch_clear(&run->batch);
         rc = page.upto > from ? fold_page(run, seen, &folding, &page, error) : QUIPU_OK;
@@ -387,27 +388,28 @@ static int replay_all(struct qp_run *run, struct qp_folding *folding, struct qp_
 {
     struct qp_cursor cursor = {0};
     struct qp_parked parked = {0};
-    uint8_t key[QP_VIEW_KEY_MAX];
-    struct qp_bytes last = {key, 0};
-    bool left = false, goes = false; /* all went well so far with the last key */
+    struct qp_bytes last = {0};
+    bool goes = false; /* all went well so far with the last key */
+    bool left = false; /* there are some for the other kind of page */
     int rc = qp_cursor_open(&cursor, folding->sheet.txn, QP_TABLE_PARKED, error);
 
-    rc = rc < 0 ? rc : qp_parked_begin(&cursor, &folding->sheet.place, &parked, error);
+    if (rc == QUIPU_OK)
+        rc = qp_parked_begin(&cursor, &folding->sheet.place, &parked, error);
     while (rc == QUIPU_ROW && (page->events == 0 || !is_full(run, folding, page))) {
         bool first = !qp_bytes_equal(last, parked.key);
-        bool other = unkeyed != ((parked.flags & QP_PARKED_UNKEYED) != 0);
 
-        memcpy(key, parked.key.data, parked.key.size);
-        last.size = parked.key.size;
-        goes = first ? (parked.flags & QP_PARKED_REPLAY) != 0 : goes;
-        left |= goes && other;
-        if (goes && other && !first)
-            rc = qp_folding_replay_later(folding, &parked, error);
-        if (goes && !other) {
+        last = parked.key;
+        if (first)
+            goes = (parked.flags & QP_PARKED_REPLAY) != 0;
+        if (goes && unkeyed == ((parked.flags & QP_PARKED_UNKEYED) != 0)) {
             rc = replay_event(run, folding, log, &parked, error);
             page->events++;
+            goes = rc == QUIPU_ROW;
+        } else if (goes) {
+            rc = first ? QUIPU_ROW : qp_folding_replay_later(folding, &parked, error);
+            goes = false;
+            left = true;
         }
-        goes = goes && !other && rc == QUIPU_ROW;
         if (rc >= 0)
             rc = qp_parked_next(&cursor, &folding->sheet.place, &parked, error);
     }
@@ -449,6 +451,7 @@ static int replay(struct qp_run *run, struct seen *seen, quipu_error *error)
         page.events_max = page.events - 1;
         page.events = 0;
         qp_folding_release(&folding);
+        folding.quiet = true;
         qp_batch_clear(&run->batch);
         rc = replay_page(run, seen, &folding, &page, error);
     }
@@ -521,7 +524,7 @@ static int act(struct qp_run *run, struct seen *seen, quipu_error *error)
         return QUIPU_CONFLICT;
     if ((row->flags & QP_PROJECTION_PAUSED) != 0 && (row->flags & QP_PROJECTION_DELETED) == 0)
         return QUIPU_OK; /* whoever has the lease */
-    if (!qp_lease_is_free(&run->lease, &run->handle->shared, row, is_behind(seen), seen->now_ns))
+    if (!qp_lease_ask(&run->lease, &run->handle->shared, row, is_behind(seen), seen->now_ns))
         return qp_fail(error, QUIPU_BUSY, "process %u runs projection %s", row->owner_pid,
                        projection->name);
     if ((row->flags & QP_PROJECTION_DELETED) != 0)

@@ -644,7 +644,8 @@ static int emit_by_data(quipu_page *page, const void *key, size_t size, const qu
                         void *payload, quipu_error *error)
 {
     const quipu_draft draft = {.type = "Out"};
-    int rc = support_note(page, key, size, event);
+    int rc =
+        *(const char *)event->data == '!' ? QUIPU_INVALID : support_note(page, key, size, event);
 
     (void)payload;
     (void)error;
@@ -683,6 +684,33 @@ Test(emit, an_event_that_has_no_room_goes_into_the_next_page)
     cr_expect_eq(progress.parked, 1);
     EXPECT_VIEW(store, "p", "a=1,3,6 b=2,4 @28");
     expect_head(store, 6 + 22);
+    quipu_close(store);
+}
+
+static void count_faults(void *payload, int level, const char *text)
+{
+    (void)level;
+    *(int *)payload += strncmp(text, "projection p, position ", 23) == 0;
+}
+
+/* Its page is folded again without it. */
+Test(emit, a_fault_is_told_once)
+{
+    int faults = 0;
+    const quipu_options options = {QUIPU_INIT(quipu_options), .durability = QUIPU_LAZY,
+                                   .batch_events_max = 9, .log = count_faults,
+                                   .log_payload = &faults};
+    const quipu_projection projection = {QUIPU_INIT(quipu_projection), .version = 1, .name = "p",
+                                         .retries = 1, .apply = emit_by_data};
+    quipu *store = open_store(&options);
+
+    append(store, "a", "!");
+    append(store, "b", "5");
+    append(store, "b", "5");
+    EXPECT(QUIPU_OK, project(store, &projection));
+    cr_expect_eq(progress.parked, 1);
+    expect_head(store, 3 + 10);
+    cr_expect_eq(faults, 1, "it was told %d times", faults);
     quipu_close(store);
 }
 
