@@ -705,8 +705,8 @@ Test(emit, a_fault_is_told_once)
     quipu *store = open_store(&options);
 
     append(store, "a", "!");
-    append(store, "b", "5");
-    append(store, "b", "5");
+    append(store, "b", "4");
+    append(store, "b", "6");
     EXPECT(QUIPU_OK, project(store, &projection));
     cr_expect_eq(progress.parked, 1);
     expect_head(store, 3 + 10);
