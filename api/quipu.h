@@ -1088,8 +1088,8 @@ QUIPU_API int quipu_register_upcaster(quipu *store, const quipu_upcaster *upcast
  *
  * Its functions must be pure, as a fold's are: they see events in the order of positions, and the
  * view as the events before have left it. They may read the store, in readers and views of their
- * own; they must not write to it, for which an inline one gets QUIPU_MISUSE, and that one must not
- * wait for anything. Upcasters apply. */
+ * own; they must not write to it, for which one that a commit folds gets QUIPU_MISUSE, and that one
+ * must not wait for anything. Upcasters apply. */
 
 /* Bytes of the library's, or of the caller's: which, and how long they live, the calls say. */
 typedef struct quipu_value { /* frozen */
@@ -1158,7 +1158,9 @@ QUIPU_API int quipu_page_delete(quipu_page *page, const void *key, size_t size);
  * view and the mark. It gets the tag "causation:POSITION" of the event that it was made of; it
  * brings no id. The stream becomes the projection's own with its first event: appends of others
  * there are QUIPU_MISUSE, and the projection itself passes its own events over. While a projection
- * is rebuilt nothing is emitted for the events that it had passed before: that was done then.
+ * is rebuilt nothing is emitted for the events that it had passed before, as that was done then:
+ * but for those that were parked, for each of which whoever applies it first emits. For what was
+ * skipped or dropped nobody ever does.
  *
  * Without one, for `up`: the event becomes this draft, and with further calls these too. Type,
  * schema, data, formats and tags are the draft's; so are the time with QUIPU_EVENT_HAS_TIME, and
