@@ -320,8 +320,9 @@ static int fold_key(struct qp_folding *folding, const quipu_event *part, uint32_
     return rc == QUIPU_FAULTED ? give_up(folding, key, 0, number, error) : rc;
 }
 
+/* `first`: those before it were applied when the event was parked. */
 static int fold_part(struct qp_folding *folding, const quipu_event *part, uint32_t number,
-                     quipu_error *error)
+                     uint32_t first, quipu_error *error)
 {
     struct qp_bytes key;
     size_t at = 0;
@@ -329,7 +330,7 @@ static int fold_part(struct qp_folding *folding, const quipu_event *part, uint32
 
     if (rc == QUIPU_FAULTED)
         return give_up_keys(folding, number, error);
-    if (rc == QUIPU_OK && number == 0)
+    if (rc == QUIPU_OK && number == first)
         rc = qp_emitted_keyed(&folding->emitted, part, folding->batch, error);
     while (rc == QUIPU_OK && qp_keys_next(&folding->keys, &at, &key))
         rc = fold_key(folding, part, number, key, error);
@@ -391,7 +392,7 @@ static int fold_each(struct qp_folding *folding, uint32_t first, quipu_error *er
         const quipu_event *part = qp_upcast_next(&folding->upcast);
 
         if (n >= first)
-            rc = fold_part(folding, part, n, error);
+            rc = fold_part(folding, part, n, first, error);
     }
     return rc;
 }

@@ -21,6 +21,7 @@ static quipu_error why;
 static struct {
     uint64_t up;
     uint64_t keys;
+    int keys_asked; /* so often they could be told */
     uint64_t apply;
     int part;
     char key;
@@ -49,7 +50,7 @@ static int up(const quipu_event *event, quipu_page *out, void *payload, quipu_er
 static int keys(quipu_page *page, const quipu_event *event, void *payload, quipu_error *error)
 {
     const char *data = event->data;
-    int rc = event->position == poison.keys ? QUIPU_INVALID : QUIPU_OK;
+    int rc = event->position == poison.keys && poison.keys_asked-- <= 0 ? QUIPU_INVALID : QUIPU_OK;
 
     (void)payload;
     (void)error;
@@ -264,6 +265,22 @@ Test(once, an_event_parked_under_one_key_loses_them)
 Test(once, and_that_key_is_the_name_of_its_stream)
 {
     lose_the_keys("sb1", 's', "1b0 1s0 ");
+}
+
+/* Both parts are asked for before the first is applied; then the second cannot tell them. */
+Test(once, keys_that_are_lost_on_the_way)
+{
+    begin();
+    append("a2");
+    append("a1"); /* waits for nobody: that event had no keys */
+    poison.keys = 1;
+    poison.keys_asked = 3;
+    project(1);
+    heal_and_replay();
+    cr_expect_str_eq(support_view(store, "p"), "a=1,2,1 @5");
+    project(2);
+    cr_expect_str_eq(support_view(store, "p"), "a=1,1,2 @5");
+    end("1a0 2a0 1a1 ");
 }
 
 /* ---- what nobody wants ----------------------------------------------------------------------- */
