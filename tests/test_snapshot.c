@@ -1266,6 +1266,77 @@ Test(snapshot, check_of_damaged_ones)
     quipu_close(store);
 }
 
+/* ---- rows that are whole, and cannot be ---- */
+
+static char found_text[400];
+
+static int note_finding(void *payload, const quipu_finding *finding)
+{
+    size_t size = strlen(found_text);
+
+    (void)payload;
+    (void)snprintf(found_text + size, sizeof(found_text) - size, "%s: %s; ", finding->table,
+                   finding->text);
+    return 0;
+}
+
+static void expect_found(const char *expected)
+{
+    char path[SUPPORT_PATH_BYTES];
+
+    found_text[0] = '\0';
+    cr_expect_eq(quipu_verify(store_path(path), 0, note_finding, NULL, NULL, NULL, &why),
+                 expected[0] == '\0' ? QUIPU_OK : QUIPU_CORRUPT);
+    cr_expect_str_eq(found_text, expected, "\"%s\", not \"%s\"", found_text, expected);
+}
+
+static void set_next_blob(uint64_t number)
+{
+    char path[SUPPORT_PATH_BYTES];
+    uint8_t row[4096];
+    struct raw raw;
+    size_t size;
+
+    raw_begin(&raw, support_path(path, "store/index.mdb"), "meta");
+    size = raw_get(&raw, raw_key("blobs", 5), row);
+    qp_set_u64(row + QP_ROW_SUM_BYTES, number);
+    qp_row_seal(QP_TABLE_INDEX_META, (struct qp_bytes){"blobs", 5}, row, size);
+    raw_put(&raw, raw_key("blobs", 5), row, size);
+    raw_end(&raw);
+}
+
+Test(snapshot, that_cannot_be)
+{
+    enum { AT_POSITION = 9, AT_NUMBER = 49 };
+    quipu_fold fold = plain_fold();
+    quipu *store = open_store();
+
+    fold.snapshot_keep = 2;
+    append_many(store, "s", 3);
+    cr_assert_eq(quipu_snapshot_save(store, &fold, "s", NULL, &why), QUIPU_OK);
+    quipu_close(store);
+    change_row(3, AT_POSITION, 3, true);
+    expect_found("snapshots: row s00digest00000000010000000000000003: it stands at no event; ");
+    change_row(3, AT_POSITION, 3, true);
+
+    store = open_store();
+    fold.state_size = 5000;
+    for (int i = 0; i < 2; i++) { /* blobs 1 and 2 */
+        append_many(store, "s", 3);
+        cr_assert_eq(quipu_snapshot_save(store, &fold, "s", NULL, &why), QUIPU_OK);
+    }
+    quipu_close(store);
+    expect_found("");
+    set_next_blob(2);
+    expect_found("snapshots: row s00digest00000000010000000000000009: the number of its blob was "
+                 "never given out; ");
+    set_next_blob(3);
+    change_row(9, AT_NUMBER, 3, true);
+    expect_found("snapshots: blob 1 is the state of several rows; ");
+    change_row(9, AT_NUMBER, 3, true);
+    expect_found("");
+}
+
 /* ---- what `save` may do wrong ---- */
 
 static size_t put_total;
