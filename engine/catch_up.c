@@ -1,5 +1,6 @@
 /* catch_up.c - one loop does steps until the projection has what the log had at the first of them;
- * while another one runs it, it waits for that one's. The other loop only looks at the row. */
+ * while another one runs it, it waits for that one's, of its own version. The other loop only looks
+ * at the row. */
 #include "catch_up.h"
 
 #include "clock.h"
@@ -8,6 +9,9 @@
 
 #define SLICE_NS (100 * QP_NS_PER_MS) /* how late it is seen that another one has died */
 
+/* That whoever runs it still has to carry out. */
+#define ORDERS (QP_PROJECTION_REPLAYS | QP_PROJECTION_REBUILDS | QP_PROJECTION_DELETED)
+
 static int go_on(void *payload, quipu_error *error)
 {
     const struct qp_run *run = payload;
@@ -15,6 +19,13 @@ static int go_on(void *payload, quipu_error *error)
     if (run->ask == NULL || run->ask(run->ask_payload))
         return QUIPU_OK;
     return qp_fail(error, QUIPU_CLOSED, "it was told to stop");
+}
+
+/* Has it what stands at `target`, and is nothing else to be done that `open` names? */
+static bool has(const struct qp_run *run, uint64_t target, uint32_t open)
+{
+    return run->row.mark >= target && run->row.building == 0 && (run->row.flags & open) == 0 &&
+           run->row.version == run->projection->version;
 }
 
 /* Somebody else runs it: is it where we want it? Else wait a little, as long as it moves. ROW: look
@@ -26,7 +37,7 @@ static int wait_for_other(struct qp_run *run, uint64_t target, uint64_t *sequenc
     uint64_t newest;
     int rc;
 
-    if (run->row.building == 0 && run->row.mark >= target)
+    if (has(run, target, ORDERS)) /* an older version never has */
         return QUIPU_OK;
     if (run->row.sequence != *sequence) {
         *sequence = run->row.sequence;
@@ -40,16 +51,6 @@ static int wait_for_other(struct qp_run *run, uint64_t target, uint64_t *sequenc
     return rc < 0 ? rc : QUIPU_ROW;
 }
 
-/* Has it what stands at `target`, and is nothing else to be done? */
-static bool has(const struct qp_run *run, uint64_t target)
-{
-    const uint32_t open = QP_PROJECTION_REPLAYS | QP_PROJECTION_REBUILDS | QP_PROJECTION_UNCLEAN |
-                          QP_PROJECTION_DELETED;
-
-    return run->row.mark >= target && run->row.building == 0 && (run->row.flags & open) == 0 &&
-           run->row.version == run->projection->version;
-}
-
 /* When it has what was there at first it goes on to what is there then, as that may be what it has
  * emitted itself; no further, or it would never end where events come as fast as they are folded.
  */
@@ -60,6 +61,7 @@ int qp_catch_up(struct qp_run *run, qp_catch_up_fn told, void *payload, quipu_er
     uint64_t target = UINT64_MAX;
     uint64_t sequence = 0;
     int64_t deadline = 0;
+    bool done;
     int rc;
 
     do {
@@ -76,11 +78,12 @@ int qp_catch_up(struct qp_run *run, qp_catch_up_fn told, void *payload, quipu_er
         }
         if (rc == QUIPU_ROW && go_on(run, &why) < 0)
             rc = QUIPU_CLOSED;
+        done = rc == QUIPU_ROW && has(run, target, ORDERS | QP_PROJECTION_UNCLEAN);
         if (rc == QUIPU_BUSY)
             rc = wait_for_other(run, target, &sequence, &deadline, &why);
-        else if (rc == QUIPU_ROW && has(run, target) && round == LAST)
+        else if (done && round == LAST)
             rc = QUIPU_OK;
-        else if (rc == QUIPU_ROW && has(run, target))
+        else if (done)
             round = SECOND;
     } while (rc == QUIPU_ROW);
     if (rc < 0 && error != NULL)

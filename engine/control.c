@@ -22,6 +22,7 @@ struct order {
     struct qp_txn txn;
     struct qp_projection_row row;
     struct qp_batch batch;
+    struct qp_emitted emitted;
     bool more;  /* another commit is needed */
     bool begun; /* it is not the first */
     bool gone;  /* the row goes */
@@ -45,7 +46,7 @@ static int put_parked(struct order *order, const struct qp_parked *parked, bool 
     if (!deletes || rc < 0)
         return rc;
     order->row.parked--;
-    return qp_emitted_forget(order->name, parked, &order->batch, error);
+    return qp_emitted_forget(&order->emitted, parked, &order->batch, error);
 }
 
 static int not_parked(const struct order *order, quipu_error *error)
@@ -132,7 +133,8 @@ static int skip(struct order *order, struct qp_cursor *cursor, quipu_error *erro
     if (order->row.emitted < order->row.fault_position)
         order->row.emitted = order->row.fault_position; /* what it would have: for ever */
     order->row.flags &= ~(uint32_t)QP_PROJECTION_STOPPED;
-    return QUIPU_OK;
+    return qp_emitted_forget_all(&order->emitted, order->row.fault_position, 0, &order->batch,
+                                 error);
 }
 
 /* The first must have been skipped: or it would fail again, and who said this means to lose it. */
@@ -256,9 +258,13 @@ static int prepare(struct order *order, int control, int64_t value, quipu_error 
     if (rc < 0)
         return rc;
     sequence = order->row.sequence;
+    order->emitted = (struct qp_emitted){.name = order->name, .upto = order->row.emitted};
     rc = qp_cursor_open(&cursor, &order->txn, QP_TABLE_PARKED, error);
     if (rc == QUIPU_OK)
+        rc = qp_emitted_open(&order->emitted, &order->txn, error);
+    if (rc == QUIPU_OK)
         rc = change(order, control, value, &cursor, error);
+    qp_emitted_close(&order->emitted);
     qp_cursor_close(&cursor);
     if (rc < 0)
         return rc;

@@ -109,8 +109,50 @@ int qp_emitted_parked(struct qp_emitted *emitted, const struct qp_parked *parked
     return write(emitted->name, &owed, false, batch, error);
 }
 
-int qp_emitted_forget(struct qp_bytes name, const struct qp_parked *parked, struct qp_batch *batch,
-                      quipu_error *error)
+/* They stand by key: all are looked at. */
+int qp_emitted_forget_all(struct qp_emitted *emitted, uint64_t position, uint32_t part,
+                          struct qp_batch *batch, quipu_error *error)
 {
-    return write(name, parked, true, batch, error);
+    const struct qp_view_place place = place_of(emitted->name);
+    struct qp_parked owed;
+    int rc = QUIPU_OK;
+
+    if (emitted->cursor.mdb == NULL || position > emitted->upto)
+        return QUIPU_OK;
+    rc = qp_parked_begin(&emitted->cursor, &place, &owed, error);
+    while (rc == QUIPU_ROW) {
+        if (owed.position == position && owed.part >= part)
+            rc = write(emitted->name, &owed, true, batch, error);
+        if (rc >= 0)
+            rc = qp_parked_next(&emitted->cursor, &place, &owed, error);
+    }
+    return rc;
+}
+
+int qp_emitted_skipped(struct qp_emitted *emitted, const struct qp_parked *skipped,
+                       struct qp_batch *batch, quipu_error *error)
+{
+    if ((skipped->flags & QP_PARKED_UNKEYED) != 0)
+        return qp_emitted_forget_all(emitted, skipped->position, skipped->part, batch, error);
+    if (emitted->cursor.mdb == NULL || emitted->silent || skipped->position > emitted->upto)
+        return QUIPU_OK;
+    return write(emitted->name, skipped, true, batch, error);
+}
+
+/* If it is owed without keys as well, nothing else of the event is. */
+int qp_emitted_forget(struct qp_emitted *emitted, const struct qp_parked *parked,
+                      struct qp_batch *batch, quipu_error *error)
+{
+    const struct qp_view_place place = place_of(emitted->name);
+    struct qp_parked owed;
+    int rc;
+
+    if (emitted->cursor.mdb == NULL)
+        return QUIPU_OK;
+    rc = qp_parked_find(&emitted->cursor, &place, parked->key, parked->position, &owed, error);
+    if (rc == QUIPU_OK || (rc == QUIPU_ROW && (owed.flags & QP_PARKED_UNKEYED) == 0)) {
+        if ((parked->flags & QP_PARKED_UNKEYED) != 0)
+            return qp_emitted_forget_all(emitted, parked->position, parked->part, batch, error);
+    }
+    return rc == QUIPU_ROW ? write(emitted->name, &owed, true, batch, error) : rc;
 }

@@ -48,6 +48,7 @@ void qp_folding_release(struct qp_folding *folding)
     qp_sheet_release(&folding->sheet);
     qp_upcast_release(&folding->upcast);
     qp_keys_release(&folding->keys);
+    qp_buffer_release(&folding->told);
     *folding = (struct qp_folding){0};
 }
 
@@ -211,12 +212,15 @@ static void tell_fault(struct qp_folding *folding)
 static int give_up(struct qp_folding *folding, struct qp_bytes key, uint32_t flags, uint32_t part,
                    quipu_error *error)
 {
+    const struct qp_parked skipped = {
+        .key = key, .position = folding->event->position, .flags = flags, .part = part};
+
     tell_fault(folding);
     if (folding->exempt.size == 0 && folding->projection->policy == QUIPU_FAULT_STOP)
         return QUIPU_FAULTED;
     if (folding->exempt.size == 0 && folding->projection->policy == QUIPU_FAULT_SKIP) {
         folding->skipped++;
-        return QUIPU_OK;
+        return qp_emitted_skipped(&folding->emitted, &skipped, folding->batch, error);
     }
     return park(folding, key, &folding->fault, QP_PARKED_FAILED | flags, part, error);
 }
@@ -320,13 +324,23 @@ static int fold_key(struct qp_folding *folding, const quipu_event *part, uint32_
     return rc == QUIPU_FAULTED ? give_up(folding, key, 0, number, error) : rc;
 }
 
+/* They were asked for before: nobody asks twice, for an answer that may be another one. */
+static int next_told(struct qp_folding *folding, quipu_error *error)
+{
+    const uint8_t *at = folding->told.bytes + folding->told_at;
+    uint32_t size = qp_get_u32(at);
+
+    folding->told_at += sizeof(size) + size;
+    return qp_keys_set(&folding->keys, (struct qp_bytes){at + sizeof(size), size}, error);
+}
+
 /* `first`: those before it were applied when the event was parked. */
 static int fold_part(struct qp_folding *folding, const quipu_event *part, uint32_t number,
                      uint32_t first, quipu_error *error)
 {
     struct qp_bytes key;
     size_t at = 0;
-    int rc = find_keys(folding, part, error);
+    int rc = folding->told.size > 0 ? QUIPU_OK : find_keys(folding, part, error);
 
     if (rc == QUIPU_FAULTED)
         return give_up_keys(folding, number, error);
@@ -346,6 +360,8 @@ static int begin_event(struct qp_folding *folding, const quipu_event *event, qui
     int rc = qp_upcast_event(&folding->upcast, event, &own);
 
     folding->event = event;
+    folding->told.size = 0;
+    folding->told_at = 0;
     if (rc == QUIPU_OK)
         return rc;
     if (rc == QUIPU_NO_MEMORY) {
@@ -372,13 +388,20 @@ static int is_own(struct qp_folding *folding, const quipu_event *event, bool *ow
 }
 
 /* Can the keys of all parts be told? Asked before one is applied: an event that waits for its keys
- * waits as a whole, or it could not be said later what of it was applied. */
+ * waits as a whole, or it could not be said later what of it was applied. What is told is kept. */
 static int check_keys(struct qp_folding *folding, quipu_error *error)
 {
+    const struct qp_buffer *all = &folding->keys.all;
+    uint8_t size[sizeof(uint32_t)];
     int rc = QUIPU_OK;
 
-    while (qp_upcast_left(&folding->upcast) > 0 && rc == QUIPU_OK)
+    while (qp_upcast_left(&folding->upcast) > 0 && rc == QUIPU_OK) {
         rc = find_keys(folding, qp_upcast_next(&folding->upcast), error);
+        qp_set_u32(size, (uint32_t)all->size);
+        if (rc == QUIPU_OK && (!qp_buffer_put(&folding->told, size, sizeof(size)) ||
+                               !qp_buffer_put(&folding->told, all->bytes, all->size)))
+            rc = qp_fail_memory(error);
+    }
     qp_upcast_again(&folding->upcast, folding->event);
     return rc;
 }
@@ -391,7 +414,9 @@ static int fold_each(struct qp_folding *folding, uint32_t first, quipu_error *er
     for (uint32_t n = 0; qp_upcast_left(&folding->upcast) > 0 && rc == QUIPU_OK; n++) {
         const quipu_event *part = qp_upcast_next(&folding->upcast);
 
-        if (n >= first)
+        if (folding->told.size > 0)
+            rc = next_told(folding, error);
+        if (rc == QUIPU_OK && n >= first)
             rc = fold_part(folding, part, n, first, error);
     }
     return rc;

@@ -69,6 +69,8 @@ struct qp_folding {
     void *ask_payload;
     int64_t now_ns;           /* on the store's clock */
     struct qp_keys keys;      /* of the part under way */
+    struct qp_buffer told;    /* of all parts: size u32, keys.all; empty: not asked for before */
+    size_t told_at;           /* those of the next part */
     const quipu_event *event; /* the stored one under way */
     uint64_t applied;         /* events */
     uint64_t failed;          /* all attempts in vain, by key */

@@ -57,6 +57,12 @@ int qp_keys_add(struct qp_keys *keys, struct qp_bytes key, quipu_error *error)
     return QUIPU_OK;
 }
 
+int qp_keys_set(struct qp_keys *keys, struct qp_bytes all, quipu_error *error)
+{
+    qp_keys_clear(keys);
+    return qp_buffer_put(&keys->all, all.data, all.size) ? QUIPU_OK : qp_fail_memory(error);
+}
+
 bool qp_keys_next(const struct qp_keys *keys, size_t *at, struct qp_bytes *key)
 {
     const uint8_t *head;

@@ -21,6 +21,9 @@ int qp_keys_add(struct qp_keys *keys, struct qp_bytes key, quipu_error *error);
 /* The next; `*at` is 0 at first. What comes out lives until a key is added. */
 bool qp_keys_next(const struct qp_keys *keys, size_t *at, struct qp_bytes *key);
 
+/* Those that another one had: the bytes of its `all`. NO_MEMORY. */
+int qp_keys_set(struct qp_keys *keys, struct qp_bytes all, quipu_error *error);
+
 bool qp_keys_has(const struct qp_keys *keys, struct qp_bytes key);
 
 #endif

@@ -267,20 +267,60 @@ Test(once, and_that_key_is_the_name_of_its_stream)
     lose_the_keys("sb1", 's', "1b0 1s0 ");
 }
 
-/* Both parts are asked for before the first is applied; then the second cannot tell them. */
-Test(once, keys_that_are_lost_on_the_way)
+/* ---- keys of parts are asked for once ----------------------------------------------------------
+ */
+
+/* They can be told so often, which is for each part once; a part may wait for another reason. */
+static void ask_once(const char *data, int asked, char parked)
 {
     begin();
-    append("a2");
-    append("a1"); /* waits for nobody: that event had no keys */
+    append(data);
+    append("a1");
     poison.keys = 1;
-    poison.keys_asked = 3;
+    poison.keys_asked = asked;
+    poison.apply = parked != 0;
+    poison.key = parked;
     project(1);
-    heal_and_replay();
-    cr_expect_str_eq(support_view(store, "p"), "a=1,2,1 @5");
+    if (parked != 0)
+        heal_and_replay();
+}
+
+Test(once, keys_of_parts_are_asked_for_once)
+{
+    ask_once("a2", 2, 0);
+    cr_expect_str_eq(support_view(store, "p"), "a=1,1,2 @5");
+    poison.keys_asked = 2;
     project(2);
     cr_expect_str_eq(support_view(store, "p"), "a=1,1,2 @5");
-    end("1a0 2a0 1a1 ");
+    end("1a0 1a1 2a0 ");
+}
+
+Test(once, where_one_part_waits)
+{
+    ask_once("ab2", 2, 'b');
+    cr_expect_str_eq(support_view(store, "p"), "a=1,1,2 b=1,1 @7");
+    end("1a0 1a1 2a0 1b0 1b1 ");
+}
+
+Test(once, where_it_waits_under_the_name_of_the_stream)
+{
+    ask_once("s2", 2, 's');
+    cr_expect_str_eq(support_view(store, "p"), "a=2 s=1,1 @5");
+    end("2a0 1s0 1s1 ");
+}
+
+/* It had no keys at all; then two of three parts are told, and all of them. */
+Test(once, where_they_could_not_be_told_before)
+{
+    ask_once("a3", 0, 0);
+    poison.keys_asked = 2;
+    EXPECT(QUIPU_OK, quipu_projection_control(store, "p", QUIPU_REPLAY, 0, NULL, &why));
+    project(1);
+    cr_expect_str_eq(support_view(store, "p"), "a=2 @3");
+    poison.keys_asked = 3;
+    project(2);
+    cr_expect_str_eq(support_view(store, "p"), "a=1,1,1,2 @6");
+    end("2a0 1a0 1a1 1a2 ");
 }
 
 /* ---- what nobody wants ----------------------------------------------------------------------- */
@@ -335,6 +375,69 @@ Test(once, skipped_where_it_stopped)
     memset(&poison, 0, sizeof(poison));
     project(1);
     end("1a0 ");
+}
+
+/* What one version has parked, another one passes over. */
+Test(once, skipped_by_the_policy_of_the_next_version)
+{
+    begin();
+    append("ab1");
+    poison.apply = 1;
+    poison.key = 'a';
+    project(1);
+    projection.fault_policy = QUIPU_FAULT_SKIP;
+    project(2);
+    memset(&poison, 0, sizeof(poison));
+    project(3);
+    end("1b0 ");
+}
+
+Test(once, skipped_where_the_next_version_stopped)
+{
+    begin();
+    append("ab1");
+    append("a1");
+    poison.apply = 1;
+    poison.key = 'a';
+    project(1);
+    projection.fault_policy = QUIPU_FAULT_STOP;
+    projection.version = 2;
+    EXPECT(QUIPU_FAULTED, quipu_project(store, &projection, NULL, NULL, NULL, &why));
+    EXPECT(QUIPU_OK, quipu_projection_control(store, "p", QUIPU_SKIP, 0, NULL, &why));
+    memset(&poison, 0, sizeof(poison));
+    project(3);
+    end("1b0 2a0 ");
+}
+
+/* It is skipped as a whole, and was parked for one of its keys. */
+Test(once, skipped_without_its_keys)
+{
+    begin();
+    append("ab1");
+    poison.apply = 1;
+    poison.key = 'a';
+    project(1);
+    poison.keys = 1;
+    project(2);
+    EXPECT(QUIPU_OK, quipu_projection_control(store, "p", QUIPU_SKIP, 0, "s", &why));
+    memset(&poison, 0, sizeof(poison));
+    project(3);
+    end("1b0 ");
+}
+
+Test(once, skipped_without_its_keys_by_the_policy_of_the_next_version)
+{
+    begin();
+    append("ab1");
+    poison.apply = 1;
+    poison.key = 'a';
+    project(1);
+    projection.fault_policy = QUIPU_FAULT_SKIP;
+    poison.keys = 1;
+    project(2);
+    memset(&poison, 0, sizeof(poison));
+    project(3);
+    end("1b0 ");
 }
 
 /* What it owed goes with it: the next one of that name begins with nothing. */

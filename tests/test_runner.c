@@ -626,3 +626,38 @@ Test(runner, a_lease_ends_with_its_projection)
     qp_run_end(&after);
     quipu_close(store);
 }
+
+/* Who waits for the one that runs it waits for its own version, and for what was ordered: the mark
+ * alone says neither. */
+Test(runner, as_far_is_not_yet_done)
+{
+    const quipu_options options = {QUIPU_INIT(quipu_options), .durability = QUIPU_LAZY,
+                                   .busy_timeout_ms = 200};
+    struct qp_projection held = {
+        .name = "p", .version = 1, .retries = 1, .page_events = 9, .apply = note_apply};
+    struct script script = {.poison = 0};
+    quipu_projection projection = projection_of(&script, "p");
+    char path[SUPPORT_PATH_BYTES];
+    quipu *store = NULL;
+    struct qp_run run;
+
+    EXPECT(QUIPU_OK, quipu_open(support_path(path, "store"), &options, &store, &why));
+    held.name_bytes = (struct qp_bytes){held.name, 1};
+    append_many(store, 3);
+    qp_run_begin(&run, store->handle, &held);
+    run.stays = true;
+    step_all(&run);
+    EXPECT(QUIPU_OK, quipu_project(store, &projection, NULL, NULL, NULL, &why));
+    projection.version = 2;
+    EXPECT(QUIPU_BUSY, quipu_project(store, &projection, NULL, NULL, NULL, &why));
+    projection.version = 1;
+    EXPECT(QUIPU_OK, control(store, "p", QUIPU_REWIND));
+    EXPECT(QUIPU_BUSY, quipu_project(store, &projection, NULL, NULL, NULL, &why));
+    step_all(&run);
+    EXPECT(QUIPU_OK, quipu_project(store, &projection, NULL, NULL, NULL, &why));
+    qp_run_end(&run);
+    projection.version = 2;
+    EXPECT(QUIPU_OK, quipu_project(store, &projection, NULL, NULL, NULL, &why));
+    cr_expect_eq(atomic_load(&script.calls), 3);
+    quipu_close(store);
+}
