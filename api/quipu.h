@@ -1159,8 +1159,8 @@ QUIPU_API int quipu_page_delete(quipu_page *page, const void *key, size_t size);
  * brings no id. The stream becomes the projection's own with its first event: appends of others
  * there are QUIPU_MISUSE, and the projection itself passes its own events over. While a projection
  * is rebuilt nothing is emitted for the events that it had passed before, as that was done then:
- * but for those that were parked, for each of which whoever applies it first emits. For what was
- * skipped or dropped nobody ever does.
+ * but for those that it had parked as an async one, for each of which whoever applies it first
+ * emits. For what was skipped or dropped nobody ever does.
  *
  * Without one, for `up`: the event becomes this draft, and with further calls these too. Type,
  * schema, data, formats and tags are the draft's; so are the time with QUIPU_EVENT_HAS_TIME, and

@@ -133,8 +133,8 @@ static int skip(struct order *order, struct qp_cursor *cursor, quipu_error *erro
     if (order->row.emitted < order->row.fault_position)
         order->row.emitted = order->row.fault_position; /* what it would have: for ever */
     order->row.flags &= ~(uint32_t)QP_PROJECTION_STOPPED;
-    return qp_emitted_forget_all(&order->emitted, order->row.fault_position, 0, &order->batch,
-                                 error);
+    return qp_emitted_forget_event(&order->emitted, order->row.fault_position, &order->batch,
+                                   error);
 }
 
 /* The first must have been skipped: or it would fail again, and who said this means to lose it. */

@@ -110,18 +110,15 @@ int qp_emitted_parked(struct qp_emitted *emitted, const struct qp_parked *parked
 }
 
 /* They stand by key: all are looked at. */
-int qp_emitted_forget_all(struct qp_emitted *emitted, uint64_t position, uint32_t part,
-                          struct qp_batch *batch, quipu_error *error)
+static int forget_all(struct qp_emitted *emitted, uint64_t position, struct qp_batch *batch,
+                      quipu_error *error)
 {
     const struct qp_view_place place = place_of(emitted->name);
     struct qp_parked owed;
-    int rc = QUIPU_OK;
+    int rc = qp_parked_begin(&emitted->cursor, &place, &owed, error);
 
-    if (emitted->cursor.mdb == NULL || position > emitted->upto)
-        return QUIPU_OK;
-    rc = qp_parked_begin(&emitted->cursor, &place, &owed, error);
     while (rc == QUIPU_ROW) {
-        if (owed.position == position && owed.part >= part)
+        if (owed.position == position)
             rc = write(emitted->name, &owed, true, batch, error);
         if (rc >= 0)
             rc = qp_parked_next(&emitted->cursor, &place, &owed, error);
@@ -129,30 +126,35 @@ int qp_emitted_forget_all(struct qp_emitted *emitted, uint64_t position, uint32_
     return rc;
 }
 
-int qp_emitted_skipped(struct qp_emitted *emitted, const struct qp_parked *skipped,
-                       struct qp_batch *batch, quipu_error *error)
-{
-    if ((skipped->flags & QP_PARKED_UNKEYED) != 0)
-        return qp_emitted_forget_all(emitted, skipped->position, skipped->part, batch, error);
-    if (emitted->cursor.mdb == NULL || emitted->silent || skipped->position > emitted->upto)
-        return QUIPU_OK;
-    return write(emitted->name, skipped, true, batch, error);
-}
-
-/* If it is owed without keys as well, nothing else of the event is. */
+/* If it was parked without keys, and is not owed so, some of its keys may be. */
 int qp_emitted_forget(struct qp_emitted *emitted, const struct qp_parked *parked,
                       struct qp_batch *batch, quipu_error *error)
 {
     const struct qp_view_place place = place_of(emitted->name);
-    struct qp_parked owed;
+    bool whole = (parked->flags & QP_PARKED_UNKEYED) != 0;
+    struct qp_parked owed = {0};
     int rc;
 
-    if (emitted->cursor.mdb == NULL)
+    if (emitted->cursor.mdb == NULL || parked->position > emitted->upto || QP_MUTANT(OWED_UNWANTED))
         return QUIPU_OK;
     rc = qp_parked_find(&emitted->cursor, &place, parked->key, parked->position, &owed, error);
-    if (rc == QUIPU_OK || (rc == QUIPU_ROW && (owed.flags & QP_PARKED_UNKEYED) == 0)) {
-        if ((parked->flags & QP_PARKED_UNKEYED) != 0)
-            return qp_emitted_forget_all(emitted, parked->position, parked->part, batch, error);
-    }
+    if (whole && rc >= 0 && (owed.flags & QP_PARKED_UNKEYED) == 0)
+        return forget_all(emitted, parked->position, batch, error);
     return rc == QUIPU_ROW ? write(emitted->name, &owed, true, batch, error) : rc;
+}
+
+int qp_emitted_forget_event(struct qp_emitted *emitted, uint64_t position, struct qp_batch *batch,
+                            quipu_error *error)
+{
+    if (emitted->cursor.mdb == NULL || position > emitted->upto)
+        return QUIPU_OK;
+    return forget_all(emitted, position, batch, error);
+}
+
+int qp_emitted_skipped(struct qp_emitted *emitted, const struct qp_parked *skipped,
+                       struct qp_batch *batch, quipu_error *error)
+{
+    bool whole = (skipped->flags & QP_PARKED_UNKEYED) != 0;
+
+    return emitted->silent && !whole ? QUIPU_OK : qp_emitted_forget(emitted, skipped, batch, error);
 }

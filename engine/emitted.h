@@ -31,15 +31,14 @@ int qp_emitted_applied(struct qp_emitted *emitted, const quipu_event *event, str
 int qp_emitted_parked(struct qp_emitted *emitted, const struct qp_parked *parked,
                       struct qp_batch *batch, quipu_error *error);
 
-/* Or the policy passes it over: from `part` on, for its key or without one for all. */
+/* Or the policy passes it over: for its key, or without one for all. */
 int qp_emitted_skipped(struct qp_emitted *emitted, const struct qp_parked *skipped,
                        struct qp_batch *batch, quipu_error *error);
 
-/* Nobody will try it again: it is not owed any more, by what was parked without keys for none. And
- * whatever an event owes, from a part on. */
+/* Somebody wants it no more: what was parked, or a whole event. */
 int qp_emitted_forget(struct qp_emitted *emitted, const struct qp_parked *parked,
                       struct qp_batch *batch, quipu_error *error);
-int qp_emitted_forget_all(struct qp_emitted *emitted, uint64_t position, uint32_t part,
-                          struct qp_batch *batch, quipu_error *error);
+int qp_emitted_forget_event(struct qp_emitted *emitted, uint64_t position, struct qp_batch *batch,
+                            quipu_error *error);
 
 #endif

@@ -334,9 +334,8 @@ static int next_told(struct qp_folding *folding, quipu_error *error)
     return qp_keys_set(&folding->keys, (struct qp_bytes){at + sizeof(size), size}, error);
 }
 
-/* `first`: those before it were applied when the event was parked. */
 static int fold_part(struct qp_folding *folding, const quipu_event *part, uint32_t number,
-                     uint32_t first, quipu_error *error)
+                     quipu_error *error)
 {
     struct qp_bytes key;
     size_t at = 0;
@@ -344,7 +343,7 @@ static int fold_part(struct qp_folding *folding, const quipu_event *part, uint32
 
     if (rc == QUIPU_FAULTED)
         return give_up_keys(folding, number, error);
-    if (rc == QUIPU_OK && number == first)
+    if (rc == QUIPU_OK && number == 0)
         rc = qp_emitted_keyed(&folding->emitted, part, folding->batch, error);
     while (rc == QUIPU_OK && qp_keys_next(&folding->keys, &at, &key))
         rc = fold_key(folding, part, number, key, error);
@@ -406,8 +405,7 @@ static int check_keys(struct qp_folding *folding, quipu_error *error)
     return rc;
 }
 
-/* Its parts from one on. */
-static int fold_each(struct qp_folding *folding, uint32_t first, quipu_error *error)
+static int fold_each(struct qp_folding *folding, quipu_error *error)
 {
     int rc = QUIPU_OK;
 
@@ -416,8 +414,8 @@ static int fold_each(struct qp_folding *folding, uint32_t first, quipu_error *er
 
         if (folding->told.size > 0)
             rc = next_told(folding, error);
-        if (rc == QUIPU_OK && n >= first)
-            rc = fold_part(folding, part, n, first, error);
+        if (rc == QUIPU_OK)
+            rc = fold_part(folding, part, n, error);
     }
     return rc;
 }
@@ -431,7 +429,7 @@ static int fold_parts(struct qp_folding *folding, const quipu_event *event, quip
         rc = check_keys(folding, error);
     if (rc == QUIPU_FAULTED)
         return give_up_keys(folding, 0, error);
-    return rc == QUIPU_OK ? fold_each(folding, 0, error) : rc;
+    return rc == QUIPU_OK ? fold_each(folding, error) : rc;
 }
 
 static bool has_emitted(const struct qp_folding *folding)
@@ -503,7 +501,7 @@ static int replay_unkeyed(struct qp_folding *folding, const struct qp_parked *pa
     folding->parked_more--;
     folding->exempt = parked->key;
     if (rc == QUIPU_OK)
-        rc = fold_each(folding, parked->part, error);
+        rc = fold_each(folding, error);
     if (rc == QUIPU_OK)
         rc = is_parked(folding, parked->key, &here, error);
     folding->exempt = (struct qp_bytes){0};

@@ -120,6 +120,7 @@
     X(129, SLOT_AGAIN, "a lease may name the slot of a process of today")                          \
     X(140, OWED_UNNOTED, "what is parked before it emitted is not owed")                           \
     X(141, OWED_KEPT, "what was owed is emitted and still owed")                                   \
+    X(142, OWED_UNWANTED, "what was dropped or skipped is still owed")                             \
     /* snapshots: key, keep, merger */                                                             \
     X(130, FOLD_VERSION_UNSEEN, "a snapshot of another version of the fold is used")               \
     X(131, SNAPSHOT_CHAIN, "a snapshot of another history is used")                                \
