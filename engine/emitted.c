@@ -38,16 +38,13 @@ void qp_emitted_close(struct qp_emitted *emitted)
     qp_cursor_close(&emitted->cursor);
 }
 
-/* ROW: owed, of an event that was passed before. */
+/* ROW: owed. */
 static int find(struct qp_emitted *emitted, const quipu_event *event, struct qp_bytes key,
                 bool unkeyed, struct qp_parked *owed, quipu_error *error)
 {
     const struct qp_view_place place = place_of(emitted->name);
-    int rc;
+    int rc = qp_parked_find(&emitted->cursor, &place, key, event->position, owed, error);
 
-    if (emitted->cursor.mdb == NULL || event->position > emitted->upto)
-        return QUIPU_OK;
-    rc = qp_parked_find(&emitted->cursor, &place, key, event->position, owed, error);
     if (rc == QUIPU_ROW && unkeyed && (owed->flags & QP_PARKED_UNKEYED) == 0)
         rc = QUIPU_OK;
     return rc;
@@ -61,8 +58,8 @@ static int write(struct qp_bytes name, const struct qp_parked *owed, bool delete
     return qp_parked_effect(batch, &place, owed, deletes, error);
 }
 
-int qp_emitted_keyed(struct qp_emitted *emitted, const quipu_event *event, struct qp_batch *batch,
-                     quipu_error *error)
+int qp_emitted_keyed_owed(struct qp_emitted *emitted, const quipu_event *event,
+                          struct qp_batch *batch, quipu_error *error)
 {
     const struct qp_bytes stream = {event->stream, event->stream_size};
     struct qp_parked owed;
@@ -71,8 +68,8 @@ int qp_emitted_keyed(struct qp_emitted *emitted, const quipu_event *event, struc
     return rc == QUIPU_ROW ? write(emitted->name, &owed, true, batch, error) : rc;
 }
 
-int qp_emitted_begin(struct qp_emitted *emitted, const quipu_event *event, struct qp_bytes key,
-                     uint32_t part, quipu_error *error)
+int qp_emitted_begin_owed(struct qp_emitted *emitted, const quipu_event *event, struct qp_bytes key,
+                          uint32_t part, quipu_error *error)
 {
     const struct qp_bytes stream = {event->stream, event->stream_size};
     struct qp_parked owed;
@@ -80,15 +77,15 @@ int qp_emitted_begin(struct qp_emitted *emitted, const quipu_event *event, struc
 
     if (rc == QUIPU_OK)
         rc = find(emitted, event, stream, true, &owed, error);
-    emitted->silent = event->position <= emitted->upto && (rc != QUIPU_ROW || part < owed.part);
+    emitted->silent = rc != QUIPU_ROW || part < owed.part;
     return rc < 0 ? rc : QUIPU_OK;
 }
 
-int qp_emitted_applied(struct qp_emitted *emitted, const quipu_event *event, struct qp_bytes key,
-                       struct qp_batch *batch, quipu_error *error)
+int qp_emitted_applied_owed(struct qp_emitted *emitted, const quipu_event *event,
+                            struct qp_bytes key, struct qp_batch *batch, quipu_error *error)
 {
     struct qp_parked owed;
-    int rc = emitted->silent ? QUIPU_OK : find(emitted, event, key, false, &owed, error);
+    int rc = find(emitted, event, key, false, &owed, error);
 
     if (QP_MUTANT(OWED_KEPT) && rc == QUIPU_ROW)
         return QUIPU_OK;
@@ -135,7 +132,7 @@ int qp_emitted_forget(struct qp_emitted *emitted, const struct qp_parked *parked
     struct qp_parked owed = {0};
     int rc;
 
-    if (emitted->cursor.mdb == NULL || parked->position > emitted->upto || QP_MUTANT(OWED_UNWANTED))
+    if (!qp_emitted_owes(emitted, parked->position) || QP_MUTANT(OWED_UNWANTED))
         return QUIPU_OK;
     rc = qp_parked_find(&emitted->cursor, &place, parked->key, parked->position, &owed, error);
     if (whole && rc >= 0 && (owed.flags & QP_PARKED_UNKEYED) == 0)
@@ -146,7 +143,7 @@ int qp_emitted_forget(struct qp_emitted *emitted, const struct qp_parked *parked
 int qp_emitted_forget_event(struct qp_emitted *emitted, uint64_t position, struct qp_batch *batch,
                             quipu_error *error)
 {
-    if (emitted->cursor.mdb == NULL || position > emitted->upto)
+    if (!qp_emitted_owes(emitted, position))
         return QUIPU_OK;
     return forget_all(emitted, position, batch, error);
 }

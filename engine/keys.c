@@ -4,7 +4,7 @@
 
 #include "status.h"
 
-enum { HEAD_BYTES = 2, FEW_BYTES = 512 };
+enum { FEW_BYTES = 512 };
 
 void qp_keys_clear(struct qp_keys *keys)
 {
@@ -33,7 +33,7 @@ static bool stands(const struct qp_keys *keys, size_t size, struct qp_bytes key)
 
 int qp_keys_add(struct qp_keys *keys, struct qp_bytes key, quipu_error *error)
 {
-    uint8_t head[HEAD_BYTES];
+    uint8_t head[QP_KEYS_HEAD_BYTES];
     struct qp_bytes found;
     int rc = QUIPU_OK;
 
@@ -61,18 +61,6 @@ int qp_keys_set(struct qp_keys *keys, struct qp_bytes all, quipu_error *error)
 {
     qp_keys_clear(keys);
     return qp_buffer_put(&keys->all, all.data, all.size) ? QUIPU_OK : qp_fail_memory(error);
-}
-
-bool qp_keys_next(const struct qp_keys *keys, size_t *at, struct qp_bytes *key)
-{
-    const uint8_t *head;
-
-    if (*at >= keys->all.size)
-        return false;
-    head = keys->all.bytes + *at;
-    *key = (struct qp_bytes){head + HEAD_BYTES, qp_get_u16(head)};
-    *at += HEAD_BYTES + key->size;
-    return true;
 }
 
 bool qp_keys_has(const struct qp_keys *keys, struct qp_bytes key)

@@ -4,6 +4,8 @@
 
 #include "sheet.h"
 
+#define QP_KEYS_HEAD_BYTES 2
+
 /* A zeroed one is empty. */
 struct qp_keys {
     struct qp_buffer all; /* size u16, bytes */
@@ -19,7 +21,17 @@ void qp_keys_release(struct qp_keys *keys);
 int qp_keys_add(struct qp_keys *keys, struct qp_bytes key, quipu_error *error);
 
 /* The next; `*at` is 0 at first. What comes out lives until a key is added. */
-bool qp_keys_next(const struct qp_keys *keys, size_t *at, struct qp_bytes *key);
+static inline bool qp_keys_next(const struct qp_keys *keys, size_t *at, struct qp_bytes *key)
+{
+    const uint8_t *head;
+
+    if (*at >= keys->all.size)
+        return false;
+    head = keys->all.bytes + *at;
+    *key = (struct qp_bytes){head + QP_KEYS_HEAD_BYTES, qp_get_u16(head)};
+    *at += QP_KEYS_HEAD_BYTES + key->size;
+    return true;
+}
 
 /* Those that another one had: the bytes of its `all`. NO_MEMORY. */
 int qp_keys_set(struct qp_keys *keys, struct qp_bytes all, quipu_error *error);
