@@ -1233,10 +1233,10 @@ QUIPU_API int quipu_register(quipu *store, const quipu_projection *projection, q
  *          reader or view of its own open if the file may have to grow.
  * Returns: QUIPU_OK, also if it is paused; QUIPU_FAULTED: it has stopped at an event, the text says
  *          which and why; QUIPU_MISUSE: a live one; QUIPU_CONFLICT: the store knows a newer
- *          version; QUIPU_BUSY: another process runs it and does not go on; QUIPU_READ_ONLY;
- *          QUIPU_CLOSED: the store was closed meanwhile; QUIPU_CORRUPT: an event or a row of the
- *          view is damaged; what `page` returned to stop, if that was below 0 (else QUIPU_OK); as
- *          quipu_register() and quipu_commit(). */
+ *          version; QUIPU_BUSY: somebody else runs it and does not go on, or runs an older
+ *          version; QUIPU_READ_ONLY; QUIPU_CLOSED: the store was closed meanwhile; QUIPU_CORRUPT:
+ *          an event or a row of the view is damaged; what `page` returned to stop, if that was
+ *          below 0 (else QUIPU_OK); as quipu_register() and quipu_commit(). */
 QUIPU_API int quipu_project(quipu *store, const quipu_projection *projection, quipu_project_fn page,
                             void *payload, quipu_progress *progress, quipu_error *error);
 

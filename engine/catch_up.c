@@ -56,20 +56,20 @@ static int wait_for_other(struct qp_run *run, uint64_t target, uint64_t *sequenc
  */
 int qp_catch_up(struct qp_run *run, qp_catch_up_fn told, void *payload, quipu_error *error)
 {
-    enum { FIRST, SECOND, LAST } round = FIRST;
     quipu_error why = {0};
-    uint64_t target = UINT64_MAX;
+    uint64_t target = 0;
     uint64_t sequence = 0;
     int64_t deadline = 0;
-    bool done;
+    bool arrived = true; /* the next step sees how far to go */
+    int rounds = 0;
     int rc;
 
     do {
         rc = qp_run_step(run, &why);
-        if (target == UINT64_MAX || round == SECOND)
+        if (arrived) {
             target = run->head;
-        if (round == SECOND)
-            round = LAST;
+            rounds++;
+        }
         if (rc == QUIPU_ROW && told != NULL) {
             int answer = told(payload, run);
 
@@ -78,13 +78,11 @@ int qp_catch_up(struct qp_run *run, qp_catch_up_fn told, void *payload, quipu_er
         }
         if (rc == QUIPU_ROW && go_on(run, &why) < 0)
             rc = QUIPU_CLOSED;
-        done = rc == QUIPU_ROW && has(run, target, ORDERS | QP_PROJECTION_UNCLEAN);
+        arrived = rc == QUIPU_ROW && has(run, target, ORDERS | QP_PROJECTION_UNCLEAN);
         if (rc == QUIPU_BUSY)
             rc = wait_for_other(run, target, &sequence, &deadline, &why);
-        else if (done && round == LAST)
+        else if (arrived && rounds == 2)
             rc = QUIPU_OK;
-        else if (done)
-            round = SECOND;
     } while (rc == QUIPU_ROW);
     if (rc < 0 && error != NULL)
         *error = why;

@@ -40,7 +40,6 @@ static int put_parked(struct order *order, const struct qp_parked *parked, bool 
                       quipu_error *error)
 {
     const struct qp_view_place place = place_of(order);
-
     int rc = qp_parked_effect(&order->batch, &place, parked, deletes, error);
 
     if (!deletes || rc < 0)

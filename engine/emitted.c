@@ -58,14 +58,22 @@ static int write(struct qp_bytes name, const struct qp_parked *owed, bool delete
     return qp_parked_effect(batch, &place, owed, deletes, error);
 }
 
+/* It is emitted now, or owed otherwise. */
+static int settle(struct qp_emitted *emitted, const quipu_event *event, struct qp_bytes key,
+                  bool unkeyed, struct qp_batch *batch, quipu_error *error)
+{
+    struct qp_parked owed;
+    int rc = find(emitted, event, key, unkeyed, &owed, error);
+
+    return rc == QUIPU_ROW ? write(emitted->name, &owed, true, batch, error) : rc;
+}
+
 int qp_emitted_keyed_owed(struct qp_emitted *emitted, const quipu_event *event,
                           struct qp_batch *batch, quipu_error *error)
 {
     const struct qp_bytes stream = {event->stream, event->stream_size};
-    struct qp_parked owed;
-    int rc = find(emitted, event, stream, true, &owed, error);
 
-    return rc == QUIPU_ROW ? write(emitted->name, &owed, true, batch, error) : rc;
+    return settle(emitted, event, stream, true, batch, error);
 }
 
 int qp_emitted_begin_owed(struct qp_emitted *emitted, const quipu_event *event, struct qp_bytes key,
@@ -84,12 +92,7 @@ int qp_emitted_begin_owed(struct qp_emitted *emitted, const quipu_event *event, 
 int qp_emitted_applied_owed(struct qp_emitted *emitted, const quipu_event *event,
                             struct qp_bytes key, struct qp_batch *batch, quipu_error *error)
 {
-    struct qp_parked owed;
-    int rc = find(emitted, event, key, false, &owed, error);
-
-    if (QP_MUTANT(OWED_KEPT) && rc == QUIPU_ROW)
-        return QUIPU_OK;
-    return rc == QUIPU_ROW ? write(emitted->name, &owed, true, batch, error) : rc;
+    return QP_MUTANT(OWED_KEPT) ? QUIPU_OK : settle(emitted, event, key, false, batch, error);
 }
 
 int qp_emitted_parked(struct qp_emitted *emitted, const struct qp_parked *parked,
